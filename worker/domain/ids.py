@@ -1,0 +1,48 @@
+"""Identifiers. They sort by time, carry nothing personal, and a job's id names its invitation."""
+
+from __future__ import annotations
+
+from worker.domain.request import Product
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+_TIME_DIGITS = 10
+_CHANCE_DIGITS = 10
+INVITATION_ID_LENGTH = _TIME_DIGITS + _CHANCE_DIGITS
+
+
+def new_invitation_id(*, now_ms: int, chance: int) -> str:
+    """Return a new invitation id: ten digits of time, ten of *chance* (50 random bits are used)."""
+    return _base32(now_ms, _TIME_DIGITS) + _base32(chance, _CHANCE_DIGITS)
+
+
+def job_id(invitation_id: str, product: Product) -> str:
+    """Return the id of the invitation's job for *product*: the invitation's own plus one character."""
+    return invitation_id + product.code
+
+
+def invitation_of(job: str) -> str:
+    """Return the id of the invitation that the job belongs to."""
+    return job[:-1]
+
+
+def product_of(job: str) -> Product:
+    """Return the product that the job is for."""
+    return Product.of_code(job[-1])
+
+
+def is_job_id(text: str) -> bool:
+    """Tell whether *text* has the shape of a job id (it may still be nobody's)."""
+    codes = {product.code for product in Product}
+    return (
+        len(text) == INVITATION_ID_LENGTH + 1
+        and text[-1] in codes
+        and all(letter in _ALPHABET for letter in text[:-1])
+    )
+
+
+def _base32(number: int, digits: int) -> str:
+    letters = []
+    for _ in range(digits):
+        letters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return "".join(reversed(letters))
