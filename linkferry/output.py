@@ -1,0 +1,100 @@
+"""How commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from linkferry.frame import flags
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDE = 220  #: columns where there is no terminal: a pipe must get whole lines
+
+
+def emit(document: Any, render: Callable[[], None]) -> None:
+    """Print *document* as JSON with `--json`, else let *render* print it for people."""
+    if flags().is_json:
+        print_json(document)
+    else:
+        render()
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on a line of its own."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str = "") -> None:
+    """Print a line for people; silent with `--json`."""
+    if not flags().is_json:
+        console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def console(*, is_error: bool = False) -> Console:
+    """Return a console as wide as the terminal, or wide enough where there is none."""
+    from rich.console import Console
+
+    stream = sys.stderr if is_error else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _WIDE, highlight=False)
+
+
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+) -> None:
+    """Print a plain table. Cells are data: nothing in them is taken for markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    console().print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print names and values, one a line, what is unset left out."""
+    width = max((len(name) for name in fields), default=0)
+    for name, value in fields.items():
+        if value not in (None, "", [], {}):
+            say(f"  {name:<{width}}  {value}")
+
+
+def ago(at_ms: int | None, *, now_ms: int | None = None) -> str:
+    """Return how long ago an instant was, roughly; `in …` for one to come."""
+    if at_ms is None:
+        return ""
+    now = datetime.now(UTC).timestamp() * 1000 if now_ms is None else now_ms
+    seconds = (now - at_ms) / 1000
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its two largest words at most: `3 s`, `5 min`, `2 h`, `4 d`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def confirm(question: str) -> bool:
+    """Ask a person; without a terminal nobody is there to ask, and the answer is no."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return False
+    try:
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False

@@ -1,0 +1,153 @@
+"""One command's session: settings, the ledger (on Redis or the embedded Valkey) and what is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from worker.domain.reasons import Catalogue
+from worker.ledger import Ledger, open_redis
+from worker.limits import Limits
+from worker.ops.commands import Commands
+from worker.ops.queries import Queries
+from worker.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from producers.enqueue import Door
+    from worker.broker import BrokerBell
+
+
+@dataclass
+class Session:
+    """What a command works with."""
+
+    settings: Settings
+    ledger: Ledger
+    limits: Limits
+    catalogue: Catalogue
+    _bell: BrokerBell | None = field(default=None, init=False)
+
+    @cached_property
+    def queries(self) -> Queries:
+        """Return what can be asked."""
+        return Queries(
+            self.ledger, self.limits, self.catalogue, has_credentials=self.settings.has_credentials
+        )
+
+    @cached_property
+    def commands(self) -> Commands:
+        """Return what can be done."""
+        return Commands(self.ledger, self.limits, self.catalogue)
+
+    @property
+    def bell(self) -> BrokerBell:
+        """Return the bell that wakes the workers."""
+        if self._bell is None:
+            from worker.broker import BrokerBell, make_broker
+
+            broker = make_broker(self.settings.broker_url_effective, namespace=self.settings.namespace)
+            self._bell = BrokerBell(broker)
+        return self._bell
+
+    def door(self, *, accept_names: bool = False) -> Door:
+        """Return the door through which requests come in."""
+        from producers.enqueue import Door
+        from worker.domain.parse import ParseRules
+
+        rules = ParseRules(
+            region=self.settings.default_region,
+            locale=self.settings.default_locale,
+            accept_names=accept_names,
+        )
+        return Door(
+            self.ledger,
+            self.bell,
+            rules=rules,
+            channels=self.settings.channels,
+            channel_policy=self.settings.channel_policy,
+            max_waiting=self.settings.max_waiting,
+        )
+
+    def close(self) -> None:
+        """Ring what is still to be rung."""
+        if self._bell is not None:
+            self._bell.close()
+
+
+def load_catalogue(settings: Settings) -> Catalogue:
+    """Return the reasons catalogue with the operator's own entries.
+
+    Raises:
+        SettingsError: REASONS_FILE cannot be read or is not valid.
+    """
+    shipped = Catalogue.shipped()
+    if settings.reasons_file is None:
+        return shipped
+    try:
+        return shipped.with_overrides(settings.reasons_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        message = f"LINKFERRY_REASONS_FILE {settings.reasons_file}: {exc}. Mend the file or unset it."
+        raise SettingsError(message) from exc
+
+
+@contextmanager
+def on_some_redis(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with a server: REDIS_URL's, or the embedded Valkey for as long as the block lasts.
+
+    Raises:
+        EmbeddedError: no server is named and the embedded one would not start.
+    """
+    if settings.redis_url is not None:
+        yield settings
+        return
+    from linkferry import embedded
+
+    with embedded.entered(settings.data_dir) as url:
+        yield settings.with_redis(url)
+
+
+@asynccontextmanager
+async def open_session(settings: Settings) -> AsyncIterator[Session]:
+    """Connect by *settings*, which name a server; raises LedgerUnavailable and SchemaMismatch."""
+    redis = open_redis(settings.redis_url_required)
+    session: Session | None = None
+    try:
+        session = Session(
+            settings=settings,
+            ledger=Ledger(redis, namespace=settings.namespace),
+            limits=Limits(
+                redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate
+            ),
+            catalogue=load_catalogue(settings),
+        )
+        await session.ledger.open()
+        yield session
+    finally:
+        if session is not None:
+            session.close()
+        await redis.aclose()
+
+
+def run_session(settings: Settings, body: Callable[[Session], Coroutine[Any, Any, int | None]]) -> int | None:
+    """Run *body* in a session of its own and return its exit code."""
+    quiet_logs()
+
+    async def run(on_redis: Settings) -> int | None:
+        async with open_session(on_redis) as session:
+            return await body(session)
+
+    with on_some_redis(settings) as on_redis:
+        return asyncio.run(run(on_redis))
+
+
+def quiet_logs() -> None:
+    """Let a command print its own words only; warnings and worse still come through, on standard error."""
+    import logging
+
+    from worker.telemetry import configure_logging
+
+    configure_logging("console", level=logging.WARNING)

@@ -1,0 +1,245 @@
+"""`linkferry up`: the whole of Linkferry on one machine, under a small supervisor.
+
+Dramatiq's own command and honcho both stop the whole fleet when one process dies; here a dead process is replaced
+within two seconds and its jobs are let go at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkferry import embedded
+from linkferry.frame import complain
+from linkferry.session import on_some_redis, open_session, quiet_logs
+from linkferry.supervisor import Plan, Supervisor
+from worker.ledger import Ledger, LedgerUnavailable, open_redis
+from worker.settings import SandboxAddress, Settings
+
+WORKER_ID = "LINKFERRY_WORKER_ID"
+_READY_WITHIN_S = 30.0
+_SANDBOX_WITHIN_S = 15.0
+_DRAIN_MARGIN_S = 20.0  # beyond the longest call: settle, mail, and the process's own end
+_SAME_DOOR = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # where a browser finds what listens everywhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What one `up` runs with."""
+
+    settings: Settings  #: with a server named
+    is_embedded: bool
+    descriptor: int | None = None  #: keeps the embedded Valkey for as long as a child lives
+
+
+def run(settings: Settings, *, is_quiet: bool = False) -> int:
+    """Run everything until SIGINT or SIGTERM; return the exit code.
+
+    Raises:
+        EmbeddedError: no server is named and the embedded one would not start.
+        LedgerUnavailable: the server named does not answer.
+    """
+    quiet_logs()
+    if settings.redis_url is not None:
+        with on_some_redis(settings) as named:
+            return asyncio.run(_up(Stack(settings=named, is_embedded=False), is_quiet=is_quiet))
+    use = embedded.enter(settings.data_dir)
+    try:
+        stack = Stack(settings=settings.with_redis(use.url), is_embedded=True, descriptor=use.lock_descriptor)
+        return asyncio.run(_up(stack, is_quiet=is_quiet))
+    finally:
+        use.close()
+
+
+async def _up(stack: Stack, *, is_quiet: bool) -> int:
+    settings = stack.settings
+    async with open_session(settings) as session:
+        first_key = await _first_key(settings, session.ledger)
+    supervisor = Supervisor(
+        environment=_environment(settings),
+        keep_descriptors=() if stack.descriptor is None else (stack.descriptor,),
+        drain_s=settings.provider_timeout + _DRAIN_MARGIN_S,
+        say=_silent if is_quiet else _print_line,
+    )
+    supervisor.listen_for_signals()
+    if settings.is_sandbox:
+        await _start_sandbox(supervisor, settings)
+    supervisor.start(Plan(name="web", words=["web"]))
+    for number in range(1, settings.processes + 1):
+        supervisor.start(
+            Plan(
+                name=f"worker.{number}",
+                words=["worker"],
+                id_variable=WORKER_ID,
+                on_reaped=lambda worker_id: _abandon(settings, worker_id),
+            )
+        )
+    print_banner(stack, first_key)
+    if await supervisor.wait_for_stop_or(_until_ready(settings), within_s=_READY_WITHIN_S):
+        print("Ready. Stop with Ctrl-C.", flush=True)
+    code = await supervisor.run_until_stopped()
+    print("Stopped.", flush=True)
+    return code
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the children's environment: ours, on the server and in the mode that we decided on."""
+    environment = dict(os.environ)
+    environment["LINKFERRY_REDIS_URL"] = settings.redis_url_required
+    if settings.is_sandbox:
+        environment["LINKFERRY_SANDBOX"] = "1"
+    return environment
+
+
+async def _start_sandbox(supervisor: Supervisor, settings: Settings) -> None:
+    """Start the sandbox and wait for its address; without it nothing else could work."""
+    settings.sandbox_address_file.unlink(missing_ok=True)
+    # It stops last: workers that finish their calls still need it.
+    supervisor.start(Plan(name="sandbox", words=["sandbox"], stop_order=1))
+
+    async def until_written() -> None:
+        while SandboxAddress.read(settings.sandbox_address_file) is None:  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.02)
+
+    if not await supervisor.wait_for_stop_or(until_written(), within_s=_SANDBOX_WITHIN_S):
+        complain("The sandbox did not start; its lines above say why.")
+        supervisor.exit_code = supervisor.exit_code or 1
+        supervisor.ask_to_stop()
+
+
+async def _abandon(settings: Settings, worker_id: str) -> None:
+    """Let go at once of what a dead worker held; where Redis is away, its leases run out by themselves."""
+    redis = open_redis(settings.redis_url_required)
+    try:
+        ledger = Ledger(redis, namespace=settings.namespace)
+        await ledger.open()
+        await ledger.abandon(worker_id)
+    except LedgerUnavailable:
+        complain(
+            "Redis does not answer: the dead worker's jobs are taken up again when their leases run out."
+        )
+    finally:
+        await redis.aclose()
+
+
+async def _first_key(settings: Settings, ledger: Ledger) -> str | None:
+    """Make the first key of the HTTP API where there is none at all."""
+    if settings.api_keys or await ledger.keys_of_api.list():
+        return None
+    return await ledger.keys_of_api.add("first")
+
+
+async def _until_ready(settings: Settings) -> None:
+    """Return when `web` answers and every worker has shown a sign of life."""
+    redis = open_redis(settings.redis_url_required)
+    try:
+        ledger = Ledger(redis, namespace=settings.namespace)
+        await ledger.open()
+        while not await _is_ready(settings, ledger):  # noqa: ASYNC110 - other processes make it true
+            await asyncio.sleep(0.1)
+    finally:
+        await redis.aclose()
+
+
+async def _is_ready(settings: Settings, ledger: Ledger) -> bool:
+    return await _web_answers(settings) and len(await ledger.fleet.workers()) >= settings.processes
+
+
+async def _web_answers(settings: Settings) -> bool:
+    host = _SAME_DOOR.get(settings.web_host, settings.web_host).strip("[]")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, settings.web_port), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def print_banner(stack: Stack, first_key: str | None) -> None:
+    """Say what runs, where, and what is still to be set."""
+    settings = stack.settings
+    host = _SAME_DOOR.get(settings.web_host, settings.web_host)
+    web = f"http://{host}:{settings.web_port}"
+    lines = [("HTTP API", f"{web}/v1/onboardings   (described at {web}/openapi.json)")]
+    lines.append(("Ledger", _ledger_line(stack)))
+    lines += _sandbox_lines(settings) if settings.is_sandbox else _outside_lines(settings)
+    if first_key is not None:
+        lines.append(("API key", f"{first_key}   (made now, shown this once; more: linkferry key add NAME)"))
+    title = (
+        "Linkferry is up, in the sandbox: nothing reaches a customer."
+        if settings.is_sandbox
+        else "Linkferry is up."
+    )
+    print(title)
+    for name, text in lines:
+        print(f"  {name:<12}{text}")
+    print(flush=True)
+
+
+def _ledger_line(stack: Stack) -> str:
+    if stack.is_embedded:
+        return f"embedded Valkey under {_short(stack.settings.data_dir)} (set LINKFERRY_REDIS_URL for a server of your own)"
+    return "LINKFERRY_REDIS_URL"
+
+
+def _sandbox_lines(settings: Settings) -> list[tuple[str, str]]:
+    address = SandboxAddress.read(settings.sandbox_address_file)
+    if address is None:
+        return [("Sandbox", "not running")]
+    root = address.url.split("/api")[0]
+    return [
+        ("Sandbox", f"{root}/sandbox/   (the stand-in partner; play the customer, set faults)"),
+        ("Outbox", f"{root}/sandbox/outbox   (every mail and text, captured)"),
+        (
+            "Try",
+            'linkferry --sandbox enqueue whatsapp 0501234567 --name "Dana Flowers" --email dana@example.com --wait',
+        ),
+    ]
+
+
+def _outside_lines(settings: Settings) -> list[tuple[str, str]]:
+    lines = [("Partner", f"{settings.provider_url} at {settings.provider_rate:g} calls/s")]
+    if not settings.has_credentials:
+        lines += [
+            (
+                "",
+                "Credentials are missing, so calls are held and jobs wait. Set LINKFERRY_PROVIDER_CLIENT_ID and",
+            ),
+            (
+                "",
+                "LINKFERRY_PROVIDER_CLIENT_SECRET (in .env), or try everything with: linkferry up --sandbox",
+            ),
+        ]
+    mail = (
+        f"from {settings.email_from}"
+        if settings.has_smtp
+        else "off: set LINKFERRY_SMTP_URL and LINKFERRY_EMAIL_FROM"
+    )
+    text = (
+        f"by {settings.sms_provider}"
+        if settings.has_sms
+        else "off: set LINKFERRY_SMS_PROVIDER, _SMS_API_KEY and _SMS_FROM"
+    )
+    return [*lines, ("E-mail", mail), ("SMS", text)]
+
+
+def _short(path: Path) -> str:
+    try:
+        return f"./{path.resolve().relative_to(Path.cwd())}"
+    except ValueError:
+        return str(path)
+
+
+def _print_line(name: str, line: str) -> None:
+    try:
+        print(f"{name:<9}| {line}", flush=True)
+    except OSError:
+        # Nobody reads us any more; the children must go on all the same.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open for the rest of our life
+
+
+def _silent(_name: str, _line: str) -> None:
+    pass

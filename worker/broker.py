@@ -1,0 +1,206 @@
+"""The broker and its bell. Dramatiq carries ids to whoever has a hand free; nothing here is the truth.
+
+On Redis the stock consumer polls and backs off, so an idle worker hears a message up to a second late. Ours waits at
+the door instead: `BLMOVE q q RIGHT RIGHT` blocks until the queue holds something and changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+from uuid import uuid4
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import current_millis
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.domain.states import Channel, Lane
+
+log = structlog.get_logger()
+
+QUEUES = ("live", "bulk", "fan_out", "failures", "email", "sms")
+#: How long one wait at the door lasts: a stopping worker hears of it within this time.
+_DOORBELL_WAIT_S = 1.0
+#: A consumer that holds all it may looks again this often.
+_FULL_WAIT_S = 0.005
+#: Far above any clock skew between hosts: a host that is ahead must not take others' bells for orphans.
+_HEARTBEAT_TIMEOUT_MS = 600_000
+
+
+class Bell(Protocol):
+    """Wakes an actor for something that the ledger holds. Never fails: what is not heard is rung again."""
+
+    def ring(self, job_ids: Sequence[str], lane: Lane) -> None:
+        """Ring for jobs that may be claimed."""
+        ...
+
+
+class BrokerClient(redis.Redis):
+    """A client whose every fault is a `ConnectionError`, the only one that Dramatiq recovers from."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run one command; a timeout, a read-only replica or a loading server is a lost connection here."""
+        try:
+            return super().execute_command(*args, **options)
+        except (redis.TimeoutError, redis.ReadOnlyError, redis.BusyLoadingError) as exc:
+            raise redis.ConnectionError(type(exc).__name__) from exc
+
+
+class DoorbellConsumer(_RedisConsumer):
+    """A Redis consumer that sleeps on the queue itself, not on a timer."""
+
+    def __next__(self) -> Any:
+        """Return the next message, or None about once a second so that the worker can look around."""
+        if self.message_cache:
+            return super().__next__()
+        if self.outstanding_message_count >= self.prefetch:
+            time.sleep(_FULL_WAIT_S)
+            return None
+        queue = f"{self.broker.namespace}:{self.queue_name}"
+        try:
+            self.broker.client.blmove(queue, queue, int(_DOORBELL_WAIT_S), "RIGHT", "RIGHT")
+            self.message_cache = self.broker.do_fetch(
+                self.queue_name, self.prefetch - self.outstanding_message_count
+            )
+        except redis.ConnectionError as exc:
+            raise ConnectionClosed(exc) from None
+        return super().__next__() if self.message_cache else None
+
+
+class DoorbellBroker(RedisBroker):
+    """Dramatiq's Redis broker, with doorbell consumers and no delay queues: due times live in the ledger."""
+
+    @property
+    def consumer_class(self) -> type[DoorbellConsumer]:
+        """Return the consumer that waits at the door."""
+        return DoorbellConsumer
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue without its delay twin, which nothing here would ever fill."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue_many(self, messages: Iterable[dramatiq.Message[Any]]) -> None:
+        """Enqueue messages in one round trip, by the broker's own script."""
+        dispatch = self.scripts["dispatch"]
+        pipeline = self.client.pipeline(transaction=False)
+        for message in messages:
+            redis_id = str(uuid4())
+            copy = message.copy(options={"redis_message_id": redis_id})
+            arguments = [
+                "enqueue", current_millis(), message.queue_name, self.broker_id, self.heartbeat_timeout,
+                self.dead_message_ttl, 0, self._max_unpack_size(), redis_id, copy.encode(),
+            ]  # fmt: skip
+            dispatch(keys=[self.namespace], args=arguments, client=pipeline)
+        pipeline.execute()
+
+
+class LostBells(Middleware):
+    """Send a message whose actor failed to the dead letters instead of acknowledging it as done.
+
+    The ledger rings again for whatever it was, so there is nothing to retry: a lost bell is kept for diagnosis only.
+    """
+
+    def after_process_message(
+        self, _broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        """Mark the message as failed where its actor raised."""
+        del result
+        if exception is not None:
+            message.fail()
+
+
+def make_broker(url: str, *, namespace: str, middleware: Sequence[Middleware] = ()) -> dramatiq.Broker:
+    """Return the broker at *url* (`redis://`, `rediss://`, `unix://`, or `amqp://` for RabbitMQ); nothing connects yet.
+
+    Raises ValueError for another scheme.
+    """
+    layers = [CurrentMessage(), AsyncIO(), LostBells(), *middleware]
+    if url.startswith(("amqp://", "amqps://")):
+        return _rabbitmq(url, layers)
+    client = BrokerClient(connection_pool=_pool(url))
+    return DoorbellBroker(
+        client=client,
+        middleware=layers,
+        namespace=f"{namespace}-bells",
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,
+    )
+
+
+def _pool(url: str) -> redis.ConnectionPool:
+    # Dramatiq's own url= form means no timeouts at all, its host= form ten silent retries that double messages.
+    return redis.ConnectionPool.from_url(
+        url,
+        socket_timeout=10,
+        socket_connect_timeout=3,
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 0),
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
+    )
+
+
+def _rabbitmq(url: str, layers: list[Middleware]) -> dramatiq.Broker:
+    try:
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+    except ImportError as exc:
+        raise ValueError(
+            "BROKER_URL is amqp://, which needs the extra: pip install 'linkferry[rabbitmq]'"
+        ) from exc
+    return RabbitmqBroker(url=url, middleware=layers, confirm_delivery=True)
+
+
+class BrokerBell:
+    """Rings through a broker from a thread of its own: neither the loop nor an accepted request waits for it."""
+
+    def __init__(self, broker: dramatiq.Broker) -> None:
+        self._broker = broker
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bell")
+
+    def ring(self, job_ids: Sequence[str], lane: Lane) -> None:
+        """Ring for jobs that may be claimed."""
+        actor = "create_link" if lane is Lane.LIVE else "create_link_bulk"
+        self._send([_message(lane.value, actor, job_id) for job_id in job_ids])
+
+    def ring_fan_out(self, job_id: str) -> None:
+        """Ring for the deliveries of the job's invitation."""
+        self._send([_message("fan_out", "fan_out", job_id)])
+
+    def ring_failure(self, job_id: str) -> None:
+        """Ring for a job that has failed."""
+        self._send([_message("failures", "record_failure", job_id)])
+
+    def ring_deliveries(self, delivery_ids: Sequence[str], channel: Channel) -> None:
+        """Ring for messages that may be sent."""
+        self._send([_message(channel.value, f"deliver_{channel.value}", each) for each in delivery_ids])
+
+    def close(self) -> None:
+        """Ring what was asked for, then stop."""
+        self._thread.shutdown(wait=True)
+
+    def _send(self, messages: list[dramatiq.Message[Any]]) -> None:
+        if messages:
+            self._thread.submit(self._send_now, messages)
+
+    def _send_now(self, messages: list[dramatiq.Message[Any]]) -> None:
+        try:
+            if isinstance(self._broker, DoorbellBroker):
+                self._broker.enqueue_many(messages)
+            else:
+                for message in messages:
+                    self._broker.enqueue(message)
+        except Exception as exc:  # noqa: BLE001 - a bell may be lost: the ledger rings again within ten seconds
+            log.warning("bell_not_rung", count=len(messages), error=type(exc).__name__)
+
+
+def _message(queue: str, actor: str, subject_id: str) -> dramatiq.Message[Any]:
+    return dramatiq.Message(queue_name=queue, actor_name=actor, args=(subject_id,), kwargs={}, options={})

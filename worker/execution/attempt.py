@@ -1,0 +1,160 @@
+"""One attempt at one job, read top to bottom: slot, claim, begin, call, classify, settle.
+
+Nothing here retries and nothing here knows Dramatiq. Each step may find that the job is no longer ours to work on;
+then nothing has been done and the ledger's next bell brings it back. What the crash windows between the steps leave
+behind, and who mends it, is told step by step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Iterator
+
+import structlog
+
+from worker.domain.classify import classify_create
+from worker.domain.job import ClaimedJob, ClaimRefusal, Lease, Settled
+from worker.domain.outcome import Answered, Ending, NotDone, Outcome
+from worker.domain.request import Product
+from worker.domain.states import JobState, Lane
+from worker.execution.shop import Shop
+from worker.ledger import LedgerUnavailable
+from worker.limits import Closed, LimitsUnavailable
+from worker.partner import create_body
+
+log = structlog.get_logger()
+
+#: Answers on which the partner shows that it works, whatever it thinks of the request.
+_HEALTHY_NOT_DONE = frozenset({"partner_throttled", "token_expired", "token_refused", "token_blocked"})
+#: Waits between tries to write down an outcome that is known: the last repeats while the process lives.
+_SETTLE_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+#: How long an outcome is held on to when the ledger is away. By then the lease has run out and a look-up settles it.
+_SETTLE_PATIENCE_S = 600.0
+
+
+async def attempt(job_id: str, lane: Lane, shop: Shop) -> Settled | None:
+    """Try to make the job's link. Return what was settled, or None where this bell led to no attempt."""
+    async with shop.places.one(lane) as has_place:
+        if not has_place or shop.draining.is_set():
+            await shop.ledger.hand_back(job_id)
+            return None
+        job = await _claim_at_slot(job_id, lane, shop)
+        return await _work(job, shop) if job else None
+
+
+async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> ClaimedJob | None:
+    # A token first, then the slot, then the claim: a job that waits for the rate or for credentials holds no lease,
+    # and a crash up to here leaves it `available`.
+    token = await shop.partner.ready()
+    if isinstance(token, NotDone):
+        await shop.ledger.hand_back(job_id)
+        return None
+    granted = await shop.limits.acquire(lane, stop=shop.draining)
+    if isinstance(granted, Closed):
+        await shop.ledger.hand_back(job_id)
+        return None
+    claimed = await shop.ledger.claim(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
+    if isinstance(claimed, ClaimRefusal):
+        await shop.limits.give_back(granted)
+        return None
+    return claimed
+
+
+async def _work(job: ClaimedJob, shop: Shop) -> Settled:
+    sent_by = shop.clock.monotonic() + shop.lease_s - shop.call_timeout_s
+    with shop.heartbeat.keeping(job.lease):
+        # A crash before this line: `available` again. After it: `in_doubt` (Facebook: one more try), since nobody
+        # then knows whether the partner acted.
+        if not await shop.ledger.begin_call(job.lease):
+            return Settled(held=False)
+        began = shop.clock.monotonic()
+        if began > sent_by:  # this process was stopped for so long that the job may be somebody else's by now
+            return Settled(held=False)
+        ending = await _call(job, shop)
+        elapsed_s = shop.clock.monotonic() - began
+        await _tell_limits(ending, elapsed_s, shop)
+        outcome = classify_create(
+            job.product,
+            ending,
+            failures=job.failures,
+            orphans=job.orphans,
+            catalogue=shop.catalogue,
+            chance=random.random(),  # noqa: S311 - jitter, not a secret
+        )
+        settled = await settle_surely(job.lease, outcome, shop)
+    _report(job, outcome, settled, elapsed_s, shop)
+    return settled
+
+
+async def _call(job: ClaimedJob, shop: Shop) -> Ending:
+    body = create_body(job.request, job.product, job.id)
+    if job.product is Product.WHATSAPP:
+        return await shop.partner.create_whatsapp(body)
+    return await shop.partner.create_facebook(body)
+
+
+async def _tell_limits(ending: Ending, elapsed_s: float, shop: Shop) -> None:
+    # The partner's health and wishes are the fleet's business; losing one observation is not worth an attempt.
+    is_healthy = isinstance(ending, Answered) or (
+        isinstance(ending, NotDone) and ending.reason in _HEALTHY_NOT_DONE
+    )
+    try:
+        change = await shop.limits.note(is_healthy, elapsed_s)
+        if isinstance(ending, NotDone) and ending.reason == "partner_throttled":
+            await shop.limits.pushback(ending.retry_after_s)
+            shop.stats.count("pushbacks")
+    except LimitsUnavailable:
+        return
+    if change is not None:
+        log.warning("breaker_changed", state=str(change))
+
+
+async def settle_surely(lease: Lease, outcome: Outcome, shop: Shop) -> Settled:
+    """Write the outcome down, however long the ledger is away: it is known here and nowhere else.
+
+    Settling twice is harmless: the second finds the lease gone. Gives up after ten minutes.
+    """
+    give_up_at = shop.clock.monotonic() + _SETTLE_PATIENCE_S
+    for wait_s in _waits():
+        try:
+            return await shop.ledger.settle(lease, outcome)
+        except LedgerUnavailable as exc:
+            if shop.clock.monotonic() > give_up_at:
+                raise
+            log.warning("settle_postponed", job_id=lease.subject_id, error=str(exc))
+            await asyncio.sleep(wait_s)
+    raise AssertionError("the waits never end")
+
+
+def _waits() -> Iterator[float]:
+    return itertools.chain(_SETTLE_WAITS_S, itertools.repeat(_SETTLE_WAITS_S[-1]))
+
+
+def _report(job: ClaimedJob, outcome: Outcome, settled: Settled, elapsed_s: float, shop: Shop) -> None:
+    kind = type(outcome).__name__.lower()
+    fail = getattr(outcome, "fail", None)
+    reason = fail.reason if fail else getattr(outcome, "reason", None)
+    shop.stats.count("calls", outcome=kind, reason=reason, product=job.product.value)
+    shop.stats.count("call_seconds", elapsed_s)
+    log.info(
+        "attempt_finished",
+        job_id=job.id,
+        attempt=job.attempt,
+        outcome=kind,
+        reason=reason,
+        state=settled.state.value if settled.state else None,
+        lease_held=settled.held,
+        duration_s=round(elapsed_s, 3),
+    )
+
+
+def follow_up(job_id: str, settled: Settled | None, shop: Shop) -> None:
+    """Ring whatever the settling has made due: the invitation's deliveries, or the record of a failure."""
+    if settled is None or not settled.held:
+        return
+    if settled.deliveries:
+        shop.bell.ring_fan_out(job_id)
+    if settled.state is JobState.FAILED:
+        shop.bell.ring_failure(job_id)

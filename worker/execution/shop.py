@@ -1,0 +1,82 @@
+"""The shop: everything an attempt works with, built once per process by `worker.main`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.broker import BrokerBell
+from worker.clock import Clock
+from worker.dispatch import Composer, RecipientAllowlist
+from worker.domain.outcome import DeliveryOutcome
+from worker.domain.reasons import Catalogue
+from worker.domain.states import Channel, Lane
+from worker.execution.heartbeat import Heartbeat
+from worker.ledger import Ledger
+from worker.limits import Limits
+from worker.partner import PartnerClient
+from worker.telemetry import Stats
+
+
+class Dispatcher(Protocol):
+    """Hands one composed message to its provider."""
+
+    async def dispatch(self, message: object, *, before_data: object) -> DeliveryOutcome:
+        """Send *message* unless `before_data()` says no; return what came of it."""
+        ...
+
+
+class Places:
+    """How many of each kind this process works on at once, so that none can take the room of another.
+
+    Some create places are `live`'s alone: a backfill that fills the rest never makes a single customer wait.
+    """
+
+    def __init__(self, *, creates: int, live_only: int, mails: int, texts: int) -> None:
+        self.bulk_creates = max(1, creates - live_only)
+        self._rooms = {
+            Lane.LIVE.value: asyncio.Semaphore(creates),
+            Lane.BULK.value: asyncio.Semaphore(self.bulk_creates),
+            Channel.EMAIL.value: asyncio.Semaphore(mails),
+            Channel.SMS.value: asyncio.Semaphore(texts),
+        }
+
+    @asynccontextmanager
+    async def one(self, kind: Lane | Channel, *, patience_s: float = 1.0) -> AsyncIterator[bool]:
+        """Hold a place for the block; yields False when none came free within *patience_s* seconds."""
+        room = self._rooms[kind.value]
+        try:
+            await asyncio.wait_for(room.acquire(), patience_s)
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            room.release()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """What the handlers need. Nothing in it knows which engine calls them."""
+
+    worker_id: str
+    ledger: Ledger
+    limits: Limits
+    channel_limits: Mapping[Channel, Limits]
+    partner: PartnerClient
+    catalogue: Catalogue
+    composer: Composer
+    dispatchers: Mapping[Channel, Dispatcher]
+    allowlist: RecipientAllowlist
+    bell: BrokerBell
+    stats: Stats
+    clock: Clock
+    places: Places
+    heartbeat: Heartbeat
+    lease_s: float
+    call_timeout_s: float
+    draining: asyncio.Event = field(default_factory=asyncio.Event)

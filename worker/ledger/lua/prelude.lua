@@ -1,0 +1,168 @@
+-- Shared by every verb: the keys' names, the time, and the moves that keep every index right.
+--
+-- KEYS[1] is the prefix `{namespace}`. All keys begin with it, so that on a cluster they lie in one slot.
+-- ARGV[1] is the time in ms, or '' for the server's own clock (tests pass one, production never does).
+--
+-- A job is a hash with short field names, so that a waiting one stays a listpack:
+--   s state · l lane · b batch · t accepted at · c changed at · d due since or at · a attempt · f failures
+--   o orphans · q requeues · n starts without an end · x cancel asked · r reason · rc its class · pc the partner's code
+--   k lease token · g call begun at · u call ended at · v lists it was absent from · vb when the last of those began
+--   w generation of the message that told of its link · p token of the last settle (a repeated settle is recognised)
+
+local call = redis.call
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local US = '\31' -- separates the parts of a composite value
+
+local K = {
+  meta = P .. ':m',               -- hash: schema, accepted and pruned jobs, serve counter
+  invitation = P .. ':i:',        -- string: header line and the request's JSON
+  job = P .. ':j:',               -- hash
+  extra = P .. ':x:',             -- hash: long values of a job (link, landing page, raw answer)
+  history = P .. ':h:',           -- list
+  claim = P .. ':c:',             -- string: the invitation that stands on a number
+  event = P .. ':e:',             -- string: the invitation that an event made
+  queues = P .. ':qs:',           -- zset per lane: its queues that hold a job, by when each was served
+  queue = P .. ':q:',             -- zset per <lane>:<batch or ->: available jobs by due time
+  rung = P .. ':rung:',           -- zset per lane or channel: rung and not yet claimed, by when
+  state = P .. ':z:',             -- zset per state but available
+  failed = P .. ':f:',            -- zset per reason: failed jobs
+  reasons = P .. ':reasons',      -- hash: reasons of failed jobs -> class and code
+  unexplained = P .. ':unexplained', -- zset: failed jobs of class unknown, by when last looked at
+  batch = P .. ':b:',             -- hash
+  batch_jobs = P .. ':bj:',       -- list: job ids in the order of the file
+  batches = P .. ':batches',      -- zset by opening time
+  tally = P .. ':n:',             -- hash per scope (lane, batch:<id>): jobs per state, and rung
+  guard = P .. ':g:',             -- hash per scope: endings since the canary began, reason of the row of FAILs
+  suspects = P .. ':suspects:',   -- set per scope: jobs that ended in a row with that reason
+  pauses = P .. ':pauses',        -- set of scopes
+  holds = P .. ':holds',          -- hash: scope -> reason and since
+  delivery = P .. ':d:',          -- hash
+  deliveries = P .. ':o:',        -- list: an invitation's delivery ids
+  outgoing = P .. ':dq:',         -- zset per channel: pending deliveries by due time
+  delivery_state = P .. ':dz:',   -- zset per state but pending
+  late = P .. ':late',            -- zset: invitations that wait with an untold link, by its time
+  workers = P .. ':workers',      -- zset: worker ids by when they count as gone
+  worker_facts = P .. ':facts',   -- hash
+  duty = P .. ':duty:',           -- hash: who does it, and until when
+  stats = P .. ':stats',          -- hash of counters
+  api_keys = P .. ':keys',        -- hash: sha256 of the secret -> name and age
+}
+
+local OPEN = { available = true, scheduled = true, running = true, in_doubt = true }
+local ENDED = { linked = true, onboarded = true, revoked = true, failed = true, dead = true, cancelled = true }
+local CLAIM_FREE = { cancelled = true, dead = true, revoked = true }
+local HISTORY_KEPT = 50
+
+-- Return the hash at *key* as a table with its *id*, or nil.
+local function read(key, id)
+  local flat = call('HGETALL', key)
+  if #flat == 0 then return nil end
+  local row = { id = id }
+  for i = 1, #flat, 2 do row[flat[i]] = flat[i + 1] end
+  return row
+end
+
+local function load(id) return read(K.job .. id, id) end
+
+local function invitation_of(id) return string.sub(id, 1, -2) end
+
+local function text(value) if value == '' then return nil end return value end
+
+-- Set fields of a job, in the ledger and in *job*: set(job, field, value, …).
+local function set(job, ...)
+  call('HSET', K.job .. job.id, ...)
+  local pairs_ = { ... }
+  for i = 1, #pairs_, 2 do job[pairs_[i]] = tostring(pairs_[i + 1]) end
+end
+
+local function unset(job, ...)
+  call('HDEL', K.job .. job.id, ...)
+  for _, field in ipairs({ ... }) do job[field] = nil end
+end
+
+-- Add an entry to the job's history: note(job, event, name, value, …).
+local function note(job, event, ...)
+  local key = K.history .. job.id
+  call('RPUSH', key, table.concat({ string.format('%.0f', now), event, ... }, US))
+  call('LTRIM', key, -HISTORY_KEPT, -1)
+end
+
+-- Count in the tallies of the job's lane and batch.
+local function count(job, what, by)
+  call('HINCRBY', K.tally .. job.l, what, by)
+  if job.b then call('HINCRBY', K.tally .. 'batch:' .. job.b, what, by) end
+end
+
+local function queue_of(job) return K.queue .. job.l .. ':' .. (job.b or '-') end
+
+local function into_queue(job)
+  call('ZADD', queue_of(job), job.d or job.t, job.id)
+  local served = call('HGET', K.meta, 'served') or 0
+  call('ZADD', K.queues .. job.l, 'NX', served, job.b or '-')
+end
+
+local function out_of_queue(job)
+  local queue = queue_of(job)
+  call('ZREM', queue, job.id)
+  if call('EXISTS', queue) == 0 then call('ZREM', K.queues .. job.l, job.b or '-') end
+end
+
+-- From its queue among the rung, and back. Both stay `available`.
+local function ring(job)
+  out_of_queue(job)
+  call('ZADD', K.rung .. job.l, now, job.id)
+  count(job, 'rung', 1)
+end
+
+local function unring(job)
+  if call('ZREM', K.rung .. job.l, job.id) == 1 then
+    count(job, 'rung', -1)
+    into_queue(job)
+  end
+end
+
+local function leave(job)
+  if job.s == 'available' then
+    if call('ZREM', K.rung .. job.l, job.id) == 1 then
+      count(job, 'rung', -1)
+    else
+      out_of_queue(job)
+    end
+  else
+    call('ZREM', K.state .. job.s, job.id)
+  end
+  if job.s == 'failed' then
+    call('ZREM', K.failed .. job.r, job.id)
+    call('ZREM', K.unexplained, job.id)
+    if call('EXISTS', K.failed .. job.r) == 0 then call('HDEL', K.reasons, job.r) end
+  end
+  count(job, job.s, -1)
+end
+
+local function enter(job, state, score)
+  set(job, 's', state, 'c', now)
+  if state == 'available' then
+    into_queue(job)
+  else
+    call('ZADD', K.state .. state, score or now, job.id)
+  end
+  if state == 'failed' then
+    call('ZADD', K.failed .. job.r, now, job.id)
+    call('HSET', K.reasons, job.r, (job.rc or '') .. US .. (job.pc or ''))
+    if job.rc == 'unknown' then call('ZADD', K.unexplained, now, job.id) end
+  end
+  count(job, state, 1)
+end
+
+-- The one way from state to state. *score*: due time of `scheduled`, lease end of `running`; else now.
+-- `failed` needs the job's reason set, which must not change while it stands there.
+local function move(job, state, score)
+  leave(job)
+  enter(job, state, score)
+end

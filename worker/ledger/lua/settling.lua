@@ -1,0 +1,49 @@
+-- What the settle verbs share: whose lease it is, and what every end of an attempt clears.
+
+-- Return the job while *token* is the right to settle it. A lease that ran out but that nobody rescued still
+-- holds. With *may_be_late* the answer to a call in doubt is welcome too.
+local function held_by(id, token, may_be_late)
+  local job = load(id)
+  if job and job.k == token and (job.s == 'running' or (may_be_late and job.s == 'in_doubt')) then
+    return job
+  end
+  return nil
+end
+
+-- The attempt is over: nobody holds the job any more.
+local function close(job)
+  set(job, 'p', job.k)
+  unset(job, 'k', 'g', 'n', 'u', 'v', 'vb')
+end
+
+local function answer(job, made)
+  local reply = { 1, job.s }
+  for _, id in ipairs(made or {}) do reply[#reply + 1] = id end
+  return reply
+end
+
+-- The lease is not ours. If this very settle was done before and only its answer was lost, tell that again.
+local function lost(id, token)
+  local job = load(id)
+  if not job or job.p ~= token then return { 0 } end
+  local made = {}
+  for _, delivery in ipairs(call('LRANGE', K.deliveries .. invitation_of(id), 0, -1)) do
+    if call('HGET', K.delivery .. delivery, 's') == 'pending' then made[#made + 1] = delivery end
+  end
+  return answer(job, made)
+end
+
+-- End in `failed` (or `dead`), or go back to wait where the lane or batch is held for this reason: the
+-- partner's answer proves that no link was made.
+local function give_up(job, fail, is_own_data, is_discard)
+  if not is_own_data and is_held_for(job, fail[1]) then
+    if job.x then return finish(job, 'cancelled') end
+    move(job, 'available')
+    return {}
+  end
+  if job.s == 'failed' then leave(job) end
+  blame(job, fail)
+  local made = finish(job, is_discard and 'dead' or 'failed')
+  if is_own_data then note_healthy(job) else note_systemic(job, fail[1]) end
+  return made
+end

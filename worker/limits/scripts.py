@@ -1,0 +1,79 @@
+"""The Lua scripts of the limits, loaded with their prelude, and the one place where Redis errors are translated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+_FOLDER = Path(__file__).parent / "lua"
+
+#: Microseconds since 1970, for tests; None leaves the time to Redis, as it must be in earnest.
+NowUs = Callable[[], int] | None
+
+
+class LimitsUnavailable(Exception):  # noqa: N818 -- reads as what happened, as the ledger's errors do
+    """Redis did not answer. What was asked may have been done: a slot may be lost, a pause may stand."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn whatever the Redis client raises into `LimitsUnavailable`.
+
+    Raises:
+        LimitsUnavailable: Redis is gone, slow, loading, read-only or full.
+    """
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as exc:
+        # The type alone: a client's message may hold an address with a password.
+        raise LimitsUnavailable(type(exc).__name__) from exc
+
+
+def text(value: Any) -> str:
+    """Return a Redis reply as text, whichever way the client decodes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+class Scripts:
+    """The verbs of one limit."""
+
+    def __init__(self, redis: Redis, key: str, *, now_us: NowUs = None) -> None:
+        prelude = (_FOLDER / "prelude.lua").read_text(encoding="utf-8")
+        self._key = key
+        self._now_us = now_us
+        self._loaded = {
+            path.stem: redis.register_script(f"{prelude}\n{path.read_text(encoding='utf-8')}")
+            for path in _FOLDER.glob("*.lua")
+            if path.stem != "prelude"
+        }
+
+    async def run(self, verb: str, *args: str | float) -> int:
+        """Run a script that answers with a number.
+
+        Raises:
+            LimitsUnavailable: Redis did not answer.
+        """
+        return int(await self._call(verb, args))
+
+    async def read(self, verb: str, *args: str | float) -> list[str]:
+        """Run a script that answers with a list, as text.
+
+        Raises:
+            LimitsUnavailable: Redis did not answer.
+        """
+        return [text(part) for part in await self._call(verb, args)]
+
+    async def _call(self, verb: str, args: Sequence[str | float]) -> Any:
+        now = "" if self._now_us is None else str(self._now_us())
+        with translated():
+            return await self._loaded[verb](keys=[self._key], args=[*args, now])
+
+
+def load(redis: Redis, verb: str) -> Callable[..., Any]:
+    """Return a script of `lua/<verb>.lua` that needs no prelude."""
+    return redis.register_script((_FOLDER / f"{verb}.lua").read_text(encoding="utf-8"))

@@ -1,0 +1,60 @@
+"""Feeds the broker: rings for what may run now, and again for bells that nobody heard.
+
+The broker never holds more than about a second's worth of bulk bells, however long the backlog, so that a pause, a
+cancelled batch or a live customer takes effect at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from worker.broker import BrokerBell
+from worker.domain.states import Channel, Lane
+from worker.ledger import Ledger
+from worker.limits import Limits
+
+#: A bell unheard for this long is rung again.
+RERING_AFTER_S = 10.0
+#: Bells for live jobs outstanding in the fleet; more wait in the ledger.
+_LIVE_BELLS = 200
+#: Even a slow partner gets a few bells ahead, so that no slot passes for want of one.
+_FEWEST_BULK_BELLS = 8
+_MESSAGE_BELLS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeder:
+    """Rings for jobs and deliveries that wait."""
+
+    ledger: Ledger
+    limits: Limits
+    bell: BrokerBell
+    channels: tuple[Channel, ...]  #: those that can send: for the others, messages wait unrung
+    bulk_places: int  #: bulk attempts at once in one worker
+
+    async def run_once(self) -> int:
+        """Ring for as many jobs as the fleet can use now; return how many."""
+        status = await self.limits.status()
+        if status.closed_reason is not None:
+            return 0  # every call is held: bells would only be handed back
+        live = await self.ledger.feed(Lane.LIVE, want=_LIVE_BELLS, rering_after_s=RERING_AFTER_S)
+        self.bell.ring(live, Lane.LIVE)
+        bulk = await self.ledger.feed(
+            Lane.BULK, want=await self._bulk_bells(status.rate), rering_after_s=RERING_AFTER_S
+        )
+        self.bell.ring(bulk, Lane.BULK)
+        return len(live) + len(bulk)
+
+    async def ring_messages(self) -> int:
+        """Ring for messages that are due; return how many."""
+        count = 0
+        for channel in self.channels:
+            due = await self.ledger.deliveries.due(channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S)
+            self.bell.ring_deliveries(due, channel)
+            count += len(due)
+        return count
+
+    async def _bulk_bells(self, rate: float) -> int:
+        workers = max(1, len(await self.ledger.fleet.workers()))
+        return max(_FEWEST_BULK_BELLS, min(math.ceil(rate), workers * self.bulk_places))

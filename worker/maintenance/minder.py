@@ -1,0 +1,65 @@
+"""Runs the duties, each at its own pace; one that fails is told of and runs again at its next turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from worker.ledger import Ledger, LedgerUnavailable
+from worker.limits import LimitsUnavailable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """One thing to be seen to, again and again."""
+
+    name: str
+    run_once: Callable[[], Awaitable[object]]
+    every_s: float
+    is_single: bool = False  #: in one worker of the fleet at a time, by a lease in the ledger
+
+
+class Minder:
+    """Minds the duties of one worker."""
+
+    def __init__(self, duties: Sequence[Duty], *, ledger: Ledger, worker_id: str) -> None:
+        self._duties = duties
+        self._ledger = ledger
+        self._worker_id = worker_id
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to run every duty."""
+        self._tasks = [asyncio.create_task(self._mind(duty), name=f"duty-{duty.name}") for duty in self._duties]
+
+    async def stop(self) -> None:
+        """Stop all duties and hand the single ones to whoever asks next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for duty in self._duties:
+            if duty.is_single:
+                await self._ledger.fleet.release_duty(duty.name, self._worker_id)
+
+    async def _mind(self, duty: Duty) -> None:
+        while True:
+            try:
+                if not duty.is_single or await self._is_ours(duty):
+                    await duty.run_once()
+            except (LedgerUnavailable, LimitsUnavailable) as exc:
+                log.warning("duty_postponed", duty=duty.name, error=type(exc).__name__)
+                await asyncio.sleep(1.0)
+            except Exception:
+                log.exception("duty_failed", duty=duty.name)
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(duty.every_s)
+
+    async def _is_ours(self, duty: Duty) -> bool:
+        # Longer than a turn and its pause, so that the holder keeps it; short enough that a dead holder is soon replaced.
+        ttl_s = max(15.0, 3 * duty.every_s)
+        return await self._ledger.fleet.hold_duty(duty.name, self._worker_id, ttl_s)

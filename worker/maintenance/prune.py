@@ -1,0 +1,35 @@
+"""Deletes what has been kept long enough, a bounded piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from worker.domain.states import JobState
+from worker.ledger import Ledger
+
+log = structlog.get_logger()
+
+_PIECE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruner:
+    """Deletes final jobs older than their state is kept for. What waits, runs or is in doubt is never pruned."""
+
+    ledger: Ledger
+    keep_s: Mapping[JobState, float]
+
+    async def run_once(self) -> int:
+        """Prune until nothing more is old enough, or a second's worth is done; return how many jobs went."""
+        total = 0
+        for _ in range(20):
+            gone = await self.ledger.prune(older_than_s=self.keep_s, limit=_PIECE)
+            total += gone
+            if gone < _PIECE:
+                break
+        if total:
+            log.info("jobs_pruned", count=total)
+        return total

@@ -1,0 +1,358 @@
+"""The settings as they are written: names, meanings, bounds and defaults. What the code uses is `settings.Settings`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from worker.domain.states import Channel, ChannelPolicy
+
+PREFIX = "LINKFERRY_"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_MASK = "********"
+_NOWHERE = (
+    "http://partner.invalid"  #: where a call would go that forgot about the sandbox: no such host exists
+)
+_UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _duration_s(value: object) -> object:
+    """Understand `600`, `90s`, `10m`, `2h` and `30d` as seconds."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip().lower())
+    if match is None:
+        message = "must be seconds, or a number with s, m, h or d, such as 10m"
+        raise ValueError(message)
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+def _words(value: object) -> object:
+    """Split a comma-separated text; blanks fall away."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+def _channel_words(value: object) -> object:
+    words = _words(value)
+    return () if words == ("none",) else words
+
+
+def _setting(default: Any, group: str, description: str, *, name: str | None = None, **rules: Any) -> Any:
+    """Declare a setting; *name* marks a real credential or channel, which the sandbox forgets."""
+    extra: dict[str, Any] = {"group": group}
+    if name is not None:
+        extra["stands_for"] = name
+    return Field(default=default, description=description, json_schema_extra=extra, **rules)
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_words)]
+Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channel_words)]
+Duration = Annotated[float, BeforeValidator(_duration_s)]
+SmsProvider = Literal["99digital", "twilio", "none"]
+
+
+class DeclaredSettings(BaseSettings):
+    """The settings as written in the environment and `.env`, with their meaning and their bounds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from `load_settings` alone, which has to look at every name written anyway."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    redis_url: str | None = _setting(
+        None,
+        "Storage",
+        "Redis or Valkey with the ledger (redis://, rediss://, unix://). Unset: `up`, `demo` and commands run an "
+        "embedded Valkey under DATA_DIR; `web` and `worker` alone require it.",
+        repr=False,
+    )
+    broker_url: str | None = _setting(
+        None,
+        "Storage",
+        "Where the bells go. Unset: the ledger's server, next database number. `amqp://…` for RabbitMQ.",
+        repr=False,
+    )
+    namespace: str = _setting(
+        "linkferry",
+        "Storage",
+        "Prefix of every key; one per partner account.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$",
+    )
+    data_dir: Path = _setting(Path("var"), "Storage", "Folder of the embedded Valkey and of the sandbox.")
+    sandbox: bool = _setting(
+        False,
+        "Sandbox",
+        "1: a local stand-in for the partner, its own namespace and folder, captured mails and texts; every real "
+        "credential and channel is ignored. Same as --sandbox.",
+    )
+    sandbox_port: int = _setting(8099, "Sandbox", "HTTP port of `linkferry sandbox`.", ge=0, le=65535)
+
+    real_provider_url: str = _setting(
+        "https://partners.99digital.co.il/api",
+        "Partner",
+        "Base URL of the partner API.",
+        name="PROVIDER_URL",
+    )
+    real_provider_client_id: str | None = _setting(
+        None, "Partner", "Client id from the partner. Missing: calls are held.", name="PROVIDER_CLIENT_ID"
+    )
+    real_provider_client_secret: SecretStr | None = _setting(
+        None,
+        "Partner",
+        "Client secret from the partner. Missing: calls are held.",
+        name="PROVIDER_CLIENT_SECRET",
+    )
+    provider_rate: float = _setting(
+        5.0, "Partner", "Calls per second for the whole fleet; never exceeded.", gt=0, le=10_000
+    )
+    provider_timeout: Duration = _setting(
+        15.0, "Partner", "Seconds a call may take in total; must be less than LEASE_S.", gt=0, le=600
+    )
+    provider_concurrency: int = _setting(32, "Partner", "Calls at once per process.", ge=1, le=1024)
+    provider_whatsapp_create_path: str = _setting(
+        "/whatsapp/createAccount", "Partner", "Path of the call that creates a WhatsApp link.", pattern=r"^/"
+    )
+    real_provider_webhook_secret: SecretStr | None = _setting(
+        None,
+        "Partner",
+        "Unguessable last part of the address that the partner reports completions to.",
+        name="PROVIDER_WEBHOOK_SECRET",
+    )
+
+    real_smtp_url: SecretStr | None = _setting(
+        None,
+        "Mail",
+        "smtp://user:pass@host:port?starttls=1 or smtps://… Missing: no mail is sent.",
+        name="SMTP_URL",
+    )
+    real_email_from: str | None = _setting(
+        None, "Mail", "Sender of the mails, such as `Ferry <links@example.com>`.", name="EMAIL_FROM"
+    )
+    real_mail_reply_to: str | None = _setting(
+        None, "Mail", "Where a customer's answer goes, if not to the sender.", name="MAIL_REPLY_TO"
+    )
+    email_rate: float = _setting(10.0, "Mail", "Mails per second for the whole fleet.", gt=0, le=10_000)
+
+    real_sms_provider: SmsProvider = _setting(
+        "none", "SMS", "`99digital`, `twilio` or `none`.", name="SMS_PROVIDER"
+    )
+    real_sms_url: str | None = _setting(
+        None, "SMS", "The provider's address, where it is not the usual one.", name="SMS_URL"
+    )
+    real_sms_account: str | None = _setting(None, "SMS", "Twilio's account SID.", name="SMS_ACCOUNT")
+    real_sms_api_key: SecretStr | None = _setting(
+        None, "SMS", "The provider's API key (Twilio: the auth token).", name="SMS_API_KEY"
+    )
+    real_sms_from: str | None = _setting(
+        None, "SMS", "Sender: at most 11 letters or an approved number.", name="SMS_FROM"
+    )
+    sms_rate: float = _setting(5.0, "SMS", "Texts per second for the whole fleet.", gt=0, le=10_000)
+
+    channels: Channels = _setting(
+        (Channel.EMAIL, Channel.SMS), "Messages", "Default channels in order: `email,sms`, or `none`."
+    )
+    channel_policy: ChannelPolicy = _setting(
+        ChannelPolicy.ALL, "Messages", "`all` channels that have a contact, or the `first` that works."
+    )
+    recipient_allowlist: Words = _setting(
+        (),
+        "Messages",
+        "When set, only these get messages: addresses, `@domain`s and numbers, comma-separated.",
+    )
+    brand_name: str | None = _setting(None, "Messages", "Who the messages say they are from.", max_length=60)
+    templates_dir: Path | None = _setting(None, "Messages", "Folder of your own templates, looked in first.")
+
+    api_keys: Secrets = _setting(
+        (),
+        "Web",
+        "Keys of the HTTP API to begin with, comma-separated; named ones are made by `linkferry key add`.",
+    )
+    web_host: str = _setting("127.0.0.1", "Web", "Address that `web` listens on.")
+    web_port: int = _setting(8080, "Web", "Port that `web` listens on; PORT is honoured too.", ge=0, le=65535)
+    public_url: str | None = _setting(None, "Web", "Address under which the outside reaches `web`.")
+    real_events_url: str | None = _setting(None, "Web", "Where our own events are posted.", name="EVENTS_URL")
+    real_events_secret: SecretStr | None = _setting(
+        None, "Web", "Signs the events posted to EVENTS_URL.", name="EVENTS_SECRET"
+    )
+
+    default_region: str = _setting(
+        "IL", "Requests", "Country of numbers written without a country code.", pattern=r"^[A-Z]{2}$"
+    )
+    default_locale: Literal["he", "en"] = _setting("he", "Requests", "Language of messages: `he` or `en`.")
+    reasons_file: Path | None = _setting(
+        None, "Requests", "Your own entries of the reasons catalogue (TOML or JSON); they win."
+    )
+    max_waiting: int = _setting(
+        2_000_000, "Requests", "Jobs that may wait; beyond it requests are refused.", ge=1
+    )
+
+    processes: int = _setting(2, "Work", "Worker processes that `up` runs.", ge=1, le=256)
+    worker_threads: int = _setting(64, "Work", "Jobs at once per worker process.", ge=1, le=1024)
+    lease_s: Duration = _setting(
+        60.0, "Work", "Seconds a claimed job stays its worker's; must exceed PROVIDER_TIMEOUT.", ge=2, le=3600
+    )
+    doubt_grace_s: Duration = _setting(
+        60.0, "Work", "Seconds before a look-up may say that a doubtful link does not exist.", ge=0, le=86_400
+    )
+    invitation_wait: Duration = _setting(
+        600.0, "Work", "How long an invitation waits for its last links (10m).", ge=0, le=7 * 86_400
+    )
+    failed_keep: Duration = _setting(180 * 86_400.0, "Work", "How long failed jobs are kept (180d).", gt=0)
+    dead_keep: Duration = _setting(90 * 86_400.0, "Work", "How long dead letters are kept (90d).", gt=0)
+    log_format: Literal["console", "json"] = _setting("console", "Work", "`console` or `json`.")
+
+    @field_validator("default_region", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+            message = "must begin with redis://, rediss:// or unix://"
+            raise ValueError(message)
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in {"redis", "rediss", "unix", "amqp", "amqps"}:
+            message = "must begin with redis://, rediss://, unix:// or amqp://"
+            raise ValueError(message)
+        return value
+
+    @field_validator("real_provider_url", "real_sms_url", "real_events_url", "public_url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            message = "must be a whole address, such as https://example.com/path"
+            raise ValueError(message)
+        return value.rstrip("/")
+
+    @field_validator("real_smtp_url")
+    @classmethod
+    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+            message = "must look like smtp://user:pass@host:587?starttls=1 or smtps://user:pass@host"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _lease_outlives_call(self) -> Self:
+        if self.lease_s <= self.provider_timeout:
+            message = (
+                f"LINKFERRY_LEASE_S ({self.lease_s:g}) must exceed LINKFERRY_PROVIDER_TIMEOUT "
+                f"({self.provider_timeout:g}): raise the one or lower the other"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _forget_the_real_in_the_sandbox(self) -> Self:
+        if self.sandbox:
+            for name, field in guarded_fields():
+                # Set below the frozen surface: this is the model's own birth.
+                self.__dict__[name] = field.get_default(call_default_factory=True)
+            self.__dict__["real_provider_url"] = _NOWHERE
+        return self
+
+
+def guarded_fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the fields with a real credential or channel, which the sandbox forgets."""
+    for name, field in DeclaredSettings.model_fields.items():
+        if isinstance(field.json_schema_extra, dict) and "stands_for" in field.json_schema_extra:
+            yield name, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingNote:
+    """One setting as `linkferry config` explains it."""
+
+    name: str  #: with its prefix, as written in the environment
+    group: str
+    value: str  #: as it stands, secrets masked
+    is_set: bool
+    description: str
+
+
+def describe_settings(settings: DeclaredSettings) -> list[SettingNote]:
+    """Return every setting with its meaning and its masked value, in the order of the documentation."""
+    return [_note(settings, field_name) for field_name in DeclaredSettings.model_fields]
+
+
+def public_name(field_name: str) -> str:
+    """Return the name under which a field is written in the environment."""
+    return PREFIX + field_name.removeprefix(PREFIX).removeprefix("real_").upper()
+
+
+def _note(settings: DeclaredSettings, field_name: str) -> SettingNote:
+    field = DeclaredSettings.model_fields[field_name]
+    extra = field.json_schema_extra
+    group = str(extra["group"]) if isinstance(extra, dict) else ""
+    value = getattr(settings, field_name)
+    is_set = field_name in settings.model_fields_set
+    return SettingNote(
+        name=public_name(field_name),
+        group=group,
+        value="(ignored in the sandbox)"
+        if settings.sandbox and field_name.startswith("real_")
+        else _shown(value),
+        is_set=is_set,
+        description=field.description or "",
+    )
+
+
+def _shown(value: object) -> str:
+    if value is None or value == ():
+        return "(not set)"
+    if isinstance(value, SecretStr):
+        return _MASK
+    if isinstance(value, tuple):
+        return _MASK if isinstance(value[0], SecretStr) else ",".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return _shown_number(value)
+    return _without_password(str(value))
+
+
+def _shown_number(value: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if value >= 2 * size and value % size == 0:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def _without_password(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.password is None:
+        return text
+    return text.replace(f":{parts.password}@", f":{_MASK}@")
