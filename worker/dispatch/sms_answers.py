@@ -92,6 +92,7 @@ _TWILIO_REASONS: Mapping[int, str] = {
     21703: "sms_sender_not_verified",
     30001: "sms_temporary",
 }
+_KEPT_FIELDS = ("status", "reason", "code", "message", "unique", "sid", "more_info")
 _OUR_SIDE = frozenset({"sms_auth_refused", "sms_sender_not_verified"})
 
 
@@ -178,7 +179,7 @@ def make_provider(
 
 def _refused(reason: str, code: int | None, answer: SmsAnswer, message: SmsMessage) -> DeliveryOutcome:
     """Return the outcome of a refusal in the provider's own terms: it was not sent."""
-    failed = fail(reason, code=code, raw=answer.text, detail=f"HTTP {answer.http_status}")
+    failed = fail(reason, code=code, raw=_kept(answer), detail=f"HTTP {answer.http_status}")
     if reason in _OUR_SIDE:
         return ChannelDown(fail=failed, pause_s=CONFIG_PAUSE_S)
     if reason == "sms_temporary":
@@ -193,7 +194,7 @@ def _by_status(answer: SmsAnswer, message: SmsMessage, *, code: int | None = Non
             return _refused("sms_auth_refused", code, answer, message)
         case 404 | 405 | 301 | 302 | 303 | 307 | 308:
             # Nobody who sends texts lives at that address: SMS_URL is wrong.
-            failed = fail("sms_unreachable", code=code, raw=answer.text, detail=f"HTTP {answer.http_status}")
+            failed = fail("sms_unreachable", code=code, raw=_kept(answer), detail=f"HTTP {answer.http_status}")
             return ChannelDown(fail=failed, pause_s=CONFIG_PAUSE_S)
         case 429 | 503:
             return _refused("sms_temporary", code, answer, message)
@@ -201,13 +202,20 @@ def _by_status(answer: SmsAnswer, message: SmsMessage, *, code: int | None = Non
             return _refused("sms_refused", code, answer, message)
         case status:
             detail = f"HTTP {status}, and the answer can't be read"
-            return DeliveryDoubt(fail=fail("sms_in_doubt", code=code, raw=answer.text, detail=detail))
+            return DeliveryDoubt(fail=fail("sms_in_doubt", code=code, raw=_kept(answer), detail=detail))
 
 
 def _delay_s(answer: SmsAnswer, message: SmsMessage) -> float:
     if answer.retry_after_s is not None:
         return min(max(answer.retry_after_s, 1.0), RETRY_AFTER_CAP_S)
     return RETRY_DELAYS_S[min(message.failures, len(RETRY_DELAYS_S) - 1)]
+
+
+def _kept(answer: SmsAnswer) -> str:
+    """Return what of an answer may be kept: never the echo of the text, which names the customer."""
+    body = _json_object(answer.text)
+    kept = {name: body[name] for name in _KEPT_FIELDS if name in body}
+    return json.dumps(kept, ensure_ascii=False) if body else answer.text
 
 
 def _with_path(url: str, path: str) -> str:

@@ -161,14 +161,14 @@ class Limits:
             log.debug("slot_missed", limit=self._name, lane=lane, late_s=late_s, is_standing=is_standing)
             await self.give_back(slot)
 
-    async def give_back(self, granted: Granted) -> bool:
-        """Return a slot that will not be used. False: later slots are taken already, so it is lost.
+    async def give_back(self, granted: Granted) -> None:
+        """Return a slot that will not be used; it is lost where later slots are taken already.
 
         Raises:
             LimitsUnavailable: Redis did not answer; the slot may be lost, which costs one call's time.
         """
         is_probe = "1" if granted.is_probe else "0"
-        return bool(await self._scripts.run("give_back", granted.token, granted.lane, is_probe))
+        await self._scripts.run("give_back", granted.token, granted.lane, is_probe)
 
     async def _in_turn(self, lane: Lane, patience: Patience, *, is_token_call: bool) -> Granted | Closed:
         """Ask, as this process's only asker for *lane*, until there is a slot or a reason for none."""
@@ -310,8 +310,8 @@ class Limits:
         """
         await self._scripts.run("resume", "1" if against_partner else "0")
 
-    async def hold_credentials(self, fingerprint: str, code: int) -> bool:
-        """Hold all calls, because the partner refused these credentials. True: the hold is new.
+    async def hold_credentials(self, fingerprint: str, code: int) -> None:
+        """Hold all calls, because the partner refused these credentials.
 
         Args:
             fingerprint: a hash of id and secret; never the secret.
@@ -322,18 +322,15 @@ class Limits:
         """
         is_new = bool(await self._scripts.run("hold_credentials", fingerprint, str(code)))
         log.error("credentials_held", limit=self._name, code=code, is_new=is_new)
-        return is_new
 
-    async def clear_credentials(self) -> bool:
-        """End that hold: the partner gave a token. True: there was one.
+    async def clear_credentials(self) -> None:
+        """End that hold, if there is one: the partner gave a token.
 
         Raises:
             LimitsUnavailable: Redis did not answer; the hold may be over.
         """
-        was_held = bool(await self._scripts.run("clear_credentials"))
-        if was_held:
+        if await self._scripts.run("clear_credentials"):
             log.info("credentials_cleared", limit=self._name)
-        return was_held
 
     async def may_probe(self, fingerprint: str) -> bool:
         """Return whether these credentials may be tried now; during a hold, a yes is for one caller.

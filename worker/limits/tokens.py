@@ -44,14 +44,14 @@ class TokenStore:
         with translated():
             await self._redis.set(self._token_key, entry, ex=_FORGET_AFTER_S)
 
-    async def drop(self, value: str) -> bool:
-        """Forget the token *value*, which the partner refused. False: it was another by now, which stays.
+    async def drop(self, value: str) -> None:
+        """Forget the token *value*, which the partner refused; another one, fetched since, stays.
 
         Raises:
             LimitsUnavailable: Redis did not answer.
         """
         with translated():
-            return bool(await self._drop(keys=[self._token_key], args=[value]))
+            await self._drop(keys=[self._token_key], args=[value])
 
     async def try_lock(self, holder: str, ttl_s: float) -> bool:
         """Take (or prolong) the right to fetch a token, for *ttl_s*. False: another holds it.
@@ -64,11 +64,11 @@ class TokenStore:
             args = [holder, int(ttl_s * 1e6), now]
             return bool(await self._lock(keys=[self._lock_key], args=args))
 
-    async def unlock(self, holder: str) -> bool:
-        """Give that right back. False: it was no longer this holder's.
+    async def unlock(self, holder: str) -> None:
+        """Give that right back, if it is still this holder's.
 
         Raises:
             LimitsUnavailable: Redis did not answer; the lock ends by itself.
         """
         with translated():
-            return bool(await self._unlock(keys=[self._lock_key], args=[holder]))
+            await self._unlock(keys=[self._lock_key], args=[holder])
