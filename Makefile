@@ -58,5 +58,5 @@ requirements: setup ## Compile requirements/*.in to pins with hashes
 	@VENV=$(VENV) .ci/requirements
 
 .PHONY: clean
-clean: ## Remove .venv, caches and the demo's leavings (not ./var)
+clean: ## Remove .venv, caches and build leavings (your data in ./var stays)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist

@@ -136,6 +136,7 @@ def complain(text: str) -> None:
 def _explain(exc: Exception) -> int:
     from linkferry.embedded import EmbeddedError
     from worker.ledger import LedgerFull, LedgerUnavailable, SchemaMismatch
+    from worker.limits import LimitsUnavailable
     from worker.settings import SettingsError
 
     if isinstance(exc, SettingsError):
@@ -146,7 +147,7 @@ def _explain(exc: Exception) -> int:
             f"Redis takes no more writes ({exc}). Give it memory or disk, or check `maxmemory`; see `linkferry doctor`."
         )
         return FAILED
-    if isinstance(exc, LedgerUnavailable):
+    if isinstance(exc, (LedgerUnavailable, LimitsUnavailable)):
         complain(
             f"Redis does not answer ({exc}). Check that it runs and that LINKFERRY_REDIS_URL is right; "
             "what was asked for may not have been done."

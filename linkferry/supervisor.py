@@ -113,7 +113,7 @@ class Supervisor:
     async def _stop(self, children: list[_Child]) -> None:
         for child in children:
             _signal(child, signal.SIGTERM)
-        all_finished = asyncio.gather(*(child.finished.wait() for child in children))
+        all_finished = asyncio.create_task(_all_finished(children))
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({all_finished, hurry}, timeout=self._drain_s, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
@@ -209,6 +209,11 @@ def watch_supervisor() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+
+
+async def _all_finished(children: Sequence[_Child]) -> None:
+    for child in children:
+        await child.finished.wait()
 
 
 def _new_id(name: str) -> str:

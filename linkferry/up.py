@@ -189,13 +189,13 @@ def _sandbox_lines(settings: Settings) -> list[tuple[str, str]]:
     address = SandboxAddress.read(settings.sandbox_address_file)
     if address is None:
         return [("Sandbox", "not running")]
-    root = address.url.split("/api")[0]
+    root = address.url
     return [
         ("Sandbox", f"{root}/sandbox/   (the stand-in partner; play the customer, set faults)"),
         ("Outbox", f"{root}/sandbox/outbox   (every mail and text, captured)"),
         (
             "Try",
-            'linkferry --sandbox enqueue whatsapp 0501234567 --name "Dana Flowers" --email dana@example.com --wait',
+            "linkferry --sandbox enqueue whatsapp 0501234567 --business-name Dana --display-name Dana --email dana@example.com --wait",
         ),
     ]
 

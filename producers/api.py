@@ -28,6 +28,7 @@ from worker.ledger import Ledger
 MAX_KEY_LENGTH = 255  #: of an Idempotency-Key
 MAX_SECRET_LENGTH = 256
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiDeps:
     """What the API works with."""
@@ -199,9 +200,7 @@ def _unauthorized() -> web.Response:
     return response
 
 
-def _json(
-    document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
+def _json(document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(
         status=status, text=as_json(document), content_type="application/json", headers=dict(headers or {})
     )

@@ -16,7 +16,9 @@ from worker.domain.parse import Problem
 from worker.domain.request import Product
 from worker.domain.states import Channel, ChannelPolicy
 
-MAX_DELAY = timedelta(days=366)  #: a later `not_before` is taken for a mistake, such as milliseconds for seconds
+MAX_DELAY = timedelta(
+    days=366
+)  #: a later `not_before` is taken for a mistake, such as milliseconds for seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,9 @@ CONTACT = (
     Member(name="name", meaning="Whom the message greets."),
     Member(name="email", meaning="Where the invitation is mailed."),
     Member(
-        name="phone", meaning="Where the invitation is texted, in any usual form.", types=("string", "integer")
+        name="phone",
+        meaning="Where the invitation is texted, in any usual form.",
+        types=("string", "integer"),
     ),
     Member(name="locale", meaning="Language of the message: `he` or `en`."),
 )

@@ -38,7 +38,9 @@ class ListQuery:
 def read_query(query: Mapping[str, str], *, region: str) -> ListQuery | tuple[Problem, ...]:
     """Return the query, or every problem it has. *region* is where numbers without a country code belong."""
     problems = [unknown_name(name, list(PARAMETERS)) for name in query if name not in PARAMETERS]
-    problems += [_too_long(name) for name in ("reason", "batch", "cursor") if len(query.get(name, "")) > MAX_WORD]
+    problems += [
+        _too_long(name) for name in ("reason", "batch", "cursor") if len(query.get(name, "")) > MAX_WORD
+    ]
     state = _read_state(query.get("state"), problems)
     number = _read_number(query.get("number"), region, problems)
     limit = _read_limit(query.get("limit"), problems)

@@ -58,7 +58,9 @@ async def read_json_object(request: web.Request, *, deadline_s: float = BODY_DEA
         BadBodyError: as `read_body`; or not declared as JSON (415), not JSON (400), not an object (400).
     """
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
-        raise BadBodyError(_refusal(415, "not-json", "Send JSON, with Content-Type: application/json.", "Accept"))
+        raise BadBodyError(
+            _refusal(415, "not-json", "Send JSON, with Content-Type: application/json.", "Accept")
+        )
     return parse_json_object(await read_body(request, deadline_s=deadline_s))
 
 

@@ -149,7 +149,7 @@ class Door:
         key = origin.idempotency_key
         wanted = self._channels if request.channels is None else request.channels
         contact = request.contact
-        channels, skips = _route(wanted, bool(contact.email), bool(contact.phone))
+        channels, skips = _route(wanted, has_email=bool(contact.email), has_phone=bool(contact.phone))
         return NewInvitation(
             id=new_invitation_id(now_ms=now_ms, chance=self._draw(ID_CHANCE_BITS)),
             lane=origin.lane,
@@ -189,7 +189,7 @@ def row_text(fields: Mapping[str, str]) -> str:
 
 @functools.cache  # a handful of different arguments, asked for once a row
 def _route(
-    wanted: tuple[Channel, ...], has_email: bool, has_phone: bool
+    wanted: tuple[Channel, ...], *, has_email: bool, has_phone: bool
 ) -> tuple[tuple[Channel, ...], tuple[tuple[Channel, str], ...]]:
     """Return the channels that can reach the customer, and those that cannot with the reason."""
     reachable = {Channel.EMAIL: has_email, Channel.SMS: has_phone}

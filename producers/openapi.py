@@ -40,7 +40,9 @@ def _paths() -> dict[str, Any]:
     return {
         "/v1/onboardings": {"post": _post(), "get": _list()},
         "/v1/onboardings/{id}": {"get": _get()},
-        "/openapi.json": {"get": _open("describe", "This document.", _answer("This document.", {"type": "object"}))},
+        "/openapi.json": {
+            "get": _open("describe", "This document.", _answer("This document.", {"type": "object"}))
+        },
         "/healthz": {"get": _open("health", "Is the process alive?", _answer("Alive.", _ref("Health")))},
         "/readyz": {
             "get": _open(

@@ -55,7 +55,10 @@ def invalid(problems: Iterable[Problem]) -> web.Response:
     errors = [as_error(found) for found in problems]
     count = "One field needs" if len(errors) == 1 else f"{len(errors)} fields need"
     return problem(
-        422, "invalid-request", "The request is not valid", f"{count} mending; nothing was recorded.",
+        422,
+        "invalid-request",
+        "The request is not valid",
+        f"{count} mending; nothing was recorded.",
         errors=errors,
     )
 
@@ -73,7 +76,9 @@ def not_found(detail: str) -> web.Response:
 def unavailable() -> web.Response:
     """Return 503 for a Redis that does not answer."""
     return problem(
-        503, "unavailable", "The ledger does not answer",
+        503,
+        "unavailable",
+        "The ledger does not answer",
         "Nothing is promised about this request. Send it again with the same data: it is never done twice.",
         headers={"Retry-After": str(UNAVAILABLE_RETRY_S)},
     )
@@ -82,7 +87,9 @@ def unavailable() -> web.Response:
 def full() -> web.Response:
     """Return 503 for a ledger that takes no more."""
     return problem(
-        503, "full", "No room for more",
+        503,
+        "full",
+        "No room for more",
         "As many jobs wait as this installation may hold. Nothing was recorded; send it again later.",
         headers={"Retry-After": str(FULL_RETRY_S)},
     )
@@ -101,9 +108,10 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return unavailable()
     except LedgerFull:
         return full()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last net: a caller gets an answer whatever happens
         # The text of an exception may hold the very data that upset it: only its type and place are told.
-        log.error("request_failed", route=_route_of(request), error=type(error).__name__, at=_place_of(error))
+        where = _place_of(error)
+        log.error("request_failed", route=_route_of(request), error=type(error).__name__, at=where)  # noqa: TRY400 - its text is private
         return problem(
             500, "internal", "Something went wrong here", "It was logged. Sending the request again is safe."
         )
@@ -114,7 +122,9 @@ def _of_http_error(error: web.HTTPException) -> web.StreamResponse:
         raise error
     headers = {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
     kind = error.reason.lower().replace(" ", "-")
-    return problem(error.status, kind, error.reason, _DETAILS.get(error.status, error.reason), headers=headers)
+    return problem(
+        error.status, kind, error.reason, _DETAILS.get(error.status, error.reason), headers=headers
+    )
 
 
 _DETAILS = {

@@ -59,12 +59,16 @@ class Stack:
         """Return the environment of every process of the stack."""
         own = {f"LINKFERRY_{name.upper()}": str(value) for name, value in self._settings.items()}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LINKFERRY_")}
-        return clean | own | {
-            "LINKFERRY_REDIS_URL": self.redis_url,
-            "LINKFERRY_SANDBOX": "1",
-            "LINKFERRY_DATA_DIR": str(self.folder / "data"),
-            "PYTHONPATH": str(ROOT),
-        }
+        return (
+            clean
+            | own
+            | {
+                "LINKFERRY_REDIS_URL": self.redis_url,
+                "LINKFERRY_SANDBOX": "1",
+                "LINKFERRY_DATA_DIR": str(self.folder / "data"),
+                "PYTHONPATH": str(ROOT),
+            }
+        )
 
     async def __aenter__(self) -> Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -168,5 +172,7 @@ class Stack:
                 found = await found
             if found:
                 return found
-            assert time.monotonic() < give_up_at, f"waited {within_s} s in vain until {what}\n{self.logs()[-4000:]}"
+            assert time.monotonic() < give_up_at, (
+                f"waited {within_s} s in vain until {what}\n{self.logs()[-4000:]}"
+            )
             await asyncio.sleep(POLL_S)

@@ -38,9 +38,11 @@ class SettingsError(Exception):
 class SandboxAddress:
     """Where the running sandbox listens, and the credentials it takes."""
 
-    url: str
+    url: str  #: of its pages
     smtp_port: int
-    client_id: str = "sandbox"
+    api_url: str = ""  #: base of the partner's calls; empty: the same as `url`
+    sms_url: str = ""
+    client_id: str = "sandbox-client"
     client_secret: str = "sandbox-secret"  # noqa: S105 - opens nothing but the stand-in on this machine
     sms_api_key: str = "sandbox-sms"
 
@@ -97,7 +99,9 @@ class Settings(DeclaredSettings):
     @property
     def provider_url(self) -> str:
         """Return the partner's base URL; the sandbox's in sandbox mode (raises SettingsError if none runs)."""
-        return self.sandbox_address.url if self.sandbox else self.real_provider_url
+        if not self.sandbox:
+            return self.real_provider_url
+        return self.sandbox_address.api_url or self.sandbox_address.url
 
     @property
     def provider_client_id(self) -> str | None:
@@ -151,7 +155,9 @@ class Settings(DeclaredSettings):
     @property
     def sms_url(self) -> str | None:
         """Return the SMS provider's address, or None: its usual one."""
-        return f"{self.sandbox_address.url}/sms/sendMessage" if self.sandbox else self.real_sms_url
+        if not self.sandbox:
+            return self.real_sms_url
+        return self.sandbox_address.sms_url or f"{self.sandbox_address.url}/sms/sendMessage"
 
     @property
     def sms_account(self) -> str | None:

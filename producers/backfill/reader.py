@@ -16,16 +16,16 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
 from typing import BinaryIO, NamedTuple, cast
 
+from producers.backfill.formulas import unguard
 from worker.domain.parse import Problem
 
 DELIMITERS = ",;\t|"  #: in the order that breaks a tie
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ROW_LINES = 100  #: a quoted cell may hold line breaks, but one this long is a quote that nobody closed
 READ_BYTES = 256 * 1024
-MARK = "_line"  #: a column that only our own result files have: their cells are guarded, see `reports`
+MARK = "_line"  #: a column that only our own result files have: their cells are guarded against formulas
 UNSPLIT = "row"  #: what a fault names in place of a field
 
 
@@ -67,13 +67,17 @@ class Sheet:
             self._lines.push_back()
         self.header = self._read_header()
         self.is_ours = MARK in self.header  #: one of our own result files, to be read as it was written
+        if self.is_ours:
+            self.header = list(map(unguard, self.header))
 
     def _read_header(self) -> list[str]:
         for cells in self._csv():
             self._lines.held.clear()
             if any(map(str.strip, cells)):
                 return [cell.strip() for cell in cells]
-        raise InputProblemError("empty_file", "The file has no header.", "Its first row must name the columns.")
+        raise InputProblemError(
+            "empty_file", "The file has no header.", "Its first row must name the columns."
+        )
 
     def rows(self) -> Iterator[Row]:
         """Yield every row but blank ones.
@@ -81,11 +85,14 @@ class Sheet:
         Raises:
             InputProblemError: the rest of the file cannot be read.
         """
+        return map(_unguarded, self._all_rows()) if self.is_ours else self._all_rows()
+
+    def _all_rows(self) -> Iterator[Row]:
         while True:
             try:
                 yield from self._split_rows()
             except (csv.Error, _RunawayQuoteError):
-                yield self._unclosed()
+                yield self._unsplit()
             else:
                 return
 
@@ -93,35 +100,39 @@ class Sheet:
         lines, width, looks_odd = self._lines, len(self.header), _odd_quotes(self.delimiter)
         held = lines.held
         for cells in self._csv():
-            if len(cells) == width and len(held) == 1 and not lines.is_suspect:
-                if any(cells):
+            if len(cells) == width and len(held) == 1 and not lines.is_suspect and not lines.is_at_end:
+                if cells[0].strip() or any(map(str.strip, cells)):
                     text = held[0]
                     yield Row(lines.number, cells, None, '"' in text and looks_odd(text))
             elif any(map(str.strip, cells)):
-                yield self._unusual(cells, width)
+                yield self._unusual(cells, width, looks_odd)
             held.clear()
 
-    def _unusual(self, cells: list[str], width: int) -> Row:
+    def _unusual(self, cells: list[str], width: int, looks_odd: Callable[[str], bool]) -> Row:
         """Return a row that has more than one line, another width or a NUL."""
-        lines = self._lines
-        first_line = lines.number - len(lines.held) + 1
-        if lines.is_at_end or (len(lines.held) > 1 and len(cells) != width):
-            raise _RunawayQuoteError
-        has_nul, lines.is_suspect = lines.is_suspect, False
-        if has_nul:
-            return Row(first_line, ["".join(lines.held).strip("\r\n")], _NUL)
+        lines, text = self._lines, "".join(self._lines.held)
+        has_lines = len(lines.held) > 1
         if len(cells) > width and not any(cells[width:]):
-            return Row(first_line, cells[:width])
+            cells = cells[:width]
+        # A quote that nobody closed ends at the next one: what follows that, or the width, gives it away.
+        if lines.is_at_end or (has_lines and (len(cells) != width or looks_odd(text))):
+            raise _RunawayQuoteError
+        line, text = lines.number - len(lines.held) + 1, text.rstrip("\r\n")
+        if lines.is_suspect:
+            lines.is_suspect = False
+            return Row(line, [text], _NUL)
         if len(cells) != width:
-            return Row(first_line, ["".join(lines.held).strip("\r\n")], _ragged(len(cells), width))
-        return Row(first_line, cells)
+            return Row(line, [text], _ragged(len(cells), width))
+        return Row(line, cells)
 
-    def _unclosed(self) -> Row:
-        """Return the line whose quote was never closed; the lines that it swallowed are read again."""
+    def _unsplit(self) -> Row:
+        """Return the line that csv gave up; the lines that its open quote swallowed are read again."""
         lines = self._lines
-        raw, line = lines.held[0], lines.number - len(lines.held) + 1
+        raw, line = lines.held[0].rstrip("\r\n"), lines.number - len(lines.held) + 1
         lines.push_back(keep=1)
-        return Row(line, [raw.rstrip("\r\n")], _UNCLOSED)
+        if "\r" in raw:
+            return Row(line, [raw], _STRAY_BREAK)
+        return Row(line, [raw], _TOO_LONG if len(raw) > csv.field_size_limit() else _UNCLOSED)
 
     def _csv(self) -> Iterator[list[str]]:
         return csv.reader(self._lines.read(), delimiter=self.delimiter, quotechar='"', doublequote=True)
@@ -144,14 +155,17 @@ class _Lines:
         """Return the first line, without its byte order mark."""
         raw = next(self._raw, b"")
         if not raw:
-            raise InputProblemError("empty_file", "The file is empty.", "Its first row must name the columns.")
+            raise InputProblemError(
+                "empty_file", "The file is empty.", "Its first row must name the columns."
+            )
         self._refuse_other_formats(raw)
+        self._refuse_long(raw)
         raw = raw.removeprefix(codecs.BOM_UTF8)
         if b"\r" in raw and b"\n" not in raw:
             self._raw = _carriage_return_lines(raw, self._stream)
             raw = next(self._raw)
-        self.number = 1
         self.held.append(self._decode(raw))
+        self.number, self._bytes_read = 1, len(raw)
         return self.held[0]
 
     def read(self) -> Iterator[str]:
@@ -162,9 +176,7 @@ class _Lines:
             yield self._give(self._again.popleft())
         for raw in self._raw:
             if len(raw) >= MAX_LINE_BYTES:
-                raise InputProblemError(
-                    "line_too_long", f"Line {self.number + 1} is longer than 1 MiB.", "Is it a CSV file?"
-                )
+                self._refuse_long(raw)
             try:
                 text = raw.decode()
             except UnicodeDecodeError:
@@ -205,6 +217,11 @@ class _Lines:
         except UnicodeDecodeError as error:
             raise not_utf8(raw, line=self.number + 1, byte=self._bytes_read + error.start + 1) from None
 
+    def _refuse_long(self, raw: bytes) -> None:
+        if len(raw) >= MAX_LINE_BYTES:
+            message = f"Line {self.number + 1} is longer than 1 MiB."
+            raise InputProblemError("line_too_long", message, "Is it a CSV file?")
+
     def _refuse_other_formats(self, raw: bytes) -> None:
         for magic, what in _OTHER_FORMATS.items():
             if raw.startswith(magic):
@@ -233,6 +250,11 @@ def count_lines(stream: BinaryIO) -> int:
         lines += block.count(b"\n")
         read += len(block)
     return lines
+
+
+def no_rows() -> InputProblemError:
+    """Return the problem of a file that has a header only."""
+    return InputProblemError("no_rows", "The file has a header and no rows.", "Is it the right file?")
 
 
 def not_utf8(raw: bytes, *, line: int, byte: int) -> InputProblemError:
@@ -282,21 +304,9 @@ def _plain(stream: BinaryIO) -> BinaryIO:
 class _Unzipped(gzip.GzipFile):
     """Gzip whose damage is told in the operator's words."""
 
-    def read1(self, size: int = -1) -> bytes:
-        return self._told(super().read1, size)
-
     def read(self, size: int | None = -1) -> bytes:
-        return self._told(super().read, size)
-
-    def readinto(self, buffer: object) -> int:
-        block = self.read1(len(cast("memoryview", buffer)))
-        cast("memoryview", buffer)[: len(block)] = block
-        return len(block)
-
-    @staticmethod
-    def _told(read: Callable[[int | None], bytes], size: int | None) -> bytes:
         try:
-            return read(size)
+            return super().read(size)
         except (gzip.BadGzipFile, EOFError, zlib.error):
             remedy = "Unpack it with `gunzip` and give the CSV file."
             raise InputProblemError("bad_gzip", "The gzip file is damaged or cut off.", remedy) from None
@@ -322,6 +332,10 @@ def _carriage_return_lines(head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
+def _unguarded(row: Row) -> Row:
+    return row._replace(cells=list(map(unguard, row.cells)))
+
+
 def _ragged(found: int, wanted: int) -> Problem:
     which = "few" if found < wanted else "many"
     return Problem(
@@ -337,6 +351,18 @@ _UNCLOSED = Problem(
     code="unclosed_quote",
     message="A double quote is opened and not closed.",
     remedy='Close it, or write a double quote inside a quoted cell twice: "".',
+)
+_STRAY_BREAK = Problem(
+    field=UNSPLIT,
+    code="stray_line_break",
+    message="A carriage return stands in the middle of the line.",
+    remedy="Remove it, or put the cell in double quotes.",
+)
+_TOO_LONG = Problem(
+    field=UNSPLIT,
+    code="cell_too_long",
+    message="A cell is longer than 131,072 characters.",
+    remedy="No field takes that much; shorten it.",
 )
 _NUL = Problem(
     field=UNSPLIT, code="nul_byte", message="It holds a NUL byte.", remedy="Write the row's text anew."

@@ -20,10 +20,17 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 from worker.dispatch.fails import fail
-from worker.dispatch.messages import MailMessage, Sender
+from worker.dispatch.messages import MailMessage, Sender, envelope_address
 from worker.dispatch.replies import AUTH_PAUSE_S, TEMPORARY_DELAYS_S, Stage, enhanced_code, outcome_of_reply
 from worker.dispatch.smtp_pool import SmtpAddress, SmtpPool
-from worker.domain.outcome import ChannelDown, DeliveryDoubt, DeliveryOutcome, DeliveryRetry, Sent, Undelivered
+from worker.domain.outcome import (
+    ChannelDown,
+    DeliveryDoubt,
+    DeliveryOutcome,
+    DeliveryRetry,
+    Sent,
+    Undelivered,
+)
 from worker.domain.phone import mask_text
 
 #: Ten minutes: RFC 5321, 4.5.3.2.6. Shorter waits than the server's own work make duplicates (fact F2).
@@ -107,9 +114,7 @@ class MailDispatcher:
         except (aiosmtplib.SMTPException, OSError) as exc:
             return _broken(exc, send, is_late=limit.expired())
 
-    async def _converse(
-        self, smtp: aiosmtplib.SMTP, send: _Send, limit: asyncio.Timeout
-    ) -> DeliveryOutcome:
+    async def _converse(self, smtp: aiosmtplib.SMTP, send: _Send, limit: asyncio.Timeout) -> DeliveryOutcome:
         """Go through envelope, body, the ledger's word, the dot, the answer."""
         try:
             await smtp.mail(self._envelope_from, timeout=self._command_timeout_s)
@@ -147,7 +152,9 @@ class _Send:
     recipient: str
     before_data: BeforeData
     deadline_s: float | None
-    must_begin_by_s: float  #: the deadline on the event loop's clock, which goes on while a process is stopped
+    must_begin_by_s: (
+        float  #: the deadline on the event loop's clock, which goes on while a process is stopped
+    )
     is_connected: bool = False
     is_dotted: bool = False
 
@@ -188,20 +195,6 @@ class _PolicyRefusals:
         if len(self._sent_at_refusal) > _REMEMBERED_REFUSALS:
             self._sent_at_refusal.popitem(last=False)
         return outcome
-
-
-def envelope_address(address: str) -> str | None:
-    """Return *address* as SMTP carries it, its domain in punycode, or None where it can't be carried.
-
-    Letters outside ASCII before the @ would need SMTPUTF8, which too few servers on the way offer.
-    """
-    local, _, domain = address.strip().rpartition("@")
-    try:
-        encoded = f"{local}@{domain.encode('idna').decode('ascii')}"
-    except UnicodeError:
-        return None
-    is_clean = local.isascii() and all(letter > " " and letter not in '<>"@\x7f' for letter in local)
-    return encoded if local and domain and is_clean else None
 
 
 def _broken(exc: Exception, send: _Send, *, is_late: bool) -> DeliveryOutcome:
@@ -254,5 +247,5 @@ async def _write_all(protocol: SMTPProtocol, body: bytes, timeout_s: float) -> N
     pause_s = 0.0
     async with asyncio.timeout(timeout_s):
         while transport.get_write_buffer_size() and not transport.is_closing():
-            await asyncio.sleep(pause_s)  # noqa: ASYNC110 - a transport of the library's tells nobody when it is empty
+            await asyncio.sleep(pause_s)  # the library's transport tells nobody when it is empty
             pause_s = 0.005

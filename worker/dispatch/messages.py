@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, parseaddr
 
 _NAME_LIMIT = 64
+_WWW = re.compile(r"www\.", re.IGNORECASE)
 #: Letters, digits and spaces aside, what a display name keeps: all else has a meaning somewhere in RFC 5322.
 _NAME_MARKS = frozenset("-'&!+")
 
@@ -37,17 +39,20 @@ class Sender:
         """Return the sender for EMAIL_FROM (`Acme <links@acme.example>` or an address alone).
 
         Without a *brand_name* the display name serves, else the address's domain. Raises ValueError where no
-        usable address is in it.
+        usable address is in it, or where *help_contact* holds a link: messages carry the customer's own alone.
         """
         name, address = parseaddr(email_from)
         local, _, domain = address.rpartition("@")
         if not local or not domain or not address.isascii() or any(letter <= " " for letter in address):
             raise ValueError("EMAIL_FROM names no usable address: write `Name <address@domain>`")
+        contact = plain_text(help_contact or "")
+        if without_links(contact) != contact:
+            raise ValueError("the help contact must be a number, an address or words: no link")
         return cls(
             address=address,
-            brand_name=plain_text(brand_name or name) or domain,
+            brand_name=without_links(brand_name or name) or domain,
             reply_to=reply_to,
-            help_contact=help_contact,
+            help_contact=contact or None,
         )
 
     @property
@@ -78,8 +83,12 @@ class MailMessage:
     def as_email(self) -> EmailMessage:
         """Return the whole e-mail: plain text first, HTML as its better twin (RFC 2046, 5.1.4)."""
         email = EmailMessage(policy=SMTP_POLICY)
-        email["From"] = Address(display_name=header_name(self.sender.brand_name), addr_spec=self.sender.address)
-        email["To"] = Address(display_name=header_name(self.to_name or ""), addr_spec=self.to)
+        email["From"] = Address(
+            display_name=header_name(self.sender.brand_name), addr_spec=self.sender.address
+        )
+        email["To"] = Address(
+            display_name=header_name(self.to_name or ""), addr_spec=envelope_address(self.to) or self.to
+        )
         if self.sender.reply_to:
             email["Reply-To"] = Address(addr_spec=self.sender.reply_to)
         email["Subject"] = plain_text(self.subject)
@@ -108,11 +117,30 @@ class SmsMessage:
     failures: int = 0
 
 
+def envelope_address(address: str) -> str | None:
+    """Return *address* as SMTP carries it, its domain in punycode, or None where it can't be carried.
+
+    Letters outside ASCII before the @ would need SMTPUTF8, which too few servers on the way offer.
+    """
+    local, _, domain = address.strip().rpartition("@")
+    try:
+        encoded = f"{local}@{domain.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        return None
+    is_clean = local.isascii() and all(letter > " " and letter not in '<>"@\x7f' for letter in local)
+    return encoded if local and domain and is_clean else None
+
+
 def plain_text(text: str) -> str:
     """Return *text* as one line without control or direction characters, composed (NFC), spaces joined."""
     composed = unicodedata.normalize("NFC", text)
     kept = (" " if unicodedata.category(letter) in _UNSEEN else letter for letter in composed)
     return " ".join("".join(kept).split())
+
+
+def without_links(text: str) -> str:
+    """Return *text* as one plain line that holds nothing a mail or message program takes for an address to open."""
+    return plain_text(_WWW.sub(" ", plain_text(text).replace("://", " ")))
 
 
 def header_name(name: str) -> str:

@@ -38,9 +38,14 @@ POLICY_PAUSE_S = 300.0
 BUSY_PAUSE_S = 60.0
 
 _ENHANCED = re.compile(r"\s*(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
-_QUEUED_AS = re.compile(r"queued (?:mail for delivery )?as[ :]+([\w.@<>-]{4,80})|\bid=([\w.-]{4,80})", re.IGNORECASE)
+_QUEUED_AS = re.compile(
+    r"queued (?:mail for delivery )?as[ :]+([\w.@<>-]{4,80})|\bid=([\w.-]{4,80})", re.IGNORECASE
+)
 _GREYLIST = re.compile(r"gr[ea]y.?list", re.IGNORECASE)
 _RELAYING = re.compile(r"relay", re.IGNORECASE)
+
+_THROTTLING = re.compile(r"throttl|rate.?limit|too (?:many|fast)|rate exceeded|sending rate", re.IGNORECASE)
+_TOO_FAST = frozenset({"4.5", "7.28"})
 
 _AUTH_CODES = frozenset({530, 534, 535, 538})
 _AUTH_SUBJECTS = frozenset({"7.8", "7.9", "7.11", "7.14"})
@@ -90,17 +95,20 @@ class _Reply:
         """Return the outcome of 4yz, and of replies that no standard knows."""
         if self.stage in {Stage.CONNECT, Stage.AUTH, Stage.MAIL}:
             # The server has not heard of the recipient yet: none of his tries may be used up.
-            return self._down("mail_temporary", BUSY_PAUSE_S)
+            return self._down("mail_throttled" if self._is_throttled() else "mail_temporary", BUSY_PAUSE_S)
         if self.subject == "2.2":
             return self._retry("mailbox_full", MAILBOX_FULL_DELAYS_S)
         if self.code != 421 and (self.subject == "7.1" or _GREYLIST.search(self.text)):
             return self._retry("mail_greylisted", GREYLISTED_DELAYS_S)
-        return self._retry("mail_temporary", TEMPORARY_DELAYS_S)
+        reason = "mail_throttled" if self._is_throttled() else "mail_temporary"
+        return self._retry(reason, TEMPORARY_DELAYS_S)
 
     def permanent(self) -> DeliveryOutcome:
         """Return the outcome of 5yz."""
         if self.stage is Stage.AUTH or self.code in _AUTH_CODES or self.subject in _AUTH_SUBJECTS:
             return self._down("mail_auth_refused", AUTH_PAUSE_S)
+        if self.stage is Stage.MAIL or self.subject in _OUR_ADDRESS:
+            return self._down("mail_sender_refused", POLICY_PAUSE_S)
         if self._is_about_us():
             return self._down("mail_refused_policy", POLICY_PAUSE_S)
         if self.subject == "2.2" or (self.code == 552 and not self.enhanced and self.stage is Stage.RCPT):
@@ -110,16 +118,18 @@ class _Reply:
         return self._undelivered("mail_refused")
 
     def _is_about_us(self) -> bool:
-        """Tell whether the server refuses the sender, his address, standing or way of talking."""
-        if self.stage in {Stage.CONNECT, Stage.MAIL} or self.code in _PROTOCOL_CODES:
-            return True
-        if self.subject in _OUR_ADDRESS or self.subject in _OUR_STANDING:
+        """Tell whether the server refuses our standing or our way of talking."""
+        is_ours = self.stage is Stage.CONNECT or self.code in _PROTOCOL_CODES
+        if is_ours or self.subject in _OUR_STANDING:
             return True
         if self.subject.startswith("7."):
             # 552 and 554 are said of the content or the sender; 550 5.7.1 mostly of what this recipient takes.
             return self.code in {552, 554} or bool(_RELAYING.search(self.text))
         is_bare_refusal = self.code == 554 and not self.enhanced
         return is_bare_refusal and self.stage in {Stage.DATA, Stage.END}
+
+    def _is_throttled(self) -> bool:
+        return self.subject in _TOO_FAST or bool(_THROTTLING.search(self.text))
 
     def _is_nobody(self) -> bool:
         if self.enhanced:

@@ -1,7 +1,7 @@
 """The two SMS providers: how each is asked and what its answers mean. Pure.
 
-99digital: `provider-api.md`, part SMS. Twilio: its Messages resource and its error dictionary
-(https://www.twilio.com/docs/api/errors).
+What a code means is data: the tables `sms_99digital` and `sms_twilio` of the reasons catalogue, and the reason's
+policy says what follows (snooze: our side is at fault; retry: not sent, again later; fail: this recipient).
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from urllib.parse import quote, urlsplit
 
 from worker.dispatch.fails import fail
 from worker.dispatch.messages import SmsMessage
-from worker.domain.outcome import ChannelDown, DeliveryDoubt, DeliveryOutcome, DeliveryRetry, Sent, Undelivered
+from worker.domain.outcome import (
+    ChannelDown,
+    DeliveryDoubt,
+    DeliveryOutcome,
+    DeliveryRetry,
+    Sent,
+    Undelivered,
+)
+from worker.domain.reasons import Catalogue, Policy, Reason, ReasonClass
 
 CONFIG_PAUSE_S = 300.0
 RETRY_DELAYS_S = (30.0, 120.0, 600.0, 1800.0)
@@ -59,41 +67,7 @@ class SmsProvider(Protocol):
         """Return what an answer means. An answer that does not tell is a doubt, never a retry."""
 
 
-#: 99digital's `reason` → ours. What is not listed is `sms_refused`.
-_NINETY_NINE_REASONS: Mapping[int, str] = {
-    2: "sms_sender_not_verified",
-    3: "sms_sender_not_verified",
-    4: "sms_text_too_long",
-    6: "sms_auth_refused",
-    7: "sms_number_refused",
-    9: "sms_sender_not_verified",
-}
-
-#: Twilio's `code` → ours.
-_TWILIO_REASONS: Mapping[int, str] = {
-    20003: "sms_auth_refused",
-    20404: "sms_auth_refused",  # no such account
-    20429: "sms_temporary",
-    21211: "sms_number_refused",
-    21212: "sms_sender_not_verified",
-    21265: "sms_number_refused",
-    21408: "sms_number_refused",  # the region is not enabled: the other numbers must not wait for it
-    21603: "sms_sender_not_verified",
-    21605: "sms_text_too_long",
-    21606: "sms_sender_not_verified",
-    21608: "sms_number_refused",
-    21610: "sms_number_refused",
-    21611: "sms_temporary",  # the sender's queue is full
-    21612: "sms_number_refused",
-    21614: "sms_number_refused",
-    21617: "sms_text_too_long",
-    21659: "sms_sender_not_verified",
-    21660: "sms_sender_not_verified",
-    21703: "sms_sender_not_verified",
-    30001: "sms_temporary",
-}
 _KEPT_FIELDS = ("status", "reason", "code", "message", "unique", "sid", "more_info")
-_OUR_SIDE = frozenset({"sms_auth_refused", "sms_sender_not_verified"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +77,15 @@ class NinetyNineDigital:
     api_key: str = field(repr=False)
     sender: str
     url: str = NINETY_NINE_DIGITAL_URL
+    catalogue: Catalogue = field(default_factory=Catalogue.shipped, repr=False)
     name: str = "99digital"
 
     def request(self, message: SmsMessage) -> SmsRequest | Undelivered:
         """Return the call to make; `to` is in Israeli local form."""
         if not message.to.startswith(_ISRAEL):
-            return Undelivered(fail=fail("sms_number_refused", detail="99digital serves Israeli numbers only"))
+            return Undelivered(
+                fail=fail("sms_number_invalid", detail="99digital serves Israeli numbers only")
+            )
         form = {
             "apiKey": self.api_key,
             "from": self.sender,
@@ -125,8 +102,8 @@ class NinetyNineDigital:
         if status == "OK" and code in {1, None}:
             return Sent(provider_id=str(body.get("unique") or ""), segments=message.segments)
         if status == "FAIL" or (code is not None and code > 1):
-            return _refused(_NINETY_NINE_REASONS.get(code or 0, "sms_refused"), code, answer, message)
-        return _by_status(answer, message)
+            return _refused(self.catalogue.for_code("sms_99digital", code), code, answer, message)
+        return _unreadable(answer, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +114,7 @@ class Twilio:
     api_key: str = field(repr=False)
     sender: str  #: a number, an alphanumeric sender, or a messaging service (`MG…`)
     url: str = TWILIO_URL
+    catalogue: Catalogue = field(default_factory=Catalogue.shipped, repr=False)
     name: str = "twilio"
 
     def request(self, message: SmsMessage) -> SmsRequest | Undelivered:
@@ -157,52 +135,69 @@ class Twilio:
         if 200 <= answer.http_status < 300 and isinstance(sid, str) and sid:
             return Sent(provider_id=sid, segments=_whole(body.get("num_segments")) or message.segments)
         code = _whole(body.get("code"))
-        if code in _TWILIO_REASONS:
-            return _refused(_TWILIO_REASONS[code], code, answer, message)
-        return _by_status(answer, message, code=code)
+        if code is not None and answer.http_status < 500:
+            return _refused(self.catalogue.for_code("sms_twilio", code), code, answer, message)
+        return _unreadable(answer, message)
 
 
 def make_provider(
-    name: str, *, api_key: str, sender: str, url: str | None = None, account: str | None = None
+    name: str,
+    *,
+    api_key: str,
+    sender: str,
+    url: str | None = None,
+    account: str | None = None,
+    catalogue: Catalogue | None = None,
 ) -> SmsProvider:
-    """Return the provider that SMS_PROVIDER names; raises ValueError for another or where something is missing."""
+    """Return the provider that SMS_PROVIDER names; *catalogue* says what its codes mean (None: as shipped).
+
+    Raises ValueError for another name or where something is missing.
+    """
+    catalogue = catalogue or Catalogue.shipped()
     if name not in {"99digital", "twilio"}:
         raise ValueError("SMS_PROVIDER must be 99digital or twilio")
     if not api_key or not sender:
         raise ValueError("SMS_API_KEY and SMS_FROM are needed to send texts")
     if name == "99digital":
-        return NinetyNineDigital(api_key=api_key, sender=sender, url=url or NINETY_NINE_DIGITAL_URL)
+        return NinetyNineDigital(
+            api_key=api_key, sender=sender, url=url or NINETY_NINE_DIGITAL_URL, catalogue=catalogue
+        )
     if not account:
         raise ValueError("SMS_ACCOUNT is needed to send texts by Twilio")
-    return Twilio(account=account, api_key=api_key, sender=sender, url=url or TWILIO_URL)
+    return Twilio(account=account, api_key=api_key, sender=sender, url=url or TWILIO_URL, catalogue=catalogue)
 
 
-def _refused(reason: str, code: int | None, answer: SmsAnswer, message: SmsMessage) -> DeliveryOutcome:
-    """Return the outcome of a refusal in the provider's own terms: it was not sent."""
+#: HTTP status → reason, for refusals whose own code the catalogue does not know.
+_BY_STATUS: Mapping[int, str] = {
+    401: "sms_auth_refused",
+    403: "sms_auth_refused",
+    404: "sms_unreachable",  # nobody who sends texts lives at SMS_URL
+    405: "sms_unreachable",
+    429: "sms_throttled",
+    503: "sms_provider_error",
+}
+
+
+def _refused(reason: Reason, code: int | None, answer: SmsAnswer, message: SmsMessage) -> DeliveryOutcome:
+    """Return the outcome of a refusal: it was not sent, and the reason's policy says what follows."""
+    if reason.reason_class is ReasonClass.UNKNOWN and answer.http_status in _BY_STATUS:
+        reason = Catalogue.shipped().named(_BY_STATUS[answer.http_status])
     failed = fail(reason, code=code, raw=_kept(answer), detail=f"HTTP {answer.http_status}")
-    if reason in _OUR_SIDE:
+    if reason.policy is Policy.SNOOZE or reason.name == "sms_unreachable":
         return ChannelDown(fail=failed, pause_s=CONFIG_PAUSE_S)
-    if reason == "sms_temporary":
+    if reason.policy is Policy.RETRY:
         return DeliveryRetry(fail=failed, delay_s=_delay_s(answer, message), max_failures=MAX_FAILURES)
     return Undelivered(fail=failed)
 
 
-def _by_status(answer: SmsAnswer, message: SmsMessage, *, code: int | None = None) -> DeliveryOutcome:
-    """Return what an answer means whose body does not say: by its HTTP status."""
-    match answer.http_status:
-        case 401 | 403:
-            return _refused("sms_auth_refused", code, answer, message)
-        case 404 | 405 | 301 | 302 | 303 | 307 | 308:
-            # Nobody who sends texts lives at that address: SMS_URL is wrong.
-            failed = fail("sms_unreachable", code=code, raw=_kept(answer), detail=f"HTTP {answer.http_status}")
-            return ChannelDown(fail=failed, pause_s=CONFIG_PAUSE_S)
-        case 429 | 503:
-            return _refused("sms_temporary", code, answer, message)
-        case status if 400 <= status < 500:
-            return _refused("sms_refused", code, answer, message)
-        case status:
-            detail = f"HTTP {status}, and the answer can't be read"
-            return DeliveryDoubt(fail=fail("sms_in_doubt", code=code, raw=_kept(answer), detail=detail))
+def _unreadable(answer: SmsAnswer, message: SmsMessage) -> DeliveryOutcome:
+    """Return what an answer means that says nothing of its own: by its HTTP status."""
+    status = answer.http_status
+    if status in _BY_STATUS or 300 <= status < 500:
+        unknown = Catalogue.shipped().named("sms_unreachable" if status < 400 else f"unknown_http_{status}")
+        return _refused(unknown, None, answer, message)
+    detail = f"HTTP {status}, and the answer can't be read"
+    return DeliveryDoubt(fail=fail("sms_in_doubt", raw=_kept(answer), detail=detail))
 
 
 def _delay_s(answer: SmsAnswer, message: SmsMessage) -> float:
@@ -237,4 +232,8 @@ def _whole(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else None
+    return (
+        int(value)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10
+        else None
+    )

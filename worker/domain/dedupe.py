@@ -89,4 +89,4 @@ def event_key(source: str, key: str) -> str:
 
 def _hash(text: str) -> str:
     # 96 bits: at a hundred million requests the odds of two alike are one in ten trillion.
-    return urlsafe_b64encode(blake2b(text.encode(errors="replace"), digest_size=12).digest()).decode()
+    return urlsafe_b64encode(blake2b(text.encode(errors="surrogatepass"), digest_size=12).digest()).decode()

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from worker.domain.names import acceptable_name, ascii_digits
-from worker.domain.phone import PhoneProblem, normalise_number
+from worker.domain.names import acceptable_name, ascii_digits, is_plain_name
+from worker.domain.phone import PhoneProblem, normalise_number, plain_mobile
 from worker.domain.request import COEXISTENCE
 
 _EMAIL_LIMIT = 254  #: RFC 5321
@@ -114,6 +114,8 @@ def read_text(name: str, text: str, limit: int, notes: Notes) -> str | None:
 
 def read_whatsapp(text: str, region: str, notes: Notes) -> str | None:
     """Return the digits of the number to be onboarded, or `1` for coexistence."""
+    if digits := plain_mobile(text, region):
+        return digits
     if text in {"1", "1.0"} or text.casefold() == "coexistence":
         return COEXISTENCE
     if text.isalpha() and nearest(text, ["coexistence"]):
@@ -135,6 +137,8 @@ def read_whatsapp(text: str, region: str, notes: Notes) -> str | None:
 
 def read_contact_phone(text: str, region: str, notes: Notes) -> str | None:
     """Return the digits of the number that the invitation's SMS goes to; warn where none can arrive."""
+    if digits := plain_mobile(text, region):
+        return digits
     found = normalise_number(text, region=region)
     if isinstance(found, PhoneProblem):
         notes.refuse("phone", found.code, f"phone {found.message}", found.remedy)
@@ -264,6 +268,8 @@ def read_name(name: str, text: str, limit: int, notes: Notes, *, accept: bool) -
 
     A text that is too long is refused with the shortened form proposed, unless *accept*.
     """
+    if is_plain_name(text, limit):
+        return text
     found = acceptable_name(text, limit)
     if not found.is_altered:
         return found.text
@@ -293,6 +299,9 @@ def read_name(name: str, text: str, limit: int, notes: Notes, *, accept: bool) -
 def read_display_name(text: str, notes: Notes, *, accept: bool) -> str | None:
     """Return the name customers will see in WhatsApp; altered only where *accept*, as it can't be changed later."""
     name, limit = "display_name", 50
+    if len(text) >= 3 and is_plain_name(text, limit):
+        _warn_of_meta_rules(text, notes)
+        return text
     found = acceptable_name(text, limit)
     if len(found.text) < 3:
         notes.refuse(
@@ -312,7 +321,7 @@ def read_display_name(text: str, notes: Notes, *, accept: bool) -> str | None:
             name,
             code,
             f"{name} {why}, and it cannot be changed later, so it is not altered unasked",
-            f"Write {found.text} (or a form you like better), or accept altered names.",
+            f"Write {found.text} (or a form you like better), or accept altered names (--accept-names).",
         )
         return None
     if found.is_altered:

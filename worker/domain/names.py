@@ -43,6 +43,11 @@ def ascii_digits(text: str) -> str:
     return "".join([str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text])
 
 
+def is_plain_name(text: str, limit: int) -> bool:
+    """Tell, quickly, whether a cleaned *text* is surely acceptable; False means: ask `acceptable_name`."""
+    return len(text) <= limit and _is_plain(text) is not None
+
+
 def acceptable_name(text: str, limit: int) -> AcceptableName:
     """Return *text* as the partner takes it, at most *limit* characters.
 
@@ -50,7 +55,7 @@ def acceptable_name(text: str, limit: int) -> AcceptableName:
     is cut at a word's end. Nothing but signs gives an empty name.
     """
     cleaned = clean_text(text)
-    if len(cleaned) <= limit and _is_plain(cleaned):
+    if is_plain_name(cleaned, limit):
         return AcceptableName(cleaned, is_altered=False)
     mended = _shorten(_mend(cleaned), limit)
     return AcceptableName(mended, is_altered=mended != cleaned)

@@ -80,6 +80,12 @@ _WHATSAPP_ONLY = frozenset(
         "onboarding_message",
     }
 )
+_NEEDED_FOR_WHATSAPP = {
+    "whatsapp": "Write the number, such as 972501234567, or coexistence; "
+    "for Facebook or Instagram write facebook:1 to facebook:4 in product.",
+    "business_name": "Write the name of the business.",
+    "display_name": "Write the name that customers will see in WhatsApp.",
+}
 _PRODUCTS: Mapping[str, Product] = {product.value: product for product in Product}
 _PRODUCT_WORDS = (*_PRODUCTS, "facebook")
 _ONLY_WHATSAPP = (Product.WHATSAPP,)
@@ -139,6 +145,8 @@ def parse_request(
     products = _read_products(values, notes)
     contact = _read_contact(values, rules, notes)
     found: dict[str, Any] = {}
+    if Product.WHATSAPP in products:
+        _refuse_missing(values, notes)
     if Product.WHATSAPP in products or not products:
         _read_whatsapp_fields(values, rules, notes, found)
     else:
@@ -220,20 +228,14 @@ def _read_product(word: str, kind: str | None, notes: Notes) -> Product | None:
 def _read_whatsapp_fields(
     values: Mapping[str, str], rules: ParseRules, notes: Notes, found: dict[str, Any]
 ) -> None:
-    if (text := values.get("whatsapp")) is None:
-        _refuse_missing("whatsapp", "Write the number, such as 972501234567, or coexistence.", notes)
-    else:
+    if text := values.get("whatsapp"):
         found["whatsapp"] = read_whatsapp(text, rules.region, notes)
-    if (text := values.get("business_name")) is None:
-        _refuse_missing("business_name", "Write the name of the business.", notes)
-    else:
+    if text := values.get("business_name"):
         name = read_name("business_name", text, 100, notes, accept=rules.accept_names)
         found["business_name"] = name
         if name != text:
             found["business_name_written"] = text
-    if (text := values.get("display_name")) is None:
-        _refuse_missing("display_name", "Write the name that customers will see in WhatsApp.", notes)
-    else:
+    if text := values.get("display_name"):
         found["display_name"] = read_display_name(text, notes, accept=rules.accept_names)
     _read_optional(values, rules, notes, found)
 
@@ -263,10 +265,10 @@ def _read_optional(values: Mapping[str, str], rules: ParseRules, notes: Notes, f
         )
 
 
-def _refuse_missing(name: str, remedy: str, notes: Notes) -> None:
-    if name == "whatsapp":
-        remedy += " For Facebook or Instagram write facebook:1 to facebook:4 in product."
-    notes.refuse(name, "missing", f"{name} is missing, and a WhatsApp link needs it", remedy)
+def _refuse_missing(values: Mapping[str, str], notes: Notes) -> None:
+    for name, remedy in _NEEDED_FOR_WHATSAPP.items():
+        if name not in values:
+            notes.refuse(name, "missing", f"{name} is missing, and a WhatsApp link needs it", remedy)
 
 
 def _read_facebook_names(values: Mapping[str, str], notes: Notes, found: dict[str, Any]) -> None:

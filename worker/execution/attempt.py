@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 import structlog
 
 from worker.domain.classify import classify_create
-from worker.domain.job import ClaimedJob, ClaimRefusal, Lease, Settled
+from worker.domain.job import ClaimedJob, ClaimRefusal, Settled
 from worker.domain.outcome import Answered, Ending, NotDone, Outcome
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.execution.shop import Shop
-from worker.ledger import LedgerUnavailable
+from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.limits import Closed, LimitsUnavailable
 from worker.partner import create_body
 
 log = structlog.get_logger()
+_Settled = TypeVar("_Settled")
 
 #: Answers on which the partner shows that it works, whatever it thinks of the request.
 _HEALTHY_NOT_DONE = frozenset({"partner_throttled", "token_expired", "token_refused", "token_blocked"})
@@ -47,7 +49,7 @@ async def attempt(job_id: str, lane: Lane, shop: Shop) -> Settled | None:
 async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> ClaimedJob | None:
     # A token first, then the slot, then the claim: a job that waits for the rate or for credentials holds no lease,
     # and a crash up to here leaves it `available`.
-    token = await shop.partner.ready()
+    token = await shop.partner.token()
     if isinstance(token, NotDone):
         await shop.ledger.hand_back(job_id)
         return None
@@ -82,8 +84,9 @@ async def _work(job: ClaimedJob, shop: Shop) -> Settled:
             orphans=job.orphans,
             catalogue=shop.catalogue,
             chance=random.random(),  # noqa: S311 - jitter, not a secret
+            number=job.request.number,
         )
-        settled = await settle_surely(job.lease, outcome, shop)
+        settled = await surely(lambda: shop.ledger.settle(job.lease, outcome), job.id, shop)
     _report(job, outcome, settled, elapsed_s, shop)
     return settled
 
@@ -96,34 +99,30 @@ async def _call(job: ClaimedJob, shop: Shop) -> Ending:
 
 
 async def _tell_limits(ending: Ending, elapsed_s: float, shop: Shop) -> None:
-    # The partner's health and wishes are the fleet's business; losing one observation is not worth an attempt.
+    # The partner's health is the fleet's business (what it asks for in headers, the client has passed on already);
+    # losing one observation is not worth an attempt.
     is_healthy = isinstance(ending, Answered) or (
         isinstance(ending, NotDone) and ending.reason in _HEALTHY_NOT_DONE
     )
     try:
-        change = await shop.limits.note(is_healthy, elapsed_s)
-        if isinstance(ending, NotDone) and ending.reason == "partner_throttled":
-            await shop.limits.pushback(ending.retry_after_s)
-            shop.stats.count("pushbacks")
-    except LimitsUnavailable:
-        return
-    if change is not None:
-        log.warning("breaker_changed", state=str(change))
+        await shop.limits.note(is_healthy, elapsed_s)
+    except LimitsUnavailable as exc:
+        log.warning("call_not_noted", error=str(exc))
 
 
-async def settle_surely(lease: Lease, outcome: Outcome, shop: Shop) -> Settled:
-    """Write the outcome down, however long the ledger is away: it is known here and nowhere else.
+async def surely(settle: Callable[[], Awaitable[_Settled]], subject_id: str, shop: Shop) -> _Settled:
+    """Write an outcome down, however long the ledger is away: it is known here and nowhere else.
 
-    Settling twice is harmless: the second finds the lease gone. Gives up after ten minutes.
+    Settling twice is harmless: the second finds the lease gone. Gives up after ten minutes (LedgerUnavailable).
     """
     give_up_at = shop.clock.monotonic() + _SETTLE_PATIENCE_S
     for wait_s in _waits():
         try:
-            return await shop.ledger.settle(lease, outcome)
-        except LedgerUnavailable as exc:
+            return await settle()
+        except (LedgerUnavailable, LedgerFull) as exc:
             if shop.clock.monotonic() > give_up_at:
                 raise
-            log.warning("settle_postponed", job_id=lease.subject_id, error=str(exc))
+            log.warning("settle_postponed", job_id=subject_id, error=type(exc).__name__)
             await asyncio.sleep(wait_s)
     raise AssertionError("the waits never end")
 

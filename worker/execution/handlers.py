@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import structlog
+from jinja2 import TemplateError
 
 from worker.domain import ids
 from worker.domain.job import ClaimedDelivery
-from worker.domain.outcome import ChannelDown, DeliveryDoubt, DeliveryOutcome, Sent, Skipped
+from worker.domain.outcome import ChannelDown, DeliveryOutcome, Fail, Sent, Skipped
 from worker.domain.states import Channel, DeliveryState, Lane
+from worker.execution.attempt import surely
 from worker.execution.shop import Shop
 from worker.limits import Closed
 
 log = structlog.get_logger()
+
+#: Of its lease, how much a send may take up to the message's last byte. The answer may come later.
+_SEND_SHARE = 0.75
+
 
 async def fan_out(job_id: str, shop: Shop) -> None:
     """Ring for each message of the job's invitation that waits to be sent."""
@@ -54,32 +60,53 @@ async def deliver(delivery_id: str, channel: Channel, shop: Shop) -> DeliveryOut
             return None
         with shop.heartbeat.keeping(delivery.lease):
             outcome = await _dispatch(delivery, shop)
-            held = await _settle(delivery, outcome, shop)
-    _report(delivery, outcome, shop, is_held=held)
+            # Mail in doubt is sent once more, with the same Message-ID and the same link; an SMS never is by itself.
+            held = await surely(
+                lambda: shop.ledger.deliveries.settle(
+                    delivery.lease, outcome, can_resend=channel is Channel.EMAIL
+                ),
+                delivery.id,
+                shop,
+            )
+    _report(delivery, outcome, shop, held=held)
     return outcome
 
 
 async def _dispatch(delivery: ClaimedDelivery, shop: Shop) -> DeliveryOutcome:
-    if not shop.allowlist.allows(delivery.channel, delivery.request.contact):
-        return Skipped(reason="not_in_allowlist")
-    wrong = check_links(delivery)
-    if wrong is not None:
-        log.error("foreign_link_stopped", delivery_id=delivery.id, reason=wrong)
-        return Skipped(reason=wrong)
-    send_by = shop.clock.monotonic() + shop.lease_s / 2
+    try:
+        message = shop.composer.compose(delivery, dated_at=shop.clock.now())
+    except (TemplateError, KeyError) as exc:
+        # An operator's own template asks for what does not exist: nobody's message is to be lost for that.
+        log.exception("template_failed", delivery_id=delivery.id)
+        fail = Fail(reason="template_failed", reason_class="ours", detail=type(exc).__name__)
+        return ChannelDown(fail=fail)
+    if isinstance(message, Skipped):
+        return message
 
     async def may_send() -> bool:
-        # A process that was stopped and continued must not send what another may have sent meanwhile: its own clock
-        # tells first, then the ledger, which from here on knows that the message may be out.
-        if shop.clock.monotonic() > send_by:
-            return False
+        # From here on the ledger knows that the message may be out. False: another process has the delivery by now.
         return await shop.ledger.deliveries.begin_send(delivery.lease)
 
-    return await shop.dispatchers[delivery.channel].dispatch(delivery, may_send=may_send)
+    return await shop.dispatchers[delivery.channel].dispatch(
+        message, before_data=may_send, deadline_s=shop.lease_s * _SEND_SHARE
+    )
 
 
-async def _settle(delivery: ClaimedDelivery, outcome: DeliveryOutcome, shop: Shop) -> bool:
-    # Mail in doubt is sent once more, with the same Message-ID and the same link; an SMS never is by itself.
-    return await shop.ledger.deliveries.settle(
-        delivery.lease, outcome, can_resend=delivery.channel is Channel.EMAIL
+def _report(delivery: ClaimedDelivery, outcome: DeliveryOutcome, shop: Shop, *, held: bool) -> None:
+    kind = type(outcome).__name__.lower()
+    fail = getattr(outcome, "fail", None)
+    reason = fail.reason if fail else getattr(outcome, "reason", None)
+    shop.stats.count("messages", channel=delivery.channel.value, outcome=kind, reason=reason)
+    if delivery.is_resend:
+        shop.stats.count("messages_resent", channel=delivery.channel.value)
+    if isinstance(outcome, Sent):
+        shop.stats.count("message_parts", max(1, outcome.segments), channel=delivery.channel.value)
+    tell = log.info if isinstance(outcome, Sent) else log.warning
+    tell(
+        "delivery_finished",
+        delivery_id=delivery.id,
+        channel=delivery.channel.value,
+        outcome=kind,
+        reason=reason,
+        lease_held=held,
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker.broker import BrokerBell
 from worker.clock import Clock
-from worker.dispatch import Composer, RecipientAllowlist
+from worker.dispatch import Composer
 from worker.domain.outcome import DeliveryOutcome
 from worker.domain.reasons import Catalogue
 from worker.domain.states import Channel, Lane
@@ -22,10 +22,16 @@ from worker.telemetry import Stats
 
 
 class Dispatcher(Protocol):
-    """Hands one composed message to its provider."""
+    """Hands one composed message of its channel to a provider."""
 
-    async def dispatch(self, message: object, *, before_data: object) -> DeliveryOutcome:
+    async def dispatch(
+        self, message: Any, *, before_data: Callable[[], Awaitable[bool]], deadline_s: float | None = None
+    ) -> DeliveryOutcome:
         """Send *message* unless `before_data()` says no; return what came of it."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open."""
         ...
 
 
@@ -70,8 +76,7 @@ class Shop:
     partner: PartnerClient
     catalogue: Catalogue
     composer: Composer
-    dispatchers: Mapping[Channel, Dispatcher]
-    allowlist: RecipientAllowlist
+    dispatchers: Mapping[Channel, Dispatcher]  #: the channels that can send; messages for others wait
     bell: BrokerBell
     stats: Stats
     clock: Clock

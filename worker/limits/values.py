@@ -89,6 +89,17 @@ class LimitsStatus:
     waiting_s: float  #: how far ahead the next slot lies
     taken: Mapping[Lane, int]  #: slots taken since the limit exists
 
+    @property
+    def closed_reason(self) -> ClosedReason | None:
+        """Return why no call may be made now, or None where calls may go."""
+        if self.is_paused:
+            return ClosedReason.PAUSED
+        if self.credentials is CredentialsState.HELD:
+            return ClosedReason.CREDENTIALS_HELD
+        if self.breaker is BreakerState.OPEN:
+            return ClosedReason.BREAKER_OPEN
+        return ClosedReason.PARTNER_THROTTLED if self.is_throttled else None
+
     @classmethod
     def from_reply(cls, reply: Sequence[str], *, ceiling: float) -> Self:
         """Read the answer of `lua/status.lua`; *ceiling* in calls/s."""

@@ -32,11 +32,12 @@ class Feeder:
     bell: BrokerBell
     channels: tuple[Channel, ...]  #: those that can send: for the others, messages wait unrung
     bulk_places: int  #: bulk attempts at once in one worker
+    has_credentials: bool  #: without them no call can be made
 
     async def run_once(self) -> int:
         """Ring for as many jobs as the fleet can use now; return how many."""
         status = await self.limits.status()
-        if status.closed_reason is not None:
+        if status.closed_reason is not None or not self.has_credentials:
             return 0  # every call is held: bells would only be handed back
         live = await self.ledger.feed(Lane.LIVE, want=_LIVE_BELLS, rering_after_s=RERING_AFTER_S)
         self.bell.ring(live, Lane.LIVE)
@@ -50,7 +51,9 @@ class Feeder:
         """Ring for messages that are due; return how many."""
         count = 0
         for channel in self.channels:
-            due = await self.ledger.deliveries.due(channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S)
+            due = await self.ledger.deliveries.due(
+                channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S
+            )
             self.bell.ring_deliveries(due, channel)
             count += len(due)
         return count

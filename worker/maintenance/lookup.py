@@ -10,7 +10,7 @@ import structlog
 
 from worker.broker import BrokerBell
 from worker.clock import Clock
-from worker.domain.classify import finding_for
+from worker.domain.classify import Accounts, finding_for
 from worker.domain.job import JobRecord
 from worker.domain.outcome import (
     AccountEntry,
@@ -61,9 +61,10 @@ class LookUp:
         if not doubts and not unexplained:
             return 0
         began_ms = await self.ledger.now_ms()
-        accounts = await self._list(self.partner.get_accounts)
-        if accounts is None:
+        entries = await self._list(self.partner.get_accounts)
+        if entries is None:
             return 0
+        accounts = Accounts(entries)
         settled = 0
         for job in doubts:
             settled += await self._resolve(job, accounts, began_ms)
@@ -101,30 +102,26 @@ class LookUp:
             if cursor is None:
                 return found
 
-    async def _list(self, call: Callable[[], Awaitable[list[_Row] | NotDone | Unanswered]]) -> list[_Row] | None:
+    async def _list(
+        self, call: Callable[[], Awaitable[list[_Row] | NotDone | Unanswered]]
+    ) -> list[_Row] | None:
         """Return the partner's list under a slot of the rate, or None when it can't be had now."""
-        if isinstance(await self.partner.ready(), NotDone):
+        if isinstance(await self.partner.token(), NotDone):
             return None
         if isinstance(await self.limits.acquire(Lane.LIVE, give_up_s=_LIST_PATIENCE_S), Closed):
             return None
         began = self.clock.monotonic()
         answer = await call()
-        is_list = isinstance(answer, list)
-        await self.limits.note(is_list, self.clock.monotonic() - began)
-        self.stats.count("lookups", outcome="listed" if is_list else "failed")
-        if is_list:
-            return answer
-        log.warning("lookup_failed", reason=answer.reason)
-        return None
+        await self.limits.note(isinstance(answer, list), self.clock.monotonic() - began)
+        if isinstance(answer, NotDone | Unanswered):
+            self.stats.count("lookups", outcome="failed")
+            log.warning("lookup_failed", reason=answer.reason)
+            return None
+        self.stats.count("lookups", outcome="listed")
+        return answer
 
-    async def _resolve(self, job: JobRecord, accounts: list[AccountEntry], began_ms: int) -> bool:
-        finding = finding_for(
-            job_id=job.id,
-            number=job.number,
-            entries=accounts,
-            list_began_ms=began_ms,
-            catalogue=self.catalogue,
-        )
+    async def _resolve(self, job: JobRecord, accounts: Accounts, began_ms: int) -> bool:
+        finding = self._finding(job, accounts, began_ms)
         state = await self.ledger.resolve(job.id, finding, grace_s=self.grace_s)
         if state is None or state is JobState.IN_DOUBT:
             return False
@@ -136,17 +133,11 @@ class LookUp:
     async def _explain(
         self,
         job: JobRecord,
-        accounts: list[AccountEntry],
+        accounts: Accounts,
         registered: list[RegisteredNumber] | None,
         began_ms: int,
     ) -> bool:
-        finding = finding_for(
-            job_id=job.id,
-            number=job.number,
-            entries=accounts,
-            list_began_ms=began_ms,
-            catalogue=self.catalogue,
-        )
+        finding = self._finding(job, accounts, began_ms)
         explanation = self._explanation(job, finding, registered)
         if explanation is None:
             return False
@@ -155,6 +146,11 @@ class LookUp:
             log.info("failure_explained", job_id=job.id, state=state.value)
             self._follow_up(job.id, state)
         return state is not None
+
+    def _finding(self, job: JobRecord, accounts: Accounts, began_ms: int) -> Finding:
+        return finding_for(
+            job.id, job.request.number, job.request.is_coexistence, accounts, began_ms, self.catalogue
+        )
 
     def _explanation(
         self, job: JobRecord, finding: Finding, registered: list[RegisteredNumber] | None
@@ -166,7 +162,9 @@ class LookUp:
         if registered is None:
             return None  # asked again at the next turn
         is_registered = any(each.whatsapp == job.number for each in registered)
-        reason = None if is_registered or job.number is None else self.catalogue.named("number_not_registered")
+        reason = (
+            None if is_registered or job.number is None else self.catalogue.named("number_not_registered")
+        )
         return Fail(
             reason=reason.name if reason else job.reason or "unknown",
             reason_class=reason.reason_class if reason else job.reason_class or "unknown",

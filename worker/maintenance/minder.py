@@ -35,7 +35,9 @@ class Minder:
 
     def start(self) -> None:
         """Begin to run every duty."""
-        self._tasks = [asyncio.create_task(self._mind(duty), name=f"duty-{duty.name}") for duty in self._duties]
+        self._tasks = [
+            asyncio.create_task(self._mind(duty), name=f"duty-{duty.name}") for duty in self._duties
+        ]
 
     async def stop(self) -> None:
         """Stop all duties and hand the single ones to whoever asks next."""

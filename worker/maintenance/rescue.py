@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import structlog
 
 from worker.broker import BrokerBell
-from worker.domain.states import Channel
 from worker.ledger import Ledger
 from worker.telemetry import Stats
 
@@ -23,7 +22,6 @@ class Rescuer:
     ledger: Ledger
     bell: BrokerBell
     stats: Stats
-    channels: tuple[Channel, ...]
     invitation_wait_s: float  #: an invitation goes out with the links it has after this long
 
     async def promote(self) -> int:
@@ -53,7 +51,9 @@ class Rescuer:
 
     async def send_late_invitations(self) -> int:
         """Send invitations whose last links keep them waiting, with the links they have; return how many."""
-        late = await self.ledger.deliveries.late_invitations(older_than_s=self.invitation_wait_s, limit=_BATCH)
+        late = await self.ledger.deliveries.late_invitations(
+            older_than_s=self.invitation_wait_s, limit=_BATCH
+        )
         for invitation_id in late:
             await self.ledger.deliveries.fan_out(invitation_id)
             log.info("invitation_sent_in_part", invitation_id=invitation_id)

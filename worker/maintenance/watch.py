@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from worker.domain.states import Lane
 from worker.ledger import Ledger
 from worker.limits import Limits
 from worker.telemetry import Stats
@@ -40,6 +41,7 @@ class Watch:
             alarms.add(("calls", status.closed_reason))
         for lane, view in (await self.ledger.queries.lanes()).items():
             is_stopped = view.paused or view.held is not None or status.closed_reason is not None
-            if view.waiting and view.oldest_s > self.late_after_s and not is_stopped and lane.value == "live":
+            is_late = view.oldest_s is not None and view.oldest_s > self.late_after_s
+            if lane is Lane.LIVE and is_late and not is_stopped:
                 alarms.add((lane.value, "oldest_job_late"))
         return alarms

@@ -123,4 +123,6 @@ def shown_number(digits: str | None, *, is_revealed: bool) -> str | None:
 
 
 def _plain(detail: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in detail.items() if value is not None and name not in {"at", "event"}}
+    return {
+        name: value for name, value in detail.items() if value is not None and name not in {"at", "event"}
+    }

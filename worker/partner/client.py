@@ -37,6 +37,7 @@ LIST_CAP = 64 * 1024 * 1024  #: some 100,000 rows: a list comes in one piece
 LIST_TIMEOUT_S = 60.0
 # Parsing a long list on the loop would delay every heartbeat and every slot of the rate.
 _PARSED_ASIDE = 256 * 1024
+_JSON = {"Content-Type": "application/json"}
 # Common servers close an idle connection after 5 s. Ours go first: a request written into a connection that is
 # just being closed could not be told from one that was taken, and would put a create in doubt.
 _IDLE_CONNECTION_S = 4.0
@@ -65,6 +66,10 @@ class Tokens(Protocol):
         """Forget a token that the partner no longer takes."""
         ...
 
+    async def aclose(self) -> None:
+        """End a token call that is under way."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
@@ -91,8 +96,8 @@ class _DroppedError(Exception):
 class PartnerClient:
     """Calls the partner API. Use as an async context manager; one per process, shared by all its tasks.
 
-    *timeout_s* is the total deadline of a call, from the name look-up to the last byte. Without both
-    credentials every call is NotDone(credentials_missing), and nothing is sent.
+    *timeout_s* is the total deadline of a call, from the name look-up to the last byte; the two lists, which
+    come in one piece, have *list_timeout_s*. Without both credentials every call is NotDone(credentials_missing), and nothing is sent.
     """
 
     def __init__(  # noqa: PLR0913 - all keyword-only, and all are settings or parts
@@ -104,6 +109,7 @@ class PartnerClient:
         tokens: Tokens,
         gate: Gate,
         timeout_s: float = 15.0,
+        list_timeout_s: float = LIST_TIMEOUT_S,
         create_path: str = "/whatsapp/createAccount",
         clock: Clock | None = None,
     ) -> None:
@@ -116,7 +122,7 @@ class PartnerClient:
         self._create_path = "/" + create_path.lstrip("/")
         self._clock: Clock = clock or SystemClock()
         self._call = _Limits(timeout_s, BODY_CAP)
-        self._list = _Limits(max(timeout_s, LIST_TIMEOUT_S), LIST_CAP)
+        self._list = _Limits(list_timeout_s, LIST_CAP)
         self._session: aiohttp.ClientSession | None = None
         if client_id and client_secret:
             tokens.attach(self._fetch_token, fingerprint=fingerprint_of(client_id, client_secret))
@@ -128,8 +134,8 @@ class PartnerClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._tokens.aclose()
+        await self._entered().close()
 
     async def token(self) -> str | NotDone:
         """Return a living access token, or why no call can be made now; worth asking before a slot is taken."""
@@ -194,10 +200,19 @@ class PartnerClient:
         limits: _Limits,
     ) -> tuple[Ending, Reply | None]:
         """Make one call: send, read, parse, tell the gate."""
-        trail = _Trail()
+        session, trail = self._entered(), _Trail()
         try:
             async with asyncio.timeout(limits.timeout_s):
-                reply = await self._exchange(method, path, body, headers=headers, cap=limits.cap, trail=trail)
+                request = session.request(
+                    method,
+                    self._base_url + path,
+                    data=None if body is None else json.dumps(body).encode(),
+                    headers={**headers, **({} if body is None else _JSON)},
+                    allow_redirects=False,
+                    trace_request_ctx=trail,
+                )
+                async with request as response:
+                    reply = await _read(response, limits.cap)
         except Exception as exc:  # noqa: BLE001 - whatever was raised, the request was sent or it was not
             return _lost(exc, trail), None
         if isinstance(reply, Unanswered):
@@ -207,27 +222,10 @@ class PartnerClient:
             return await asyncio.to_thread(read_ending, reply, now=self._clock.now()), reply
         return read_ending(reply, now=self._clock.now()), reply
 
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        *,
-        headers: Mapping[str, str],
-        cap: int,
-        trail: _Trail,
-    ) -> Reply | Unanswered:
+    def _entered(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("the partner client has not been entered")
-        async with self._session.request(
-            method,
-            self._base_url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", **headers} if body is not None else headers,
-            allow_redirects=False,
-            trace_request_ctx=trail,
-        ) as response:
-            return await _read(response, cap)
+        return self._session
 
     async def _tell_gate(self, reply: Reply) -> None:
         try:

@@ -41,7 +41,7 @@ def read_list(ending: Ending, row: Callable[[object], Row]) -> list[Row] | NotDo
         return ending
     if not ending.is_ok or ending.code not in {None, CODE_OK}:
         return NotDone(
-            reason="partner_list_refused",
+            reason="partner_error",
             detail=f"the list was refused with code {ending.code}",
             http_status=ending.http_status,
         )

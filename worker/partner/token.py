@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import structlog
 
 from worker.clock import Clock, SystemClock
-from worker.domain.outcome import Answered, Ending, NotDone, Unanswered
+from worker.domain.outcome import Answered, Ending, NotDone
 from worker.domain.token import StoredToken
 
 log = structlog.get_logger()
@@ -31,10 +31,12 @@ LOCK_TTL_S = 60.0  #: outlives one token call and its wait for a slot, so that o
 POLL_S = 0.05
 # After a failed try callers get its answer again for a while, so that a thousand jobs make one token call.
 COOL_DOWN_FIRST_S = 1.0
-COOL_DOWN_MOST_S = 15.0
+COOL_DOWN_MOST_S = 5.0
 
 CODE_REFUSED = 2
 CODE_BLOCKED = 3
+# What these say holds for every call, not for the token's alone.
+_SAME_FOR_EVERY_CALL = frozenset({"partner_throttled", "partner_not_found_path"})
 # A token goes into a header: printable ASCII and nothing that could end the line.
 _TOKEN = re.compile(r"[!-~]{1,8192}")
 
@@ -143,6 +145,7 @@ class TokenKeeper:
         self._dropped = ""
         self._flight: asyncio.Task[str | NotDone] | None = None
         self._failure: NotDone | None = None
+        self._refused_with: int | None = None  # a refusal that the guard has not been told of yet
         self._cool_until = 0.0
         self._cool_down_s = COOL_DOWN_FIRST_S
 
@@ -228,10 +231,12 @@ class TokenKeeper:
     async def _ask(self) -> str | NotDone:
         if self._fetch is None:
             return NotDone(reason="credentials_missing")
+        if self._refused_with is not None:
+            return await self._hold(self._refused_with)
         if not await self._guard.may_probe(self._fingerprint):
             return NotDone(reason="token_refused", detail="credentials are held")
         if not await self._slot():
-            return NotDone(reason="partner_paused", detail="no token call just now")
+            return NotDone(reason="calls_paused", detail="no token call just now")
         reply = await self._fetch()
         if isinstance(reply.ending, Answered) and reply.ending.is_ok:
             return await self._take(reply.ending.body, reply.date)
@@ -240,7 +245,7 @@ class TokenKeeper:
     async def _take(self, body: Mapping[str, Any], date: str) -> str | NotDone:
         value = body.get("access_token")
         if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-            return NotDone(reason="partner_unreachable", detail="the token's answer holds no token")
+            return NotDone(reason="token_unavailable", detail="the token's answer holds no token")
         now_ms = self._clock.now_ms()
         life_s = life_of(body.get("expiration_time"), date, now_s=now_ms / 1000)
         token = StoredToken(value=value, expires_ms=now_ms + int(life_s * 1000))
@@ -253,22 +258,24 @@ class TokenKeeper:
         code = refusal_code(ending)
         if code is None:
             return _out_of_reach(ending)
-        await self._guard.hold_credentials(self._fingerprint, code)
         log.warning("credentials_refused", code=code)
+        return await self._hold(code)
+
+    async def _hold(self, code: int) -> NotDone:
+        # Remembered until the guard has it: were it lost, refused credentials would be tried a second time.
+        self._refused_with = code
+        await self._guard.hold_credentials(self._fingerprint, code)
+        self._refused_with = None
         reason = "token_blocked" if code == CODE_BLOCKED else "token_refused"
-        return NotDone(reason=reason, detail=f"code {code}", http_status=ending.http_status)
+        return NotDone(reason=reason, detail=f"code {code}")
 
 
 def _out_of_reach(ending: Ending) -> NotDone:
     """Return the ending of a call that got no token, though nobody refused one: no token was used anywhere."""
-    if isinstance(ending, NotDone):
-        return replace(ending, detail=f"while asking for a token: {ending.detail}")
-    detail = ending.detail if isinstance(ending, Unanswered) else ""
-    return NotDone(
-        reason="partner_unreachable",
-        detail=f"while asking for a token: {detail}",
-        http_status=ending.http_status,
-    )
+    detail = "" if isinstance(ending, Answered) else f"{ending.reason}: {ending.detail}"
+    if isinstance(ending, NotDone) and ending.reason in _SAME_FOR_EVERY_CALL:
+        return replace(ending, detail=detail)
+    return NotDone(reason="token_unavailable", detail=detail, http_status=ending.http_status)
 
 
 def refusal_code(ending: Ending) -> int | None:

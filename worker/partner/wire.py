@@ -165,7 +165,7 @@ def _turned_away(reply: Reply, verdict: Verdict | None, text: str, *, now: datet
     elif status == 401:
         reason = "token_expired"
     elif status == 403:
-        reason = "partner_forbidden"
+        reason = "partner_turned_away"
     elif status in _NO_SUCH_PATH or status in _MOVED:
         reason = "partner_not_found_path"
     if reason is None:

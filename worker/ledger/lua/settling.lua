@@ -41,7 +41,6 @@ local function give_up(job, fail, is_own_data, is_discard)
     move(job, 'available')
     return {}
   end
-  if job.s == 'failed' then leave(job) end
   blame(job, fail)
   local made = finish(job, is_discard and 'dead' or 'failed')
   if is_own_data then note_healthy(job) else note_systemic(job, fail[1]) end

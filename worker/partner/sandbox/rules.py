@@ -40,8 +40,9 @@ def _first_broken(
 ) -> str | None:
     for name, (rule, is_right) in rules.items():
         value = body.get(name)
-        if value not in {None, ""} and not is_right(value):
-            return rule
+        if value is None or value == "" or is_right(value):
+            continue
+        return rule
     return None
 
 
@@ -100,8 +101,8 @@ _FACEBOOK_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 }
 _BUSINESS_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "onboarding_logo": ("business_logo", _text(512, _LOGO)),
-    "onboarding_message": ("business_message", _plain_words(200)),
-    "onboarding_button": ("business_button", _plain_words(50)),
+    "onboarding_message": ("business_message", _text(200)),
+    "onboarding_button": ("business_button", _text(50)),
     "onboarding_success": ("business_success", _text(200)),
     "onboarding_failed": ("business_failed", _text(200)),
 }

@@ -76,6 +76,12 @@ class SandboxState:
         self.token_refusals = 0
         self.webhooks: deque[dict[str, Any]] = deque(maxlen=WEBHOOKS_KEPT)
 
+    def reset(self) -> None:
+        """Forget everything, the journal's content included."""
+        self.clear()
+        if self._journal is not None:
+            self._journal.truncate(0)
+
     def close(self) -> None:
         """Close the journal."""
         if self._journal is not None:
@@ -94,10 +100,18 @@ class SandboxState:
         link.deleted_at = time.time()
         self._write({"event": "deleted", "code": link.code, "at": link.deleted_at})
 
-    def finish(self, link: Link) -> None:
-        """Record that the customer finished the onboarding."""
+    def finish(self, link: Link, *, final_number: str | None = None) -> None:
+        """Record that the customer finished; a coexistence link has his own number from then on."""
         link.finished_at = time.time()
-        self._write({"event": "finished", "code": link.code, "at": link.finished_at})
+        self._write({"event": "finished", "code": link.code, "at": link.finished_at, "number": final_number})
+        self._move(link, final_number)
+
+    def _move(self, link: Link, number: str | None) -> None:
+        if number is None or link.number is None:
+            return
+        self.by_number[link.number].remove(link)
+        link.number = number
+        self.by_number.setdefault(number, []).append(link)
 
     def register(self, number: str, expires_at: float | None = None) -> None:
         """Record that *number* is registered and verified."""
@@ -143,7 +157,9 @@ class SandboxState:
         """Return everything as JSON."""
         times = [call["at"] for call in self.call_log if call["http"] != 429]
         return {
-            "numbers": {number: self._number(number) for number in self.by_number.keys() | self.tallies.keys()},
+            "numbers": {
+                number: self._number(number) for number in self.by_number.keys() | self.tallies.keys()
+            },
             "facebook": _by_reference(self.links.values()),
             "coexistence": {
                 link.reference or link.code: link.number
@@ -209,6 +225,7 @@ class SandboxState:
                 self.links[event["code"]].deleted_at = event["at"]
             case "finished" if event["code"] in self.links:
                 self.links[event["code"]].finished_at = event["at"]
+                self._move(self.links[event["code"]], event.get("number"))
             case "registered":
                 self.register(event["number"], event["at"])
             case "unregistered":

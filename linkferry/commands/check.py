@@ -1,0 +1,227 @@
+"""`linkferry status`, `doctor`, `config`, `reasons`, `preview`: look without touching."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linkferry import frame
+from linkferry.commands import filters
+from linkferry.frame import DONE, FAILED, command
+from linkferry.output import console, emit, print_table, say, span
+
+if TYPE_CHECKING:
+    from linkferry.doctor import Finding
+    from linkferry.session import Session
+    from worker.settings_fields import SettingNote
+
+_MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("BAD ", "bold red")}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+    _register_state(app)
+    _register_settings(app)
+    _register_words(app)
+
+
+def _register_state(app: typer.Typer) -> None:
+    @command(app, "status")
+    async def status(session: Session) -> None:
+        """Show the whole at a glance: jobs and messages by state, lanes, the partner, workers."""
+        document = await session.queries.status()
+        emit(document, lambda: print_status(document))
+
+    @command(app, "doctor")
+    def doctor(
+        is_live: Annotated[
+            bool,
+            typer.Option("--live", help="Also make the partner's read-only calls with the real credentials."),
+        ] = False,
+        send_test: Annotated[
+            str | None,
+            typer.Option("--send-test", metavar="ADDRESS", help="Also send one sample message there."),
+        ] = None,
+    ) -> int:
+        """Say in plain words what is missing or unsafe, and what to do. Exit code 1 if anything is bad.
+
+        Example: `linkferry doctor --live --send-test you@example.com`
+        """
+        from linkferry.doctor import Level
+
+        findings = _examine(is_live=is_live, send_test=send_test)
+        emit({"findings": [each.document() for each in findings]}, lambda: print_findings(findings))
+        return FAILED if any(each.level is Level.BAD for each in findings) else DONE
+
+
+def _examine(*, is_live: bool, send_test: str | None) -> list[Finding]:
+    from linkferry import doctor
+    from linkferry.embedded import EmbeddedError
+    from linkferry.session import on_some_redis, quiet_logs
+
+    settings = frame.settings()
+    quiet_logs()
+
+    async def examine_all(on_redis: Any) -> list[Finding]:
+        findings = await doctor.examine(on_redis, is_embedded=settings.redis_url is None)
+        if is_live:
+            findings += await doctor.examine_live(on_redis)
+        if send_test is not None:
+            findings.append(await doctor.send_test(on_redis, send_test))
+        return findings
+
+    try:
+        with on_some_redis(settings) as on_redis:
+            return asyncio.run(examine_all(on_redis))
+    except EmbeddedError as exc:
+        return [*doctor.look_at_settings(settings), doctor.bad("redis", str(exc), "See its log.")]
+
+
+def _register_settings(app: typer.Typer) -> None:
+    @command(app, "config")
+    def config() -> None:
+        """Explain every setting and show its value, secrets masked.
+
+        Settings are environment variables or lines of a file `.env` where you start Linkferry.
+        """
+        from worker.settings_fields import describe_settings
+
+        notes = describe_settings(frame.settings())
+        items = [
+            {
+                "name": note.name,
+                "group": note.group,
+                "value": note.value,
+                "is_set": note.is_set,
+                "description": note.description,
+            }
+            for note in notes
+        ]
+        emit({"items": items, "next": None, "total": len(items)}, lambda: print_config(notes))
+
+
+def _register_words(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True)
+    app.add_typer(group, name="reasons", help="Why things fail: the catalogue of reasons.")
+
+    @command(group, "list")
+    def list_reasons() -> None:
+        """List every reason: what it means, what to do, what Linkferry does by itself."""
+        from linkferry.session import load_catalogue
+        from worker.ops.queries import reasons_view
+
+        document = reasons_view(load_catalogue(frame.settings()))
+        emit(document, lambda: _print_reasons(document["items"]))
+
+    @command(app, "preview")
+    def preview(
+        locale: Annotated[str | None, typer.Option("--locale", help="`he` or `en`.")] = None,
+        channel: Annotated[
+            str | None, typer.Option("--channel", help="`email` or `sms`; both without it.")
+        ] = None,
+        html: Annotated[
+            Path | None, typer.Option("--html", help="Write the mail's HTML to this file.")
+        ] = None,
+    ) -> None:
+        """Show the messages a customer would get, with made-up data. Nothing is sent.
+
+        Example: `linkferry preview --locale en --html mail.html`
+        """
+        document = _preview(locale, channel)
+        if html is not None and "email" in document:
+            html.write_text(document["email"]["html"], encoding="utf-8")
+            say(f"HTML written to {html}")
+        emit(document, lambda: _print_preview(document))
+
+
+def _preview(locale: str | None, channel: str | None) -> dict[str, Any]:
+    from worker.dispatch import preview_invitation, sample_request
+    from worker.domain.states import Channel
+    from worker.main import build_sender
+
+    settings = frame.settings()
+    chosen = None if channel is None else filters.choice(Channel, channel, "--channel")
+    if locale not in {None, "he", "en"}:
+        message = f"--locale {locale}: say `he` or `en`."
+        raise frame.CommandError(message, exit_code=frame.USAGE)
+    shown = preview_invitation(
+        sample_request(locale or settings.default_locale),
+        sender=build_sender(settings),
+        templates_dir=settings.templates_dir,
+    )
+    document: dict[str, Any] = {}
+    if chosen in {None, Channel.EMAIL}:
+        mail = shown.mail
+        document["email"] = {"subject": mail.subject, "text": mail.text, "html": mail.html}
+    if chosen in {None, Channel.SMS}:
+        document["sms"] = {"text": shown.sms.text, "segments": shown.sms.segments}
+    return document
+
+
+def _print_preview(document: dict[str, Any]) -> None:
+    if "email" in document:
+        say(f"E-mail: {document['email']['subject']}")
+        say(document["email"]["text"])
+    if "sms" in document:
+        say(f"SMS, {document['sms']['segments']} parts:")
+        say(document["sms"]["text"])
+
+
+def print_status(document: dict[str, Any]) -> None:
+    """Print the status for people."""
+    jobs = "  ".join(f"{state} {count}" for state, count in document["jobs"].items() if count)
+    messages = "  ".join(f"{state} {count}" for state, count in document["deliveries"].items() if count)
+    say(f"Jobs      {jobs or 'none yet'}")
+    say(f"Messages  {messages or 'none yet'}")
+    for lane, view in document["lanes"].items():
+        notes = [f"{view['waiting']} waiting"]
+        if view["waiting"]:
+            notes.append(f"oldest {span(view['oldest_s'])}")
+        if view["paused"]:
+            notes.append("paused")
+        if view["held"]:
+            notes.append(f"held: {view['held']}")
+        say(f"Lane      {lane}: {', '.join(notes)}")
+    partner = document["provider"]
+    pause = f", paused until {partner['paused_until']}" if partner["paused_until"] else ""
+    say(
+        f"Partner   {partner['rate']:g} calls/s, breaker {partner['breaker']}, "
+        f"credentials {partner['credentials']}{pause}"
+    )
+    say(f"Workers   {document['workers']}" + ("" if document["workers"] else "   (start some: linkferry up)"))
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Print what doctor found, for people."""
+    from rich.text import Text
+
+    out = console()
+    for each in findings:
+        mark, style = _MARKS[each.level.value]
+        out.print(Text.assemble((mark, style), f"  {each.about}: {each.text}"), soft_wrap=True)
+        if each.remedy:
+            out.print(Text(f"      -> {each.remedy}"), soft_wrap=True)
+
+
+def print_config(notes: list[SettingNote]) -> None:
+    """Print the settings by group, for people."""
+    group = None
+    for note in notes:
+        if note.group != group:
+            group = note.group
+            say(f"\n{group}")
+        mark = "*" if note.is_set else " "
+        say(f" {mark} {note.name} = {note.value}")
+        say(f"     {note.description}")
+    say("\n* set by you. CRM_<NAME>_… settings are described with each CRM.")
+
+
+def _print_reasons(items: list[dict[str, Any]]) -> None:
+    rows = [
+        (item["reason"], item["reason_class"], item["policy"], item["meaning"], item["remedy"])
+        for item in items
+    ]
+    print_table(("reason", "class", "policy", "what it means", "what to do"), rows)

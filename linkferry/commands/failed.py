@@ -1,0 +1,221 @@
+"""`linkferry failed …`: the failed queue, understood by reason, mended in bulk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linkferry.commands import filters
+from linkferry.commands.jobs import no_such_job, print_job, print_jobs
+from linkferry.frame import FAILED, USAGE, CommandError, command
+from linkferry.output import confirm, emit, print_table, say
+
+if TYPE_CHECKING:
+    from linkferry.session import Session
+    from worker.ops.commands import Act, Preview
+
+JobIds = Annotated[
+    list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids; or use the filters, or --all.")
+]
+All = Annotated[bool, typer.Option("--all", help="All of the failed queue.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+    group = typer.Typer(no_args_is_help=True)
+    app.add_typer(
+        group, name="failed", help="The failed queue: look, understand by reason, requeue or discard."
+    )
+    _register_looking(group)
+    _register_mending(group)
+
+
+def _register_looking(group: typer.Typer) -> None:
+    @command(group, "list")
+    async def list_failed(
+        session: Session,
+        *,
+        state: filters.State = None,
+        stage: filters.Stage = None,
+        reason: filters.Reason = None,
+        reason_class: filters.ReasonClass = None,
+        lane: filters.Lane = None,
+        batch: filters.Batch = None,
+        source: filters.Source = None,
+        older_than: filters.OlderThan = None,
+        limit: filters.Limit = 50,
+        cursor: filters.Cursor = None,
+        is_revealed: filters.Reveal = False,
+    ) -> None:
+        """List failed jobs, newest first. `--state dead` lists the dead letters instead.
+
+        Example: `linkferry failed list --reason number_not_registered`
+        """
+        wanted = filters.job_filter(
+            state=filters.failed_states(state)[0].value,
+            stage=stage,
+            reason=reason,
+            reason_class=reason_class,
+            lane=lane,
+            batch=batch,
+            source=source,
+            older_than=older_than,
+        )
+        page = await session.queries.jobs(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
+        emit(page, lambda: print_jobs(page))
+
+    @command(group, "groups")
+    async def groups(session: Session) -> None:
+        """Show the failed queue by reason: how many, what it means, what to do."""
+        document = await session.queries.failure_groups()
+        emit(document, lambda: print_groups(document))
+
+    @command(group, "show")
+    async def show(
+        session: Session,
+        job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+        is_revealed: filters.Reveal = False,
+    ) -> int:
+        """Show one failed job with the partner's answer, its history and the remedy."""
+        document = await session.queries.job(job_id.strip(), is_revealed=is_revealed)
+        if document is None:
+            return no_such_job(job_id)
+        emit(document, lambda: print_job(document))
+        return 0
+
+
+def _register_mending(group: typer.Typer) -> None:
+    _register_act(
+        group,
+        "requeue",
+        """Try failed jobs again: ids, all that the filters match, or `--all`. Twice has the effect of once.
+
+        Example: `linkferry failed requeue --reason partner_timeout --why "partner is back"`
+        """,
+    )
+    _register_act(
+        group,
+        "discard",
+        """Give failed jobs up: they become dead letters, kept for a while and still able to be requeued.
+
+        Example: `linkferry failed discard --batch RUN --class bad_data --why "customer list was old"`
+        """,
+    )
+
+
+def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
+    async def mend(
+        session: Session,
+        *,
+        job_ids: JobIds = None,
+        is_all: All = False,
+        state: filters.State = None,
+        stage: filters.Stage = None,
+        reason: filters.Reason = None,
+        reason_class: filters.ReasonClass = None,
+        lane: filters.Lane = None,
+        batch: filters.Batch = None,
+        source: filters.Source = None,
+        older_than: filters.OlderThan = None,
+        why: filters.Why = "",
+        is_sure: filters.Yes = False,
+    ) -> int:
+        wanted = {
+            "stage": stage,
+            "reason": reason,
+            "reason_class": reason_class,
+            "lane": lane,
+            "batch": batch,
+            "source": source,
+            "older_than": older_than,
+        }
+        return await _mend(session, verb, job_ids, wanted, state, is_all=is_all, why=why, is_sure=is_sure)
+
+    mend.__doc__ = teaching
+    command(group, verb)(mend)
+
+
+async def _mend(
+    session: Session,
+    verb: str,
+    job_ids: list[str] | None,
+    wanted: dict[str, Any],
+    state: str | None,
+    *,
+    is_all: bool,
+    why: str,
+    is_sure: bool,
+) -> int:
+    """Preview, ask, act on exactly what was previewed, report."""
+    from worker.ops.commands import Act
+
+    act = Act(verb)
+    preview = await _preview(session, act, job_ids, wanted, state, is_all=is_all)
+    is_bulk = not job_ids
+    if not preview.ids:
+        emit(preview.document() | {"done": 0}, lambda: say(_nothing(preview)))
+        return 0 if is_bulk else FAILED
+    if is_bulk and not is_sure:
+        say(_announcement(preview))
+        if not confirm(f"{verb.capitalize()} these {len(preview.ids)}?"):
+            message = "Nothing done. Add --yes to go ahead without being asked."
+            raise CommandError(message)
+    report = await session.commands.carry_out(preview, by=filters.operator(), why=why)
+    emit(
+        report.document() | {"not_eligible": preview.not_eligible},
+        lambda: say(_report_line(verb, report.done, report.refused)),
+    )
+    return 0 if report.done else FAILED
+
+
+async def _preview(
+    session: Session,
+    act: Act,
+    job_ids: list[str] | None,
+    wanted: dict[str, Any],
+    state: str | None,
+    *,
+    is_all: bool,
+) -> Preview:
+    if job_ids:
+        return await session.commands.preview_ids(act, [job_id.strip() for job_id in job_ids])
+    if not is_all and state is None and not any(wanted.values()):
+        message = "Say which: ids, filters such as --reason, or --all."
+        raise CommandError(message, exit_code=USAGE)
+    return await session.commands.preview(act, filters.job_filter(**wanted), filters.failed_states(state))
+
+
+def _announcement(preview: Preview) -> str:
+    reasons = "\n".join(f"  {count:>7}  {reason}" for reason, count in preview.by_reason.items())
+    return f"{len(preview.ids)} jobs to {preview.act.value}:\n{reasons}{_left_out(preview)}"
+
+
+def _nothing(preview: Preview) -> str:
+    return f"Nothing to {preview.act.value}.{_left_out(preview)}"
+
+
+def _left_out(preview: Preview) -> str:
+    if not preview.not_eligible:
+        return ""
+    return "\nLeft out: " + ", ".join(f"{count} ({why})" for why, count in preview.not_eligible.items())
+
+
+def _report_line(verb: str, done: int, refused: dict[str, int]) -> str:
+    past = {"requeue": "requeued", "discard": "discarded"}[verb]
+    rest = ", ".join(f"{count} {why}" for why, count in refused.items())
+    return f"{done} {past}." + (f" Not: {rest}." if rest else "")
+
+
+def print_groups(document: dict[str, Any]) -> None:
+    """Print the failed queue by reason for people."""
+    if not document["items"]:
+        say("The failed queue is empty.")
+        return
+    rows = [
+        (item["count"], item["reason"], item["reason_class"], item["code"], item["meaning"], item["remedy"])
+        for item in document["items"]
+    ]
+    print_table(("jobs", "reason", "class", "code", "what it means", "what to do"), rows)
+    first = document["items"][0]["reason"]
+    say(f"Then: linkferry failed list --reason {first}   or: linkferry failed requeue --reason {first}")

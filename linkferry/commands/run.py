@@ -1,0 +1,80 @@
+"""`linkferry demo`, `up`, `web`, `worker`, `sandbox`: what runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from linkferry import frame
+from linkferry.frame import USAGE, CommandError, command
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+
+    @command(app, "demo", has_json=False)
+    def demo(
+        is_kept: Annotated[
+            bool, typer.Option("--keep", help="Keep it running afterwards, to look around.")
+        ] = False,
+    ) -> int:
+        """Show all of it in a minute, on this machine alone: nothing reaches a real customer.
+
+        Brings up everything in the sandbox, backfills a list of some 200 customers, adds live ones, and tells what
+        became of each.
+        """
+        from linkferry.demo import run
+
+        return run(keep=is_kept) or 0
+
+    @command(app, "up", has_json=False)
+    def up() -> int:
+        """Run everything on this machine: web, workers, and a Valkey where none is named.
+
+        Example: `linkferry up --sandbox` tries it out; `linkferry up` is for real. Stop with Ctrl-C.
+        """
+        from linkferry import up
+
+        return up.run(frame.settings())
+
+    @command(app, "web", has_json=False)
+    def web() -> int:
+        """Run the HTTP server alone: the API, the CRM receivers, /metrics. Needs REDIS_URL."""
+        from linkferry import web
+
+        return web.run(_with_redis(frame.settings()))
+
+    @command(app, "worker", has_json=False)
+    def worker() -> int:
+        """Run one worker process alone. Needs REDIS_URL; run as many as you like, anywhere."""
+        from linkferry.supervisor import watch_supervisor
+        from worker.main import run_worker
+        from worker.telemetry import configure_logging
+
+        settings = _with_redis(frame.settings())
+        configure_logging(settings.log_format)
+        watch_supervisor()
+        run_worker(settings)
+        return 0
+
+    @command(app, "sandbox", has_json=False)
+    def sandbox() -> int:
+        """Run the stand-in partner alone, with its outbox of captured mails and texts."""
+        from linkferry.sandbox import run
+        from worker.settings import load_settings
+
+        return asyncio.run(run(load_settings(sandbox=True)))
+
+
+def _with_redis(settings: Settings) -> Settings:
+    if settings.redis_url is None:
+        message = (
+            "LINKFERRY_REDIS_URL is not set. Name a Redis or Valkey, or use `linkferry up`, which brings one."
+        )
+        raise CommandError(message, exit_code=USAGE)
+    return settings

@@ -1,0 +1,113 @@
+"""`linkferry web`: the HTTP server, assembled from the producers' routes and the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from linkferry.frame import USAGE, CommandError
+from linkferry.session import Session, load_catalogue
+from linkferry.supervisor import watch_supervisor
+from producers.api import ApiDeps, build_api
+from producers.problems import problem_middleware
+from worker.ledger import Ledger, LedgerUnavailable, open_redis
+from worker.limits import Limits
+from worker.settings import Settings
+from worker.telemetry import configure_logging, metrics_text
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_SHUTDOWN_S = 10.0  # requests that are being answered may take this long to end
+_MOST_BODY_BYTES = 2 << 20  # the routes' own limit (1 MiB) is what callers hear of; this one is a backstop
+
+
+def build_app(session: Session) -> web.Application:
+    """Return the application that answers for *session*."""
+    settings = session.settings
+    app = web.Application(middlewares=[problem_middleware], client_max_size=_MOST_BODY_BYTES)
+    deps = ApiDeps(
+        door=session.door(),
+        ledger=session.ledger,
+        catalogue=session.catalogue,
+        bootstrap_keys=[key.get_secret_value() for key in settings.api_keys],
+    )
+    app.add_routes(build_api(deps))
+    app.add_routes([web.get("/metrics", _metrics_of(session))])
+
+    async def close_door(_app: web.Application) -> None:
+        await deps.door.close()
+
+    app.on_cleanup.append(close_door)
+    return app
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM, then answer what is being answered and stop; return the exit code."""
+    configure_logging(settings.log_format)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings))
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch_supervisor()
+    redis = open_redis(settings.redis_url_required)
+    session = Session(
+        settings=settings,
+        ledger=Ledger(redis, namespace=settings.namespace),
+        limits=Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate),
+        catalogue=load_catalogue(settings),
+    )
+    runner = web.AppRunner(build_app(session), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    try:
+        await _open_when_there(session.ledger)
+        await runner.setup()
+        await _listen(runner, settings)
+        log.info("web_started", port=settings.web_port)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        session.close()
+        await redis.aclose()
+    log.info("web_stopped")
+    return 0
+
+
+async def _open_when_there(ledger: Ledger) -> None:
+    """Load the scripts now where Redis answers; where it does not, requests get 503 until it does."""
+    try:
+        await ledger.open()
+    except LedgerUnavailable as exc:
+        log.warning("ledger_unavailable", error=type(exc).__name__)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.web_host, settings.web_port).start()
+    except OSError as exc:
+        message = (
+            f"Cannot listen on {settings.web_host}:{settings.web_port} ({exc.strerror}). Is it taken? "
+            "Set LINKFERRY_WEB_PORT or LINKFERRY_WEB_HOST."
+        )
+        raise CommandError(message, exit_code=USAGE) from exc
+
+
+def _metrics_of(session: Session) -> Handler:
+    async def metrics(_request: web.Request) -> web.Response:
+        text = await metrics_text(session.ledger, session.limits)
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    return metrics

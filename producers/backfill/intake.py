@@ -1,0 +1,132 @@
+"""From a file to parsed rows: what a real run and a dry run have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from producers.backfill.columns import Columns, find_columns
+from producers.backfill.reader import InputProblemError, Row, Sheet, count_lines
+from producers.backfill.reports import stem_of
+from producers.enqueue import CHUNK_ROWS
+from worker.domain.parse import InvalidRequest, ParsedRequest, ParseRules, Problem, parse_request
+
+_NO_RULES = ParseRules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillOptions:
+    """How a file is to be taken."""
+
+    rules: ParseRules = _NO_RULES
+    mapping: tuple[
+        tuple[str, str], ...
+    ] = ()  #: pairs of field and column: `--map`, read by `columns.read_map`
+    defaults: Mapping[str, str] = field(default_factory=dict)  #: field → text for rows that leave it empty
+    max_errors: int | None = None  #: more rejected rows than this stop the run
+    resume: str | None = None  #: the run to go on with
+    by: str = "cli"  #: who runs it
+    report_folder: Path | None = None  #: for result files; None: beside the input (stdin: where we are)
+
+
+class Intake:
+    """A file that has been opened, looked over and found readable, its columns known."""
+
+    def __init__(self, source: Path | BinaryIO, options: BackfillOptions) -> None:
+        """Open *source*, a path or an open stream such as stdin.
+
+        Raises:
+            InputProblemError: anything that stops a run before its first row.
+        """
+        self.path = source if isinstance(source, Path) else None
+        self.is_pipe = self.path is None or not _is_regular(self.path)
+        self.lines = None if self.is_pipe else _count_lines(source)  #: the header's included; None: not known
+        self._stream = _open(source) if isinstance(source, Path) else source
+        self.sheet = Sheet(self._stream)
+        self.columns: Columns = find_columns(self.sheet.header, options.mapping)
+        self.folder = options.report_folder or (self.path.parent if self.path else Path.cwd())
+        self.stem = stem_of(self.path) if self.path else "stdin"
+        self._rules = options.rules
+        self._defaults = dict(options.defaults)
+        self._rows = self.sheet.rows()
+
+    def next_chunk(self) -> list[Row]:
+        """Return the next rows, as many as one script call takes; none at the end.
+
+        Raises:
+            InputProblemError: the rest of the file cannot be read.
+        """
+        return list(islice(self._rows, CHUNK_ROWS))
+
+    def read(self, row: Row) -> tuple[Mapping[str, str], ParsedRequest | InvalidRequest]:
+        """Return the row's fields, and its request or all that is wrong with it."""
+        if row.fault is not None:
+            return {}, InvalidRequest((row.fault,))
+        fields = self.columns.fields_of(row.cells)
+        if self._defaults:
+            fields |= {
+                name: text for name, text in self._defaults.items() if not fields.get(name, "").strip()
+            }
+        parsed = parse_request(fields, self._rules)
+        if row.has_lost_quotes and isinstance(parsed, ParsedRequest):
+            parsed = ParsedRequest(parsed.request, (*parsed.warnings, _LOST_QUOTES))
+        return fields, parsed
+
+    def close(self) -> None:
+        """Close the file, if it was opened here."""
+        if self.path is not None:
+            self._stream.close()
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _count_lines(source: Path | BinaryIO) -> int:
+    if not isinstance(source, Path):
+        return 0
+    with _open(source) as stream:
+        return count_lines(stream)
+
+
+def _unreadable(path: Path, error: OSError) -> InputProblemError:
+    why = os.strerror(error.errno) if error.errno else "it cannot be opened"
+    return InputProblemError("unreadable", f"{path}: {why}.", "Check the name and the permissions.")
+
+
+@contextlib.contextmanager
+def rare_collections() -> Iterator[None]:
+    """Collect cyclic garbage rarely: rows make none, and looking for it costs a tenth of an import."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+_LOST_QUOTES = Problem(
+    "row",
+    "quotes_lost",
+    "A cell begins with a double quote that CSV takes for its own, so the quotes were dropped.",
+    'Write such a cell as """word"" rest".',
+)

@@ -1,0 +1,38 @@
+"""What the ledger's verdicts on a row mean to the person who wrote it."""
+
+from __future__ import annotations
+
+from worker.domain.job import Receipt
+from worker.domain.parse import Problem
+
+
+def conflict(receipt: Receipt) -> Problem:
+    """Return the problem of a row whose number stands with other data."""
+    job = receipt.job_ids[0] if receipt.job_ids else receipt.invitation_id
+    if receipt.is_replaceable:
+        remedy = f"If this row is right: linkferry job replace {job}. If the first is: leave this row out."
+    else:
+        remedy = f"See linkferry job show {job}; leave this row out if the first is right."
+    message = f"this customer stands with other data already ({receipt.state.value}, job {job})"
+    return Problem("whatsapp", "conflict", message, remedy)
+
+
+def contact_differs(receipt: Receipt) -> Problem:
+    """Return the warning of a row that stands already, with another contact."""
+    job = receipt.job_ids[0] if receipt.job_ids else receipt.invitation_id
+    return Problem(
+        "email",
+        "contact_differs",
+        "the same request stands already, with another contact; the first contact stands",
+        f"To send it elsewhere: linkferry resend {job} --to ADDRESS",
+    )
+
+
+def in_file_conflict(first_line: int) -> Problem:
+    """Return the problem of a row that contradicts an earlier one of the same file."""
+    return Problem(
+        "whatsapp",
+        "conflict",
+        f"line {first_line} asks for the same customer with other data",
+        "Keep one of the two rows.",
+    )

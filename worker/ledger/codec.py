@@ -1,0 +1,198 @@
+"""How requests, jobs and deliveries are written into the ledger, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.domain.ids import invitation_of, product_of
+from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord, NewInvitation, Receipt, Verdict
+from worker.domain.outcome import Fail, FoundForeign, FoundOurs, Linked
+from worker.domain.request import OnboardingRequest, Product
+from worker.domain.states import Channel, DeliveryState, JobState, Lane
+from worker.ledger.keys import UNIT_SEPARATOR as US
+from worker.ledger.scripts import fields_of, text
+
+_CODES = {product: product.code for product in Product}
+#: The header line's parts, in order; the Lua function `header_of` reads the same.
+HEADER = (
+    "fingerprint",
+    "contact_mark",
+    "products",
+    "claim",
+    "event",
+    "channels",
+    "policy",
+    "skips",
+    "source",
+    "line",
+)
+_SEPARATORS = len(HEADER) - 1
+RAW_LIMIT = 2_000
+_VERDICTS = {"A": Verdict.ACCEPTED, "D": Verdict.DUPLICATE, "C": Verdict.CONFLICT}
+_NUMBERS_IN_HISTORY = frozenset({"attempt", "failures", "code", "list_began_ms"})
+
+
+def codes_of(invitation: NewInvitation) -> str:
+    """Return the product codes of an invitation's jobs, one character each."""
+    return "".join([_CODES[product] for product in invitation.request.products])
+
+
+def invitation_args(invitation: NewInvitation) -> tuple[str, ...]:
+    """Return what `accept.lua` takes for one invitation; raises ValueError for a part that cannot be kept."""
+    new, codes = invitation, codes_of(invitation)
+    event, line = new.event_key or "", new.line
+    skips = ",".join([f"{channel}={reason}" for channel, reason in new.skips]) if new.skips else ""
+    header = (
+        f"{new.fingerprint}{US}{new.contact_mark}{US}{codes}{US}{new.claim_key}{US}{event}{US}"
+        f"{','.join(new.channels)}{US}{new.channel_policy}{US}{skips}{US}{new.source}{US}"
+        f"{'' if line is None else line}"
+    )
+    if not codes or header.count(US) != _SEPARATORS or "\n" in header:
+        raise ValueError("an invitation needs products, and keys without line breaks")
+    due = "" if new.not_before_ms is None else str(new.not_before_ms)
+    record = f"{header}\n{new.request.encode()}"
+    return new.id, codes, new.lane.value, new.batch_id or "", due, new.claim_key, event, record
+
+
+def receipt_of(invitation: NewInvitation, reply: Any) -> Receipt:
+    """Return what `accept.lua` answered for one invitation."""
+    answer, inv = text(reply), invitation.id
+    if answer in {"A", "R"}:
+        jobs = tuple([inv + _CODES[product] for product in invitation.request.products])
+        state = JobState.AVAILABLE if invitation.not_before_ms is None else JobState.SCHEDULED
+        ring = jobs if answer == "R" else ()
+        return Receipt(verdict=Verdict.ACCEPTED, invitation_id=inv, job_ids=jobs, state=state, ring=ring)
+    if answer == "F":
+        return Receipt(verdict=Verdict.FULL, invitation_id=inv)
+    verdict, owner, codes, state_word, differs, replaceable = answer.split(US)
+    jobs = tuple([owner + code for code in codes])
+    is_repeat = verdict == "A"
+    return Receipt(
+        verdict=_VERDICTS[verdict],
+        invitation_id=owner,
+        job_ids=jobs,
+        state=JobState(state_word),
+        contact_differs=differs == "1",
+        is_replaceable=replaceable == "1",
+        # Rung once more: the answer that named these bells was lost.
+        ring=jobs if is_repeat and invitation.lane is Lane.LIVE and state_word == "available" else (),
+    )
+
+
+def split_record(record: Any) -> tuple[dict[str, str], str]:
+    """Return the header's parts and the request's JSON."""
+    line, _, request = text(record).partition("\n")
+    return dict(zip(HEADER, line.split(US), strict=True)), request
+
+
+def join_record(header: Mapping[str, str], request: OnboardingRequest) -> str:
+    """Return the record for a header and a request."""
+    return US.join(header[part] for part in HEADER) + "\n" + request.encode()
+
+
+def request_of(record: Any) -> OnboardingRequest:
+    """Return the request in a record."""
+    return OnboardingRequest.decode(text(record).partition("\n")[2])
+
+
+def fail_args(fail: Fail) -> tuple[str, str, str, str, str]:
+    """Return reason, class, code, raw answer and detail as the scripts take them."""
+    code = "" if fail.code is None else str(fail.code)
+    return fail.reason, fail.reason_class, code, fail.raw[:RAW_LIMIT], fail.detail[:RAW_LIMIT]
+
+
+def linked_args(linked: Linked) -> tuple[str, str, str]:
+    """Return link, landing page and number as the scripts take them."""
+    return linked.link, linked.landing_page or "", linked.number or ""
+
+
+def finding_args(finding: FoundOurs | FoundForeign) -> tuple[str, ...]:
+    """Return what `resolve.lua` takes for a finding other than absence."""
+    if isinstance(finding, FoundForeign):
+        return "foreign", *fail_args(finding.fail), flag(finding.fail.is_own_data)
+    return "finished" if finding.is_finished else "ours", *linked_args(finding.linked)
+
+
+def flag(value: bool) -> str:  # noqa: FBT001 - a converter of one boolean
+    """Return a boolean as the scripts take it."""
+    return "1" if value else "0"
+
+
+def job_record(job_id: str, row: Sequence[Any]) -> JobRecord | None:
+    """Return the record for one row of `read_jobs.lua`, or None when there is no such job."""
+    if not row:
+        return None
+    job, extra = fields_of(row[0]), fields_of(row[1])
+    header, request_json = split_record(row[2])
+    request, state = OnboardingRequest.decode(request_json), JobState(job["s"])
+    return JobRecord(
+        id=job_id,
+        invitation_id=invitation_of(job_id),
+        product=product_of(job_id),
+        state=state,
+        lane=Lane(job["l"]),
+        source=header["source"],
+        batch_id=job.get("b"),
+        line=_number(header["line"]),
+        accepted_at_ms=int(float(job["t"])),
+        changed_at_ms=int(float(job.get("c", job["t"]))),
+        due_at_ms=int(float(job["d"])) if state is JobState.SCHEDULED else None,
+        attempt=int(job.get("a", 0)),
+        failures=int(job.get("f", 0)),
+        orphans=int(job.get("o", 0)),
+        requeues=int(job.get("q", 0)),
+        number=extra.get("number") or request.number,
+        reason=job.get("r"),
+        reason_class=job.get("rc"),
+        code=_number(job.get("pc")),
+        raw=extra.get("raw") or None,
+        link=extra.get("link") or None,
+        landing_page=extra.get("landing") or None,
+        is_cancel_asked="x" in job,
+        request=request,
+    )
+
+
+def history_entry(value: Any) -> HistoryEntry:
+    """Return one entry of a job's history."""
+    at_ms, event, *rest = text(value).split(US)
+    detail: dict[str, str | int | float | None] = {}
+    for name, word in zip(rest[::2], rest[1::2], strict=False):
+        if word:
+            detail[name] = _number(word) if name in _NUMBERS_IN_HISTORY else word
+    return HistoryEntry(at_ms=int(at_ms), event=event, detail=detail)
+
+
+def delivery_parts(delivery_id: str) -> tuple[str, Channel, str, int]:
+    """Return invitation, channel, template and generation out of a delivery's id; raises ValueError."""
+    invitation, channel, template, generation = delivery_id.split(".")
+    return invitation, Channel(channel), template, int(generation)
+
+
+def delivery_record(delivery_id: str, fields: Mapping[str, str]) -> DeliveryRecord | None:
+    """Return the record of one delivery, or None when there is no such delivery."""
+    if not fields:
+        return None
+    invitation, channel, template, generation = delivery_parts(delivery_id)
+    state = DeliveryState(fields["s"])
+    return DeliveryRecord(
+        id=delivery_id,
+        invitation_id=invitation,
+        channel=channel,
+        template=template,
+        generation=generation,
+        state=state,
+        failures=int(fields.get("f", 0)),
+        doubts=int(fields.get("u", 0)),
+        reason=fields.get("r"),
+        detail=fields.get("v") or None,
+        provider_id=fields.get("i") or None,
+        changed_at_ms=int(float(fields["c"])),
+        due_at_ms=int(float(fields["d"])) if state is DeliveryState.PENDING else None,
+        job_ids=tuple(invitation + code for code in fields["j"]),
+    )
+
+
+def _number(word: str | None) -> int | None:
+    return int(float(word)) if word else None

@@ -1,0 +1,201 @@
+"""Deliveries: one message to one customer by one channel, from due to sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.domain.ids import product_of
+from worker.domain.job import ClaimedDelivery, DeliveryRecord, Lease, LinkToSend
+from worker.domain.outcome import (
+    ChannelDown,
+    DeliveryDoubt,
+    DeliveryOutcome,
+    DeliveryRetry,
+    Fail,
+    Sent,
+    Skipped,
+    Undelivered,
+)
+from worker.domain.states import Channel, DeliveryState
+from worker.ledger.accepting import ms
+from worker.ledger.codec import delivery_parts, delivery_record, flag, request_of
+from worker.ledger.errors import translated
+from worker.ledger.keys import Keys
+from worker.ledger.records import Mended, Page
+from worker.ledger.scripts import Scripts, text
+from worker.ledger.working import new_token
+
+
+class Deliveries:
+    """The verbs and queries of deliveries; those that hold a lease compare its token and say whether it held."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+
+    async def due(self, channel: Channel, *, want: int, rering_after_s: float = 10.0) -> list[str]:
+        """Choose deliveries whose bells are to be rung now, so that *want* bells (≤ 500) are outstanding.
+
+        Bells unclaimed for *rering_after_s* seconds are among them again. Raises LedgerUnavailable.
+        """
+        reply = await self._scripts.run("delivery_due", channel, want, ms(rering_after_s))
+        return [text(item) for item in reply]
+
+    async def claim(self, delivery_id: str, *, worker_id: str, lease_s: float) -> ClaimedDelivery | None:
+        """Take a due delivery under a lease of *lease_s* seconds; None when it is not to be had.
+
+        One none of whose links stands any more is skipped. Raises LedgerUnavailable.
+        """
+        try:
+            invitation, channel, template, generation = delivery_parts(delivery_id)
+        except ValueError:
+            return None
+        token = new_token(worker_id)
+        reply = await self._scripts.run("delivery_claim", delivery_id, token, ms(lease_s))
+        if not reply:
+            return None
+        return ClaimedDelivery(
+            id=delivery_id,
+            invitation_id=invitation,
+            channel=channel,
+            template=template,
+            generation=generation,
+            failures=int(reply[1]),
+            is_resend=int(reply[2]) == 1,
+            request=request_of(reply[3]),
+            links=_links(reply[4:]),
+            lease=Lease(subject_id=delivery_id, token=token, expires_at_ms=int(reply[0]), ttl_s=lease_s),
+        )
+
+    async def begin_send(self, lease: Lease) -> bool:
+        """Write down that the send begins now; the lease runs anew from here.
+
+        Return False when the lease is lost or over: then nothing may be sent. Raises LedgerUnavailable: the same.
+        """
+        reply = await self._scripts.run("delivery_begin", lease.subject_id, lease.token, ms(lease.ttl_s))
+        return int(reply) == 1
+
+    async def settle(self, lease: Lease, outcome: DeliveryOutcome, *, can_resend: bool) -> bool:
+        """Write what a send came to, once, as the lease holder; return False when the lease was lost.
+
+        *can_resend*: in doubt, it is sent once more after a minute, counted in `doubts` (mail); else it waits in doubt
+        for an operator (SMS). Raises LedgerUnavailable: say the same again.
+        """
+        verb, args = _verb_for(outcome, can_resend=can_resend)
+        return int(await self._scripts.run(verb, lease.subject_id, lease.token, *args)) == 1
+
+    async def rescue(self, limit: int = 100) -> int:
+        """Take back up to *limit* deliveries whose leases ran out; return how many. Raises LedgerUnavailable."""
+        return int(await self._scripts.run("delivery_rescue", limit))
+
+    async def fan_out(self, invitation_id: str) -> tuple[str, ...]:
+        """Make deliveries, a generation of their own, for an invitation's links that nobody was told of.
+
+        Return their ids, to be rung. Raises LedgerUnavailable, LedgerFull.
+        """
+        return tuple(text(item) for item in await self._scripts.run("fan_out", invitation_id))
+
+    async def resend(self, delivery_id: str, *, by: str, why: str) -> Mended:
+        """Send a delivery again that was sent, failed, skipped or in doubt; raises LedgerUnavailable, LedgerFull."""
+        reply = await self._scripts.run("delivery_resend", delivery_id, by, why)
+        done, state = int(reply[0]) == 1, text(reply[1])
+        return Mended(
+            done=done, state=DeliveryState(state) if state else None, refusal=None if done else text(reply[2])
+        )
+
+    async def late_invitations(self, older_than_s: float, limit: int) -> list[str]:
+        """Return invitations that have waited longer than that with a link nobody was told of, oldest first.
+
+        Raises LedgerUnavailable.
+        """
+        before = await self._scripts.now() - ms(older_than_s)
+        with translated():
+            ids = await self._scripts.redis.zrangebyscore(self._keys.late, "-inf", before, start=0, num=limit)
+        return [text(item) for item in ids]
+
+    async def get(self, delivery_id: str) -> DeliveryRecord | None:
+        """Return one delivery, or None; raises LedgerUnavailable."""
+        records = await self._records([delivery_id])
+        return records[0] if records else None
+
+    async def of_invitation(self, invitation_id: str) -> list[DeliveryRecord]:
+        """Return an invitation's deliveries in the order they were made; raises LedgerUnavailable."""
+        with translated():
+            ids = await self._scripts.redis.lrange(self._keys.deliveries + invitation_id, 0, -1)
+        return await self._records([text(item) for item in ids])
+
+    async def find(
+        self, state: DeliveryState, *, cursor: str | None = None, limit: int = 50
+    ) -> Page[DeliveryRecord]:
+        """Return the deliveries in a state, newest first (pending: latest due first); raises LedgerUnavailable.
+
+        A cursor is a rank: what changes between two pages may show twice or be passed over.
+        """
+        start = int(cursor or 0)
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for key in self._indexes(state):
+                    pipe.zrevrange(key, 0, start + limit, withscores=True)
+                    pipe.zcard(key)
+                replies = await pipe.execute()
+        rows = sorted(((row[1], text(row[0])) for rows in replies[::2] for row in rows), reverse=True)
+        total, end = sum(replies[1::2]), start + limit
+        records = await self._records([row[1] for row in rows[start:end]])
+        return Page(items=tuple(records), next=str(end) if total > end else None, total=total)
+
+    async def counts(self) -> dict[DeliveryState, int]:
+        """Return how many deliveries stand in each state; raises LedgerUnavailable."""
+        groups = {state: self._indexes(state) for state in DeliveryState}
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for indexes in groups.values():
+                    for key in indexes:
+                        pipe.zcard(key)
+                sizes = iter(await pipe.execute())
+        return {state: sum(next(sizes) for _ in indexes) for state, indexes in groups.items()}
+
+    def _indexes(self, state: DeliveryState) -> list[str]:
+        if state is not DeliveryState.PENDING:
+            return [self._keys.delivery_state + state]
+        return [base + channel for channel in Channel for base in (self._keys.outgoing, self._keys.rung)]
+
+    async def _records(self, ids: list[str]) -> list[DeliveryRecord]:
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for item in ids:
+                    pipe.hgetall(self._keys.delivery + item)
+                rows = await pipe.execute() if ids else []
+        records = (
+            delivery_record(item, {text(name): text(value) for name, value in row.items()})
+            for item, row in zip(ids, rows, strict=True)
+        )
+        return [record for record in records if record is not None]
+
+
+def _links(flat: list[Any]) -> tuple[LinkToSend, ...]:
+    words = [text(value) for value in flat]
+    return tuple(
+        LinkToSend(job_id=job, product=product_of(job), link=link, number=number or None)
+        for job, link, number in zip(words[::3], words[1::3], words[2::3], strict=True)
+    )
+
+
+def _verb_for(outcome: DeliveryOutcome, *, can_resend: bool) -> tuple[str, tuple[str | float, ...]]:
+    """Return the script for *outcome* and what it takes after the delivery and the token."""
+    match outcome:
+        case Sent():
+            return "delivery_sent", (outcome.provider_id, outcome.segments)
+        case Undelivered(fail=fail):
+            return "delivery_failed", ("failed", *_why(fail))
+        case Skipped(reason=reason):
+            return "delivery_failed", ("skipped", reason, "", "")
+        case DeliveryRetry(fail=fail):
+            return "delivery_retry", (*_why(fail), ms(outcome.delay_s), outcome.max_failures)
+        case ChannelDown(fail=fail):
+            return "delivery_retry", (*_why(fail), ms(outcome.pause_s), "")
+        case DeliveryDoubt(fail=fail):
+            return "delivery_doubt", (*_why(fail), flag(can_resend))
+
+
+def _why(fail: Fail) -> tuple[str, str, str]:
+    return fail.reason, fail.reason_class, "; ".join(filter(None, (fail.detail, fail.raw)))[:500]

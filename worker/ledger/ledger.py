@@ -1,0 +1,66 @@
+"""The record of all jobs: the truth that the broker's bells only point to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import redis.asyncio
+
+from worker.ledger.accepting import Accepting
+from worker.ledger.api_keys import ApiKeys
+from worker.ledger.batches import Batches
+from worker.ledger.deliveries import Deliveries
+from worker.ledger.errors import SchemaMismatch, translated
+from worker.ledger.fleet import Fleet
+from worker.ledger.keys import SCHEMA_VERSION, Keys
+from worker.ledger.mending import Mending
+from worker.ledger.queries import Queries
+from worker.ledger.scripts import Scripts, text
+from worker.ledger.working import Working
+
+
+class Ledger(Accepting, Working, Mending):
+    """The jobs of one namespace, changed only by atomic, guarded verbs.
+
+    Every verb is one script; what it says held, held. All instants are the server's. *now_ms* replaces its clock
+    in tests.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        *,
+        namespace: str,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self._keys = Keys(namespace)
+        self._scripts = Scripts(client, self._keys.prefix, now_ms)
+        self.deliveries = Deliveries(self._scripts, self._keys)
+        self.batches = Batches(self._scripts, self._keys)
+        self.queries = Queries(self._scripts, self._keys)
+        self.fleet = Fleet(self._scripts, self._keys)
+        self.keys_of_api = ApiKeys(self._scripts, self._keys)
+
+    async def open(self) -> None:
+        """Load the scripts, and check the schema (or write it, in a new ledger).
+
+        Raises:
+            SchemaMismatch: written by another version of Linkferry.
+            LedgerUnavailable, LedgerFull: see `errors`.
+        """
+        await self._scripts.load()
+        with translated():
+            found = await self._scripts.redis.hget(self._keys.meta, "schema")
+            if found is None:
+                await self._scripts.redis.hsetnx(self._keys.meta, "schema", str(SCHEMA_VERSION))
+                found = await self._scripts.redis.hget(self._keys.meta, "schema")
+        if found is None or int(text(found)) != SCHEMA_VERSION:
+            raise SchemaMismatch(f"the ledger has schema {found!r}, this version knows {SCHEMA_VERSION}")
+
+    async def aclose(self) -> None:
+        """Close the connections to the server."""
+        await self._scripts.redis.aclose()
+
+    async def now_ms(self) -> int:
+        """Return the ledger's time (the server's), in ms since 1970; raises LedgerUnavailable."""
+        return await self._scripts.now()

@@ -1,0 +1,139 @@
+-- uses: guards endings
+-- nothing -> available | scheduled, for each new invitation of a chunk; duplicates and conflicts are told apart.
+--
+-- The one verb that does not go through `enter`: a backfill's rows share their index writes.
+-- ARGV[2] most jobs that may wait, then 8 per invitation: id, product codes, lane, batch or '', due ms or '',
+-- claim key, event key or '', record (header line and JSON).
+-- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), or
+-- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: seen before.
+local WIDTH = 8
+local RUNG_AT_ONCE = 200 -- live bells outstanding: more than that waits for the feeder
+local max_waiting = tonumber(ARGV[2])
+
+local function waiting()
+  local live = call('HGET', K.tally .. 'live', 'available') or 0
+  local bulk = call('HGET', K.tally .. 'bulk', 'available') or 0
+  return live + bulk + call('ZCARD', K.state .. 'scheduled')
+end
+
+local function standing(verdict, inv, codes, differs, replaceable)
+  local state = call('HGET', K.job .. inv .. string.sub(codes, 1, 1), 's') or 'cancelled'
+  return table.concat({ verdict, inv, codes, state, differs and 1 or 0, replaceable and 1 or 0 }, US)
+end
+
+-- Somebody stands on the event or claim key already: the same customer again, or another with his number?
+local function met(inv, owner, record)
+  local header = header_of(owner)
+  if owner == inv then return standing('A', inv, header.products) end
+  local part = string.gmatch(record, '([^' .. US .. ']*)' .. US)
+  local fingerprint, contact_mark = part(), part()
+  if header.fingerprint == fingerprint then
+    return standing('D', owner, header.products, header.contact_mark ~= contact_mark)
+  end
+  local state = call('HGET', K.job .. owner .. string.sub(header.products, 1, 1), 's')
+  return standing('C', owner, header.products, false, state == 'linked' or state == 'failed')
+end
+
+-- Rows of one lane and batch, written together at the end.
+local groups, group_list = {}, {}
+local function group_of(lane, batch)
+  local name = lane .. US .. batch
+  if not groups[name] then
+    groups[name] = { l = lane, b = text(batch), queued = {}, rung = {}, ids = {}, rows = 0, scheduled = 0 }
+    group_list[#group_list + 1] = groups[name]
+  end
+  return groups[name]
+end
+
+local bells_left
+local function may_ring(group)
+  if group.l ~= 'live' then return false end
+  if not bells_left then
+    bells_left = RUNG_AT_ONCE - call('ZCARD', K.rung .. 'live')
+    if call('HEXISTS', K.guard .. 'live', 'ended') == 1 then bells_left = 0 end
+  end
+  if group.is_stopped == nil then group.is_stopped = stop_of('live', group.b) ~= nil end
+  return bells_left > 0 and not group.is_stopped
+end
+
+local function record_jobs(group, inv, codes, due, score)
+  local is_rung = not due and may_ring(group)
+  for code in string.gmatch(codes, '.') do
+    local id = inv .. code
+    local fields = { 's', due and 'scheduled' or 'available', 'l', group.l, 't', now }
+    if group.b then fields[7], fields[8] = 'b', group.b end
+    if due then
+      fields[#fields + 1] = 'd'
+      fields[#fields + 1] = due
+      call('ZADD', K.state .. 'scheduled', due, id)
+      group.scheduled = group.scheduled + 1
+    else
+      local index = is_rung and group.rung or group.queued
+      index[#index + 1] = score
+      index[#index + 1] = id
+    end
+    call('HSET', K.job .. id, unpack(fields))
+    group.ids[#group.ids + 1] = id
+  end
+  if is_rung then bells_left = bells_left - #codes end
+  return is_rung and 'R' or 'A'
+end
+
+local function write_group(group)
+  local queue, scope = queue_of(group), K.tally .. group.l
+  local queued, rung = #group.queued / 2, #group.rung / 2
+  if queued > 0 then
+    call('ZADD', queue, unpack(group.queued))
+    call('ZADD', K.queues .. group.l, 'NX', call('HGET', K.meta, 'served') or 0, group.b or '-')
+  end
+  if rung > 0 then call('ZADD', K.rung .. group.l, unpack(group.rung)) end
+  if queued + rung > 0 then count(group, 'available', queued + rung) end
+  if rung > 0 then count(group, 'rung', rung) end
+  if group.scheduled > 0 then count(group, 'scheduled', group.scheduled) end
+  if group.b then
+    call('RPUSH', K.batch_jobs .. group.b, unpack(group.ids))
+    call('HINCRBY', K.batch .. group.b, 'accepted', group.rows)
+    call('HSETNX', K.batch .. group.b, 'opened', now)
+    call('ZADD', K.batches, 'NX', now, group.b)
+    if group.l == 'bulk' then call('HSETNX', K.guard .. 'batch:' .. group.b, 'ended', 0) end
+  end
+end
+
+local room, jobs, replies = max_waiting - waiting(), 0, {}
+
+-- Somebody is there before: told apart in the order event, claim, and this very invitation said again.
+local function meet(inv, claim, event, record)
+  local owner = event ~= '' and call('GET', K.event .. event) or call('GET', K.claim .. claim)
+  return met(inv, owner or inv, record)
+end
+
+-- All keys that must be new are set at once or not at all: one call for the usual row.
+local function is_new(inv, claim, event, record)
+  if event == '' then return call('MSETNX', K.invitation .. inv, record, K.claim .. claim, inv) == 1 end
+  return call('MSETNX', K.invitation .. inv, record, K.claim .. claim, inv, K.event .. event, inv) == 1
+end
+
+local function is_known(inv, claim, event)
+  local keys = { K.invitation .. inv, K.claim .. claim, event ~= '' and K.event .. event or nil }
+  return call('EXISTS', unpack(keys)) > 0
+end
+
+local function admit(row, inv, codes, lane, batch, due, claim, event, record)
+  if jobs + #codes > room then
+    -- What stands recorded is no newcomer, however full it is.
+    return is_known(inv, claim, event) and meet(inv, claim, event, record) or 'F'
+  end
+  if not is_new(inv, claim, event, record) then return meet(inv, claim, event, record) end
+  local group = group_of(lane, batch)
+  group.rows = group.rows + 1
+  jobs = jobs + #codes
+  -- The fraction keeps a chunk's rows in the order of their file.
+  return record_jobs(group, inv, codes, text(due), now + row / 1024)
+end
+
+for at = 3, #ARGV, WIDTH do
+  replies[#replies + 1] = admit(#replies, unpack(ARGV, at, at + WIDTH - 1))
+end
+for _, group in ipairs(group_list) do write_group(group) end
+if jobs > 0 then call('HINCRBY', K.meta, 'accepted', jobs) end
+return replies

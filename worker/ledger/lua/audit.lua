@@ -1,0 +1,34 @@
+-- Check the books: the tallies against the indexes, and for a sample of each index that the jobs say the same state.
+-- ARGV: 2 sample per index. Returns a list of what is wrong, a line each.
+local wrong = {}
+local function check(id, state, index)
+  local stands = call('HGET', K.job .. id, 's')
+  if stands ~= state then wrong[#wrong + 1] = index .. ': ' .. id .. ' says ' .. (stands or 'nothing') end
+end
+
+local totals = {}
+for _, lane in ipairs({ 'live', 'bulk' }) do
+  local tally = read(K.tally .. lane, lane) or {}
+  local rung, available = call('ZCARD', K.rung .. lane), 0
+  for _, queue in ipairs(call('ZRANGE', K.queues .. lane, 0, -1)) do
+    available = available + call('ZCARD', K.queue .. lane .. ':' .. queue)
+    for _, id in ipairs(call('ZRANGE', K.queue .. lane .. ':' .. queue, 0, ARGV[2])) do check(id, 'available', 'queue') end
+  end
+  for _, id in ipairs(call('ZRANGE', K.rung .. lane, 0, ARGV[2])) do check(id, 'available', 'rung') end
+  if tonumber(tally.rung or 0) ~= rung then wrong[#wrong + 1] = lane .. ': rung is tallied otherwise' end
+  if tonumber(tally.available or 0) ~= available + rung then
+    wrong[#wrong + 1] = lane .. ': available is tallied otherwise'
+  end
+  for field, n in pairs(tally) do totals[field] = (totals[field] or 0) + (tonumber(n) or 0) end
+end
+for _, states in ipairs({ OPEN, ENDED }) do
+  for state in pairs(states) do
+    if state ~= 'available' then
+      if (totals[state] or 0) ~= call('ZCARD', K.state .. state) then
+        wrong[#wrong + 1] = state .. ' is tallied otherwise'
+      end
+      for _, id in ipairs(call('ZREVRANGE', K.state .. state, 0, ARGV[2])) do check(id, state, state) end
+    end
+  end
+end
+return wrong

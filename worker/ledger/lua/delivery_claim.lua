@@ -1,0 +1,31 @@
+-- flags: allow-oom
+-- uses: endings sending
+-- pending -> sending, under a lease; -> skipped when none of its links stands any more.
+--
+-- ARGV: 2 delivery, 3 token, 4 lease ms. Returns {} when it is not to be had, or
+-- {lease end, failures, is a resend, record, job, link, number, job, link, number, …}.
+local delivery = load_delivery(ARGV[2])
+if not delivery or delivery.s ~= 'pending' or tonumber(delivery.d) > now then return {} end
+
+local links = {}
+for code in string.gmatch(delivery.j, '.') do
+  local job = delivery.inv .. code
+  if call('HGET', K.job .. job, 's') == 'linked' then
+    local extra = call('HMGET', K.extra .. job, 'link', 'number')
+    for _, value in ipairs({ job, extra[1] or '', extra[2] or '' }) do links[#links + 1] = value end
+  end
+end
+if #links == 0 then
+  blame_delivery(delivery, 'link_gone', 'unknown', '')
+  move_delivery(delivery, 'skipped')
+  return {}
+end
+
+local lease_end = now + tonumber(ARGV[4])
+move_delivery(delivery, 'sending', lease_end)
+write(delivery, 'k', ARGV[3], 'n', (delivery.n or 0) + 1)
+local is_resend = (delivery.u or delivery.m) and 1 or 0
+return {
+  string.format('%.0f', lease_end), tonumber(delivery.f or 0), is_resend,
+  call('GET', K.invitation .. delivery.inv), unpack(links),
+}

@@ -1,0 +1,191 @@
+"""What brings jobs on when no attempt does: look-ups, rescues, due times, operators, pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.domain.ids import product_of
+from worker.domain.outcome import Absent, Fail, Finding, FoundOurs
+from worker.domain.request import OnboardingRequest, Product
+from worker.domain.states import ENDED_STATES, JobState, Lane
+from worker.ledger.accepting import ms
+from worker.ledger.codec import fail_args, finding_args, flag, join_record, split_record
+from worker.ledger.errors import translated
+from worker.ledger.keys import Keys
+from worker.ledger.records import Mended, Rescued
+from worker.ledger.scripts import Scripts, fields_of, text
+
+#: A Facebook create of unknown outcome is tried once more, after the partner has had time to recover.
+FACEBOOK_RETRY_MS = 30_000
+_ROWS_PER_SCRIPT = 500
+#: A skip for this reason is dropped when an edited request brings the contact.
+NO_CONTACT = "no_contact"
+
+
+class Mending:
+    """The verbs of maintenance and of operators."""
+
+    _scripts: Scripts
+    _keys: Keys
+
+    async def resolve(self, job_id: str, finding: Finding, *, grace_s: float) -> JobState | None:
+        """Settle a doubt by what a look-up found; return the job's state then, or None when it was not in doubt.
+
+        Absence counts only in lists begun at least *grace_s* seconds after the call ended or its lease ran out; the
+        second such list lets the job try again. Raises LedgerUnavailable: say the same again.
+        """
+        args: tuple[Any, ...]
+        if isinstance(finding, Absent):
+            args = ("absent", finding.list_began_ms, ms(grace_s))
+        else:
+            args = finding_args(finding)
+        return _state(await self._scripts.run("resolve", job_id, *args))
+
+    async def explain(self, job_id: str, found: FoundOurs | Fail) -> JobState | None:
+        """Give a failed job a better reason, or its link where that is ours; return its state, or None if not failed.
+
+        Explaining it by the reason it has moves it to the back of `queries.unexplained`. A hold all of whose evidence
+        is explained as the rows' own data is cleared. Raises LedgerUnavailable.
+        """
+        args: tuple[Any, ...]
+        if isinstance(found, Fail):
+            args = ("fail", *fail_args(found), flag(found.is_own_data))
+        else:
+            args = finding_args(found)
+        return _state(await self._scripts.run("explain", job_id, *args))
+
+    async def release(self, job_id: str) -> bool:
+        """Let a failed job try again because its cause went away by itself; return False when it is not failed.
+
+        Raises LedgerUnavailable, LedgerFull.
+        """
+        return int(await self._scripts.run("release", job_id)) == 1
+
+    async def rescue(self, *, limit: int = 100) -> Rescued:
+        """Take back up to *limit* jobs whose leases ran out, oldest first; raises LedgerUnavailable."""
+        reply = await self._scripts.run("rescue", min(limit, _ROWS_PER_SCRIPT), FACEBOOK_RETRY_MS)
+        groups: dict[str, list[str]] = {}
+        for at in range(0, len(reply), 2):
+            groups.setdefault(text(reply[at + 1]), []).append(text(reply[at]))
+        names = {state: "retried" if state == "scheduled" else state for state in groups}
+        return Rescued(**{names[state]: tuple(jobs) for state, jobs in groups.items()})
+
+    async def abandon(self, worker_id: str) -> int:
+        """End the leases of a worker process that is known to be gone; return how many. Raises LedgerUnavailable."""
+        return sum([await self._abandon(worker_id, kind) for kind in ("job", "delivery")])
+
+    async def _abandon(self, worker_id: str, kind: str) -> int:
+        ended = start = 0
+        while True:
+            seen, found = await self._scripts.run("abandon", worker_id, kind, start, _ROWS_PER_SCRIPT)
+            ended, start = ended + int(found), start + int(seen)
+            if int(seen) < _ROWS_PER_SCRIPT:
+                return ended
+
+    async def promote(self, *, limit: int = 500) -> int:
+        """Make up to *limit* scheduled jobs available whose time has come; return how many. Raises LedgerUnavailable."""
+        return int(await self._scripts.run("promote", min(limit, _ROWS_PER_SCRIPT)))
+
+    async def requeue(
+        self,
+        job_id: str,
+        *,
+        by: str,
+        why: str,
+        request: OnboardingRequest | None = None,
+        fingerprint: str | None = None,
+        lane: Lane | None = None,
+    ) -> Mended:
+        """Let a failed or dead job try again, perhaps with an edited *request* (and its new *fingerprint*).
+
+        The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now.
+        Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull.
+        """
+        record = claim = ""
+        if request is not None:
+            edited = await self._edited(job_id, request, fingerprint)
+            if edited is None:
+                return Mended(done=False, state=None, refusal="gone")
+            record, claim = edited
+        return _mended(await self._scripts.run("requeue", job_id, by, why, lane or "", record, claim))
+
+    async def discard(self, job_id: str, *, by: str, why: str) -> Mended:
+        """Give a failed job up for good: a dead letter. Raises LedgerUnavailable."""
+        return _mended(await self._scripts.run("discard", job_id, by, why))
+
+    async def cancel(self, job_id: str, *, by: str, why: str) -> Mended:
+        """Cancel a waiting job; a running one is marked and cancelled where it would be rescheduled.
+
+        Raises LedgerUnavailable.
+        """
+        return _mended(await self._scripts.run("cancel", job_id, by, why))
+
+    async def prune(self, older_than_s: Mapping[JobState, float], *, limit: int) -> int:
+        """Delete up to *limit* jobs that have stood in an ended state for longer than that state's seconds.
+
+        Return how many. Jobs of an invitation whose message is still to be sent are kept.
+        Raises ValueError for a state that is no end, LedgerUnavailable.
+        """
+        if unfit := set(older_than_s) - ENDED_STATES:
+            raise ValueError(f"jobs that are {', '.join(sorted(unfit))} have not ended")
+        now_ms, pruned = await self._scripts.now(), 0
+        for state, age_s in older_than_s.items():
+            pruned += await self._prune(state, now_ms - ms(age_s), limit - pruned)
+        return pruned
+
+    async def _prune(self, state: JobState, before_ms: int, limit: int) -> int:
+        pruned = skip = 0
+        while pruned < limit:
+            rows = min(limit - pruned, _ROWS_PER_SCRIPT)
+            gone, kept = await self._scripts.run("prune", state, before_ms, rows, skip)
+            pruned, skip = pruned + int(gone), skip + int(kept)
+            if int(gone) + int(kept) < rows:
+                break
+        return pruned
+
+    async def _edited(
+        self, job_id: str, request: OnboardingRequest, fingerprint: str | None
+    ) -> tuple[str, str] | None:
+        """Return the invitation's new record and claim key, or None when it is gone."""
+        with translated():
+            old = await self._scripts.redis.get(self._keys.invitation + job_id[:-1])
+        if old is None:
+            return None
+        header, _ = split_record(old)
+        if "".join(product.code for product in request.products) != header["products"]:
+            raise ValueError("an edited request is for the same products")
+        if product_of(job_id) is Product.WHATSAPP or "w" not in header["products"]:
+            header["claim"] = _claim_for(request, header["claim"], job_id)
+        if fingerprint is not None:
+            header["fingerprint"] = fingerprint
+        _plan_new_contacts(header, request)
+        return join_record(header, request), header["claim"]
+
+
+def _claim_for(request: OnboardingRequest, before: str, job_id: str) -> str:
+    if request.number:
+        return f"n:{request.number}"
+    return f"b:{job_id[:-1]}" if before.startswith("n:") else before
+
+
+def _plan_new_contacts(header: dict[str, str], request: OnboardingRequest) -> None:
+    """Plan a channel that was skipped for want of a contact which the edited request brings."""
+    contacts = {"email": request.contact.email, "sms": request.contact.phone}
+    skips = fields_of([part for skip in header["skips"].split(",") if skip for part in skip.split("=", 1)])
+    for channel, reason in list(skips.items()):
+        if reason == NO_CONTACT and contacts.get(channel):
+            del skips[channel]
+            header["channels"] = ",".join(filter(None, [header["channels"], channel]))
+    header["skips"] = ",".join(f"{channel}={reason}" for channel, reason in skips.items())
+
+
+def _state(reply: Any) -> JobState | None:
+    return JobState(text(reply[0])) if reply else None
+
+
+def _mended(reply: Any) -> Mended:
+    state, done = text(reply[1]), int(reply[0]) == 1
+    return Mended(
+        done=done, state=JobState(state) if state else None, refusal=None if done else text(reply[2])
+    )

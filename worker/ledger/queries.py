@@ -1,0 +1,196 @@
+"""Reading the ledger: counts, single jobs, groups of failures, the audit, the server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis import exceptions as server_errors
+
+from worker.domain.job import HistoryEntry, JobRecord
+from worker.domain.states import ENDED_STATES, WAITING_STATES, JobState, Lane
+from worker.ledger.codec import history_entry, job_record
+from worker.ledger.errors import translate, translated
+from worker.ledger.finding import Finder
+from worker.ledger.keys import UNIT_SEPARATOR, Keys
+from worker.ledger.records import Audit, FailureGroup, JobFilter, LaneView, Page, ServerFacts
+from worker.ledger.scripts import Scripts, fields_of, text
+
+_JOBS_PER_SCRIPT = 100
+_AUDIT_SAMPLE = 20
+
+
+class Queries:
+    """What can be asked of the ledger; nothing here changes a job."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+        self._finder = Finder(scripts, keys)
+
+    async def counts(self) -> dict[JobState, int]:
+        """Return how many jobs stand in each state, all at one instant; raises LedgerUnavailable."""
+        books = await self._books()
+        return {state: books[state] for state in JobState}
+
+    async def lanes(self) -> dict[Lane, LaneView]:
+        """Return how the lanes stand; `waiting` counts available jobs. Raises LedgerUnavailable."""
+        reply = [text(value) for value in await self._scripts.run("lanes")]
+        views = {}
+        for at in range(0, len(reply), 5):
+            lane, waiting, oldest_ms, paused, held = reply[at : at + 5]
+            views[Lane(lane)] = LaneView(
+                waiting=int(waiting),
+                oldest_s=int(oldest_ms) / 1000 if oldest_ms else None,
+                paused=paused == "1",
+                held=held or None,
+            )
+        return views
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """Return one job, or None; raises LedgerUnavailable."""
+        records = await self.jobs([job_id])
+        return records[0] if records else None
+
+    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        """Return those of the jobs that exist, in the order asked for; raises LedgerUnavailable."""
+        records = []
+        for start in range(0, len(job_ids), _JOBS_PER_SCRIPT):
+            chunk = job_ids[start : start + _JOBS_PER_SCRIPT]
+            rows = await self._scripts.run("read_jobs", *chunk)
+            records += [job_record(job_id, row) for job_id, row in zip(chunk, rows, strict=True)]
+        return [record for record in records if record is not None]
+
+    async def history(self, job_id: str) -> list[HistoryEntry]:
+        """Return what happened to a job, oldest first: its acceptance and the last 50 entries.
+
+        Raises LedgerUnavailable.
+        """
+        job = await self.job(job_id)
+        if job is None:
+            return []
+        detail: dict[str, str | int | float | None] = {"source": job.source}
+        if job.batch_id:
+            detail |= {"batch": job.batch_id, "line": job.line}
+        with translated():
+            entries = await self._scripts.redis.lrange(self._keys.history + job_id, 0, -1)
+        accepted = HistoryEntry(at_ms=job.accepted_at_ms, event="accepted", detail=detail)
+        return [accepted, *(history_entry(entry) for entry in entries)]
+
+    async def find(
+        self, job_filter: JobFilter, *, cursor: str | None = None, limit: int = 50
+    ) -> Page[JobRecord]:
+        """Return the jobs that match, newest first; see `finding`. Raises LedgerUnavailable, ValueError (cursor)."""
+        ids, following, (total, is_exact) = await self._finder.find(job_filter, cursor, limit)
+        return Page(items=tuple(await self.jobs(ids)), next=following, total=total, is_total_exact=is_exact)
+
+    async def groups(self) -> list[FailureGroup]:
+        """Return the failed jobs by reason, largest group first; raises LedgerUnavailable."""
+        with translated():
+            known = await self._scripts.redis.hgetall(self._keys.reasons)
+            reasons = {text(name): text(value).split(UNIT_SEPARATOR) for name, value in known.items()}
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for reason in reasons:
+                    key = self._keys.failed + reason
+                    pipe.zcard(key)
+                    pipe.zrange(key, 0, 0, withscores=True)
+                    pipe.zrevrange(key, 0, 0, withscores=True)
+                replies = await pipe.execute() if reasons else []
+        groups = [
+            FailureGroup(
+                reason=reason,
+                reason_class=reason_class,
+                code=int(code) if code else None,
+                count=count,
+                first_ms=int(first[0][1]),
+                last_ms=int(last[0][1]),
+            )
+            for (reason, (reason_class, code)), count, first, last in zip(
+                reasons.items(), replies[::3], replies[1::3], replies[2::3], strict=True
+            )
+            if count
+        ]
+        return sorted(groups, key=lambda group: -group.count)
+
+    async def doubts(self, limit: int) -> list[JobRecord]:
+        """Return up to *limit* jobs in doubt, oldest first; raises LedgerUnavailable."""
+        return await self._first_of(self._keys.state + JobState.IN_DOUBT, limit)
+
+    async def unexplained(self, limit: int) -> list[JobRecord]:
+        """Return up to *limit* failed jobs of class `unknown`, longest not looked at first; raises LedgerUnavailable."""
+        return await self._first_of(self._keys.unexplained, limit)
+
+    async def audit(self) -> Audit:
+        """Check that every accepted job stands somewhere, and a sample of every index; raises LedgerUnavailable."""
+        books = await self._books()
+        wrong = await self._scripts.run("audit", _AUDIT_SAMPLE)
+        ended = sum(books[state] for state in ENDED_STATES)
+        waiting = sum(books[state] for state in WAITING_STATES)
+        running, in_doubt = books[JobState.RUNNING], books[JobState.IN_DOUBT]
+        standing = ended + waiting + running + in_doubt + books["pruned"]
+        return Audit(
+            accepted=books["accepted"],
+            ended=ended,
+            waiting=waiting,
+            running=running,
+            in_doubt=in_doubt,
+            pruned=books["pruned"],
+            difference=books["accepted"] - standing,
+            wrong=tuple(text(line) for line in wrong),
+        )
+
+    async def server(self) -> ServerFacts:
+        """Return what the server says of its persistence and memory; raises LedgerUnavailable."""
+        facts = await self._info()
+        is_aof = facts.get("aof_enabled") == "1"
+        fsync = await self._setting("appendfsync") if is_aof else "no"
+        has_snapshots = bool(await self._setting("save"))
+        return ServerFacts(
+            version=facts.get("valkey_version") or facts.get("redis_version", "unknown"),
+            is_aof=is_aof,
+            fsync=fsync or "unknown",
+            maxmemory_policy=facts.get("maxmemory_policy", "unknown"),
+            used_bytes=int(facts.get("used_memory", 0)),
+            loss_window=self._loss_window(fsync if is_aof else None, has_snapshots=has_snapshots),
+        )
+
+    def _loss_window(self, fsync: str | None, *, has_snapshots: bool) -> str:
+        if fsync is None:
+            since = "since the last snapshot" if has_snapshots else "since the server started"
+            return f"everything {since}: switch the append-only file on"
+        if fsync == "always":
+            return "nothing"
+        window = "up to 2 s" if fsync == "everysec" else "up to the system's own flush, about 30 s"
+        if self._scripts.has_wait_for_disk:
+            return f"nothing that was accepted; {window} of progress, which is made up for by look-ups"
+        return f"{window} of what was accepted"
+
+    async def _info(self) -> dict[str, str]:
+        facts: dict[str, str] = {}
+        for section in ("server", "memory", "persistence"):
+            with translated():
+                try:
+                    reply = await self._scripts.redis.info(section)
+                except server_errors.ResponseError as error:
+                    if translate(error) is not error:
+                        raise
+                    continue  # a stand-in without INFO
+            facts |= {str(name): str(value) for name, value in reply.items()}
+        return facts
+
+    async def _setting(self, name: str) -> str:
+        with translated():
+            try:
+                reply = await self._scripts.redis.config_get(name)
+            except server_errors.ResponseError as error:
+                if translate(error) is not error:
+                    raise
+                return ""  # hosted servers often forbid CONFIG
+        return next((text(value) for value in reply.values()), "")
+
+    async def _first_of(self, index: str, limit: int) -> list[JobRecord]:
+        with translated():
+            ids = await self._scripts.redis.zrange(index, 0, limit - 1)
+        return await self.jobs([text(item) for item in ids])
+
+    async def _books(self) -> dict[str, int]:
+        return {name: int(value) for name, value in fields_of(await self._scripts.run("counts")).items()}

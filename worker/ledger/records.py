@@ -1,0 +1,162 @@
+"""What the ledger's verbs and queries answer, where the domain has no word of its own for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from worker.domain.states import DeliveryState, JobState, Lane
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """What an operator's verb came to."""
+
+    done: bool
+    state: JobState | DeliveryState | None  #: where it stands now; None when there is no such thing
+    refusal: str | None = (
+        None  #: gone, not_failed, waits_already, dead_already, claimed_by_another, past_cancelling, …
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescued:
+    """Where the jobs went whose leases had run out."""
+
+    available: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    retried: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Return how many jobs were rescued."""
+        groups = (self.available, self.in_doubt, self.failed, self.retried, self.cancelled)
+        return sum(len(group) for group in groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelResult:
+    """How many jobs of a batch were cancelled, and how many run and will be where they would be rescheduled."""
+
+    cancelled: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why a lane or batch is held."""
+
+    reason: str
+    since_ms: int
+    count: int  #: jobs that wait behind it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """All that the ledger holds of one batch."""
+
+    id: str
+    name: str
+    source: str
+    by: str
+    total: int | None  #: rows of the file, where known
+    opened_at_ms: int
+    closed_at_ms: int | None
+    cancelled_at_ms: int | None
+    accepted: int  #: invitations
+    duplicates: int
+    conflicts: int
+    rejected: int
+    pruned: int  #: jobs
+    is_paused: bool
+    hold: Hold | None
+    jobs: dict[JobState, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneView:
+    """How a lane stands."""
+
+    waiting: int
+    oldest_s: float | None
+    paused: bool
+    held: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list; what is None does not matter.
+
+    `reason` and `reason_class` without a state look at failed jobs. `stage` is `link` (jobs) or `delivery`:
+    failed deliveries are listed by `ledger.deliveries.find`.
+    """
+
+    state: JobState | None = None
+    reason: str | None = None
+    reason_class: str | None = None
+    lane: Lane | None = None
+    batch: str | None = None
+    source: str | None = None
+    number: str | None = None
+    older_than_s: float | None = None  #: has stood in its state for longer than that
+    stage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """One page of a list."""
+
+    items: tuple[T, ...]
+    next: str | None  #: cursor of the next page; None at the end
+    total: int
+    is_total_exact: bool = True  #: False: counting stopped at a bound, there are at least `total`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Failed jobs that share a reason."""
+
+    reason: str
+    reason_class: str
+    code: int | None
+    count: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The ledger's books at one instant: `difference` is 0, or a job was lost or made twice."""
+
+    accepted: int
+    ended: int
+    waiting: int
+    running: int
+    in_doubt: int
+    pruned: int
+    difference: int
+    wrong: tuple[str, ...] = ()  #: indexes that disagree with the jobs, a sentence each (bounded sample)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What the server says of itself, as far as it matters to what may be lost."""
+
+    version: str
+    is_aof: bool
+    fsync: str  #: always, everysec, no, unknown
+    maxmemory_policy: str
+    used_bytes: int
+    loss_window: str  #: what a power cut may lose, in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFacts:
+    """One worker process that lives."""
+
+    id: str
+    facts: dict[str, Any] = field(default_factory=dict)

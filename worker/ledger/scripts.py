@@ -1,0 +1,168 @@
+"""The ledger's verbs as Lua scripts: put together, loaded once, called by their hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import redis.asyncio
+from redis import exceptions as server_errors
+
+from worker.ledger.errors import LedgerUnavailable, translate, translated
+
+_FOLDER = resources.files("worker.ledger") / "lua"
+#: Parts that verbs name in a `-- uses:` line; the prelude comes before all of them.
+PARTS = ("guards", "endings", "settling", "sending", "cancelling")
+#: How long an accept waits for the disk; below the socket's timeout.
+WAIT_FOR_DISK_MS = 5_000
+
+
+@cache
+def verbs() -> tuple[str, ...]:
+    """Return the names of all scripts."""
+    names = (entry.name.removesuffix(".lua") for entry in _FOLDER.iterdir() if entry.name.endswith(".lua"))
+    return tuple(sorted(name for name in names if name != "prelude" and name not in PARTS))
+
+
+@cache
+def source_of(verb: str, *, has_shebang: bool) -> str:
+    """Return the whole text of *verb*: prelude, the parts it uses, its own file.
+
+    *has_shebang*: the server reads script flags (Redis and Valkey from 7 on; fakeredis does not). With
+    `allow-oom` a script may record what has happened although the memory is used up.
+    """
+    own = _read(verb)
+    uses = re.search(r"^-- uses: (.+)$", own, re.MULTILINE)
+    parts = uses.group(1).split() if uses else []
+    text = "\n".join([_read("prelude"), *(_read(part) for part in parts), own])
+    if not has_shebang:
+        return text
+    flags = re.search(r"^-- flags: (.+)$", own, re.MULTILINE)
+    return f"#!lua flags={flags.group(1)}\n{text}" if flags else f"#!lua\n{text}"
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+
+
+class Scripts:
+    """Calls the verbs on one server, for one namespace."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, prefix: str, now_ms: Callable[[], int] | None = None
+    ) -> None:
+        self.redis = client
+        self._prefix = prefix
+        self._now_ms = now_ms
+        self._hashes: dict[str, str] = {}
+        self._has_shebang = False
+        self._has_wait_for_disk = False
+
+    async def load(self) -> None:
+        """Find out what the server can do, and give it all scripts.
+
+        Raises:
+            LedgerUnavailable, LedgerFull: see `errors`.
+        """
+        self._has_shebang = await self._can("EVAL", "#!lua\nreturn 1", 0)
+        self._has_wait_for_disk = await self._can("WAITAOF", 0, 0, 1)
+        with translated():
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for verb in verbs():
+                    pipe.execute_command("SCRIPT LOAD", source_of(verb, has_shebang=self._has_shebang))
+                hashes = await pipe.execute()
+        self._hashes = {verb: text(value) for verb, value in zip(verbs(), hashes, strict=True)}
+
+    async def run(self, verb: str, *args: str | float) -> Any:
+        """Call *verb*; raises LedgerUnavailable or LedgerFull."""
+        with translated():
+            try:
+                return await self.redis.execute_command(*self._command(verb, args))
+            except server_errors.NoScriptError:
+                await self.load()  # the server was restarted, or its scripts were flushed
+                return await self.redis.execute_command(*self._command(verb, args))
+
+    async def run_all(self, verb: str, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
+        """Call *verb* once for each of *calls*, on one connection and in one round trip.
+
+        *durable* returns only when the server's disk holds what was written, where the server can tell.
+
+        Raises:
+            LedgerUnavailable: also when the disk did not follow in time; it may all have been written.
+            LedgerFull: some may have been written.
+        """
+        with translated():
+            replies = await self._send(verb, calls, durable=durable)
+            if any(isinstance(reply, server_errors.NoScriptError) for reply in replies):
+                await self.load()
+                replies = await self._send(verb, calls, durable=durable)
+        if durable and self._has_wait_for_disk:
+            _check_disk(replies.pop())
+        for reply in replies:
+            if isinstance(reply, server_errors.ResponseError):
+                raise translate(reply) from reply
+        return replies
+
+    async def now(self) -> int:
+        """Return the server's time in ms, which is the time of all instants in the ledger."""
+        if self._now_ms is not None:
+            return self._now_ms()
+        with translated():
+            seconds, micros = await self.redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    @property
+    def has_wait_for_disk(self) -> bool:
+        """Tell whether the server can say when its append-only file is on disk (`WAITAOF`)."""
+        return self._has_wait_for_disk
+
+    def _command(self, verb: str, args: Sequence[str | float]) -> tuple[str | float, ...]:
+        now = "" if self._now_ms is None else self._now_ms()
+        return ("EVALSHA", self._hashes[verb], 1, self._prefix, now, *args)
+
+    async def _send(self, verb: str, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for args in calls:
+                pipe.execute_command(*self._command(verb, args))
+            if durable and self._has_wait_for_disk:
+                pipe.execute_command("WAITAOF", 1, 0, WAIT_FOR_DISK_MS)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, server_errors.RedisError) and not isinstance(
+                reply, server_errors.ResponseError
+            ):
+                raise reply
+        return replies
+
+    async def _can(self, *command: str | int) -> bool:
+        with translated():
+            try:
+                await self.redis.execute_command(*command)
+            except server_errors.ResponseError as error:
+                if translate(error) is not error:
+                    raise
+                return False
+        return True
+
+
+def _check_disk(reply: Any) -> None:
+    if isinstance(reply, server_errors.ResponseError):
+        # The append-only file is switched off: `doctor` states what that may lose.
+        if "appendonly" in str(reply):
+            return
+        raise translate(reply) from reply
+    if int(reply[0]) < 1:
+        raise LedgerUnavailable("not durable in time")
+
+
+def text(value: Any) -> str:
+    """Return an answer of the server as text, whether or not the client decodes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def fields_of(flat: Sequence[Any]) -> dict[str, str]:
+    """Return a flat list of names and values as a dict."""
+    return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}

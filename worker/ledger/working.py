@@ -1,0 +1,104 @@
+"""One attempt at a job, from the claim to the settle."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from worker.domain.ids import product_of
+from worker.domain.job import ClaimedJob, ClaimRefusal, Lease, Settled
+from worker.domain.outcome import Doubtful, Linked, Outcome, Refused, Retry, Snoozed
+from worker.domain.states import JobState, Lane
+from worker.ledger.accepting import ms
+from worker.ledger.codec import fail_args, flag, linked_args, request_of
+from worker.ledger.scripts import Scripts, text
+
+_TOKEN_BYTES = 8
+
+
+def new_token(worker_id: str) -> str:
+    """Return a lease token that names its worker, so that a dead worker's leases can be told by it."""
+    return f"{worker_id}.{secrets.token_hex(_TOKEN_BYTES)}"
+
+
+class Working:
+    """The verbs of an attempt; each compares the lease's token and says whether it held."""
+
+    _scripts: Scripts
+
+    async def claim(self, job_id: str, *, worker_id: str, lease_s: float) -> ClaimedJob | ClaimRefusal:
+        """Take an available job under a lease of *lease_s* seconds, counting an attempt.
+
+        A job of a paused or held lane or batch goes back to its queue: PAUSED, HELD.
+        Raises LedgerUnavailable (the claim may stand, until its lease runs out), LedgerFull.
+        """
+        token = new_token(worker_id)
+        reply = await self._scripts.run("claim", job_id, token, ms(lease_s))
+        word = text(reply[0])
+        if word != "claimed":
+            return ClaimRefusal(word)
+        lease = Lease(subject_id=job_id, token=token, expires_at_ms=int(reply[1]), ttl_s=lease_s)
+        return ClaimedJob(
+            id=job_id,
+            product=product_of(job_id),
+            lane=Lane(text(reply[2])),
+            batch_id=text(reply[3]) or None,
+            attempt=int(reply[4]),
+            failures=int(reply[5]),
+            orphans=int(reply[6]),
+            request=request_of(reply[7]),
+            lease=lease,
+        )
+
+    async def begin_call(self, lease: Lease) -> bool:
+        """Write down that the call begins now; the lease runs anew from here.
+
+        Return False when the lease is lost or over: then the call must not be made. Raises LedgerUnavailable: the
+        same.
+        """
+        reply = await self._scripts.run("begin_call", lease.subject_id, lease.token, ms(lease.ttl_s))
+        return int(reply) == 1
+
+    async def renew(self, leases: Sequence[Lease]) -> set[str]:
+        """Let leases of jobs and deliveries run anew from now; return the ids of those that are lost.
+
+        Raises LedgerUnavailable: all may be renewed or none.
+        """
+        if not leases:
+            return set()
+        args: list[str | float] = []
+        for lease in leases:
+            args += (lease.subject_id, lease.token, ms(lease.ttl_s))
+        return {text(subject) for subject in await self._scripts.run("renew", *args)}
+
+    async def settle(self, lease: Lease, outcome: Outcome) -> Settled:
+        """Write what an attempt came to, once, as the lease holder; the same settle again changes nothing.
+
+        A lease that ran out but was not rescued yet still holds. The answer to a call that has been put in doubt is
+        taken too. `deliveries` came due by it and are to be rung.
+        Raises LedgerUnavailable: say the same again.
+        """
+        verb, args = _verb_for(outcome)
+        reply = await self._scripts.run(verb, lease.subject_id, lease.token, *args)
+        if int(reply[0]) == 0:
+            return Settled(held=False)
+        return Settled(
+            held=True, state=JobState(text(reply[1])), deliveries=tuple(text(item) for item in reply[2:])
+        )
+
+
+def _verb_for(outcome: Outcome) -> tuple[str, tuple[Any, ...]]:
+    """Return the script for *outcome* and what it takes after the job and the token."""
+    match outcome:
+        case Linked():
+            return "settle_linked", linked_args(outcome)
+        case Refused(fail=fail):
+            return "settle_failed", (*fail_args(fail), flag(fail.is_own_data), flag(outcome.is_discard))
+        case Retry(fail=fail):
+            tail = (ms(outcome.delay_s), outcome.max_failures, flag(outcome.is_orphan))
+            return "settle_retry", (*fail_args(fail), flag(fail.is_own_data), *tail)
+        case Snoozed():
+            return "settle_snoozed", (outcome.reason, ms(outcome.delay_s))
+        case Doubtful(fail=fail):
+            return "settle_doubt", fail_args(fail)

@@ -1,0 +1,241 @@
+"""What operators ask, for the CLI and the console alike: plain dictionaries, ready for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.domain.job import DeliveryRecord
+from worker.domain.reasons import Catalogue
+from worker.domain.states import DeliveryState, JobState
+from worker.ledger import BatchRecord, JobFilter, Ledger
+from worker.limits import Limits
+from worker.limits.values import LimitsStatus
+from worker.ops.views import delivery_view, full_job_view, iso, job_view, reason_view
+
+DEFAULT_LIMIT = 50
+MOST_MESSAGES = 5_000  #: failed messages looked at for one answer
+
+
+class Queries:
+    """Answers from the ledger and the limits; changes nothing."""
+
+    def __init__(
+        self, ledger: Ledger, limits: Limits, catalogue: Catalogue, *, has_credentials: bool = True
+    ) -> None:
+        """Ask *ledger* and *limits*; *has_credentials* tells whether the partner can be called at all."""
+        self._ledger = ledger
+        self._limits = limits
+        self._catalogue = catalogue
+        self._has_credentials = has_credentials
+
+    async def status(self) -> dict[str, Any]:
+        """Return the whole at a glance, in the fixed shape of `linkferry status --json`; raises LedgerUnavailable."""
+        jobs = await self._ledger.queries.counts()
+        deliveries = await self._ledger.deliveries.counts()
+        lanes = await self._ledger.queries.lanes()
+        return {
+            "jobs": {state.value: jobs.get(state, 0) for state in JobState},
+            "deliveries": {state.value: deliveries.get(state, 0) for state in DeliveryState},
+            "lanes": {
+                lane.value: {
+                    "waiting": view.waiting,
+                    "oldest_s": round(view.oldest_s or 0.0, 3),
+                    "paused": view.paused,
+                    "held": view.held,
+                }
+                for lane, view in lanes.items()
+            },
+            "provider": self._provider_view(await self._limits.status()),
+            "workers": len(await self._ledger.fleet.workers()),
+        }
+
+    def _provider_view(self, status: LimitsStatus) -> dict[str, Any]:
+        until = iso(status.paused_until_ms)
+        credentials = status.credentials.value if self._has_credentials else "missing"
+        return {
+            "rate": status.rate,
+            "breaker": status.breaker.value,
+            "paused_until": until or ("resumed" if status.is_paused else None),
+            "credentials": credentials,
+        }
+
+    async def job(self, job_id: str, *, is_revealed: bool = False) -> dict[str, Any] | None:
+        """Return one job with its link, history and messages, or None; raises LedgerUnavailable."""
+        record = await self._ledger.queries.job(job_id)
+        if record is None:
+            return None
+        history = await self._ledger.queries.history(job_id)
+        deliveries = await self._ledger.deliveries.of_invitation(record.invitation_id)
+        mine = [each for each in deliveries if job_id in each.job_ids or not each.job_ids]
+        return full_job_view(record, list(history), mine, self._catalogue, is_revealed=is_revealed)
+
+    async def delivery(self, delivery_id: str) -> dict[str, Any] | None:
+        """Return one message, or None; raises LedgerUnavailable."""
+        record = await self._ledger.deliveries.get(delivery_id)
+        return None if record is None else delivery_view(record, self._catalogue)
+
+    async def jobs(
+        self,
+        wanted: JobFilter,
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        is_revealed: bool = False,
+    ) -> dict[str, Any]:
+        """Return a page of jobs, newest first: `{"items", "next", "total"}`; raises LedgerUnavailable."""
+        page = await self._ledger.queries.find(wanted, cursor=cursor, limit=limit)
+        items = [job_view(record, self._catalogue, is_revealed=is_revealed) for record in page.items]
+        return {"items": items, "next": page.next, "total": page.total}
+
+    async def failed(
+        self,
+        wanted: JobFilter,
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        is_revealed: bool = False,
+    ) -> dict[str, Any]:
+        """Return a page of the failed queue: jobs, newest first, then messages (`stage` tells them apart).
+
+        A filter that says nothing about messages (lane, batch, source, number, dead letters) leaves them out.
+
+        Raises:
+            LedgerUnavailable: see the ledger.
+            ValueError: not one of our cursors.
+        """
+        shows_messages = concerns_messages(wanted)
+        kind, _, place = (cursor or "link:").partition(":")
+        total = 0
+        items: list[dict[str, Any]] = []
+        following: str | None = None
+        if wanted.stage != "delivery":
+            page = await self._ledger.queries.find(
+                wanted, cursor=place or None if kind == "link" else None, limit=limit
+            )
+            total += page.total
+            if kind == "link":
+                items = [job_view(record, self._catalogue, is_revealed=is_revealed) for record in page.items]
+                following = f"link:{page.next}" if page.next else None
+        if shows_messages:
+            messages = await failed_messages(self._ledger, self._catalogue, wanted)
+            total += len(messages)
+            start = int(place or 0) if kind == "message" else 0
+            room = 0 if following else limit - len(items)
+            chosen = messages[start : start + room]
+            items += [delivery_view(each, self._catalogue) for each in chosen]
+            if following is None and start + len(chosen) < len(messages):
+                following = f"message:{start + len(chosen)}"
+        return {"items": items, "next": following, "total": total}
+
+    async def failure_groups(self) -> dict[str, Any]:
+        """Return the failed queue by reason, each with its meaning and remedy; raises LedgerUnavailable."""
+        groups = await self._ledger.queries.groups()
+        items = [
+            {
+                "stage": "link",
+                **reason_view(group.reason, self._catalogue),
+                "reason_class": group.reason_class,
+                "code": group.code,
+                "count": group.count,
+                "first_at": iso(group.first_ms),
+                "last_at": iso(group.last_ms),
+            }
+            for group in groups
+        ]
+        items += self._message_groups(await failed_messages(self._ledger, self._catalogue, JobFilter()))
+        items.sort(key=lambda item: -int(item["count"]))
+        return {"items": items, "next": None, "total": len(items)}
+
+    def _message_groups(self, messages: list[DeliveryRecord]) -> list[dict[str, Any]]:
+        by_reason: dict[str | None, list[DeliveryRecord]] = {}
+        for each in messages:
+            by_reason.setdefault(each.reason, []).append(each)
+        return [
+            {
+                "stage": "delivery",
+                **reason_view(reason, self._catalogue),
+                "code": None,
+                "count": len(group),
+                "first_at": iso(min(each.changed_at_ms for each in group)),
+                "last_at": iso(max(each.changed_at_ms for each in group)),
+            }
+            for reason, group in by_reason.items()
+        ]
+
+    async def batches(self, *, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
+        """Return the latest batches, newest first; raises LedgerUnavailable."""
+        items = [self._batch_view(record) for record in await self._ledger.batches.all(limit)]
+        return {"items": items, "next": None, "total": len(items)}
+
+    async def batch(self, batch_id: str) -> dict[str, Any] | None:
+        """Return one batch, or None; raises LedgerUnavailable."""
+        record = await self._ledger.batches.get(batch_id)
+        return None if record is None else self._batch_view(record)
+
+    def _batch_view(self, record: BatchRecord) -> dict[str, Any]:
+        return {
+            "batch": record.id,
+            "name": record.name,
+            "source": record.source,
+            "by": record.by,
+            "opened_at": iso(record.opened_at_ms),
+            "closed_at": iso(record.closed_at_ms),
+            "cancelled_at": iso(record.cancelled_at_ms),
+            "rows": record.total,
+            "accepted": record.accepted,
+            "duplicates": record.duplicates,
+            "conflicts": record.conflicts,
+            "rejected": record.rejected,
+            "paused": record.is_paused,
+            "held": record.hold.reason if record.hold else None,
+            "jobs": {state.value: record.jobs.get(state, 0) for state in JobState},
+        }
+
+
+def concerns_messages(wanted: JobFilter) -> bool:
+    """Tell whether messages are among what *wanted* asks for."""
+    is_about_jobs = wanted.lane or wanted.batch or wanted.source or wanted.number
+    return wanted.stage != "link" and not is_about_jobs and wanted.state in {None, JobState.FAILED}
+
+
+async def failed_messages(ledger: Ledger, catalogue: Catalogue, wanted: JobFilter) -> list[DeliveryRecord]:
+    """Return the failed messages that match, newest first, at most some thousands; raises LedgerUnavailable."""
+    before_ms = None
+    if wanted.older_than_s is not None:
+        before_ms = await ledger.now_ms() - wanted.older_than_s * 1000
+    found: list[DeliveryRecord] = []
+    cursor: str | None = None
+    while len(found) < MOST_MESSAGES:
+        page = await ledger.deliveries.find(DeliveryState.FAILED, cursor=cursor, limit=500)
+        found += [each for each in page.items if _matches(each, wanted, catalogue, before_ms)]
+        cursor = page.next
+        if cursor is None:
+            break
+    return found
+
+
+def _matches(
+    message: DeliveryRecord, wanted: JobFilter, catalogue: Catalogue, before_ms: float | None
+) -> bool:
+    if wanted.reason is not None and message.reason != wanted.reason:
+        return False
+    if wanted.reason_class is not None:
+        its_class = catalogue.named(message.reason or "").reason_class
+        if str(its_class) != wanted.reason_class:
+            return False
+    return before_ms is None or message.changed_at_ms < before_ms
+
+
+def reasons_view(catalogue: Catalogue) -> dict[str, Any]:
+    """Return the catalogue: every reason with its class, meaning, remedy and policy."""
+    items = [
+        {
+            "reason": reason.name,
+            "reason_class": str(reason.reason_class),
+            "policy": str(reason.policy),
+            "meaning": reason.meaning,
+            "remedy": reason.remedy,
+        }
+        for reason in catalogue.all()
+    ]
+    return {"items": items, "next": None, "total": len(items)}
