@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from worker.clock import SystemClock
 from worker.domain.states import Channel, DeliveryState, JobState
-from worker.ledger import Ledger, LedgerFull, LedgerUnavailable, SchemaMismatch, open_redis
-from worker.limits import Limits, LimitsUnavailable
+from worker.ledger import (
+    Audit,
+    Ledger,
+    LedgerFull,
+    LedgerUnavailable,
+    SchemaMismatch,
+    ServerFacts,
+    open_redis,
+)
+from worker.limits import Limits, LimitsStatus, LimitsUnavailable
 from worker.settings import Settings, unknown_names
 
 _OLDEST_REDIS = (6, 2)  # BLMOVE, on which idle workers wait
@@ -170,7 +177,7 @@ async def _look_at_ledger(
     return findings
 
 
-def _server_findings(server: Any, *, is_embedded: bool) -> Iterator[Finding]:
+def _server_findings(server: ServerFacts, *, is_embedded: bool) -> Iterator[Finding]:
     version = _version(server.version)
     kind = "Embedded Valkey" if is_embedded else "Redis or Valkey"
     if version < _OLDEST_REDIS:
@@ -206,7 +213,7 @@ def _version(text: str) -> tuple[int, int]:
     return (int(parts[0]), int(parts[1])) if len(parts) >= 2 else (0, 0)
 
 
-def _partner_findings(status: Any, settings: Settings) -> Iterator[Finding]:
+def _partner_findings(status: LimitsStatus, settings: Settings) -> Iterator[Finding]:
     if status.credentials.value == "held":
         yield bad(
             "credentials",
@@ -235,33 +242,40 @@ def _partner_findings(status: Any, settings: Settings) -> Iterator[Finding]:
 
 async def _work_findings(ledger: Ledger) -> list[Finding]:
     counts = await ledger.queries.counts()
-    workers = await ledger.fleet.workers()
     waiting = counts.get(JobState.AVAILABLE, 0) + counts.get(JobState.SCHEDULED, 0)
-    findings: list[Finding] = []
-    if workers:
-        findings.append(ok("workers", f"{len(workers)} alive."))
-    elif waiting:
-        findings.append(
-            bad("workers", f"No worker runs, and {waiting} jobs wait.", "linkferry up, or linkferry worker")
-        )
-    else:
-        findings.append(
-            warn("workers", "No worker runs; nothing waits either.", "linkferry up, or linkferry worker")
-        )
+    findings = [_workers_finding(len(await ledger.fleet.workers()), waiting)]
     for target, hold in (await ledger.batches.holds()).items():
-        findings.append(
-            warn(
-                "holds",
-                f"{target} is held: {hold.reason}.",
-                f"Look (`linkferry failed groups`), mend, then: {_go_on(target)}",
-            )
-        )
+        remedy = f"Look (`linkferry failed groups`), mend, then: {_go_on(target)}"
+        findings.append(warn("holds", f"{target} is held: {hold.reason}.", remedy))
     findings += [
-        warn("pauses", f"{target} is paused.", "linkferry resume") for target in await ledger.batches.pauses()
+        warn("pauses", f"{target} is paused.", _go_on(target)) for target in await ledger.batches.pauses()
     ]
     if failed := counts.get(JobState.FAILED, 0):
         findings.append(warn("failed", f"{failed} jobs need a person.", "linkferry failed groups"))
-    return findings
+    return [*findings, *_message_findings(await ledger.deliveries.counts())]
+
+
+def _workers_finding(alive: int, waiting: int) -> Finding:
+    if alive:
+        return ok("workers", f"{alive} alive.")
+    if waiting:
+        return bad(
+            "workers", f"No worker runs, and {waiting} jobs wait.", "linkferry up, or linkferry worker"
+        )
+    return warn("workers", "No worker runs; nothing waits either.", "linkferry up, or linkferry worker")
+
+
+def _message_findings(counts: Mapping[DeliveryState, int]) -> Iterator[Finding]:
+    if failed := counts.get(DeliveryState.FAILED, 0):
+        yield warn(
+            "messages", f"{failed} messages could not be sent.", "linkferry failed list --stage delivery"
+        )
+    if doubtful := counts.get(DeliveryState.IN_DOUBT, 0):
+        yield warn(
+            "messages",
+            f"{doubtful} messages may or may not have arrived: the provider's answer was lost.",
+            "linkferry failed list --stage delivery --state in_doubt",
+        )
 
 
 def _go_on(target: str) -> str:
@@ -269,141 +283,21 @@ def _go_on(target: str) -> str:
     return "linkferry resume" if batch == target else f"linkferry batch resume {batch}"
 
 
-def _audit_finding(audit: Any) -> Finding:
-    if audit.wrong:
+def _audit_finding(audit: Audit) -> Finding:
+    if audit.wrong or audit.difference:
+        details = "; ".join(audit.wrong[:3]) or f"{audit.difference:+d} jobs unaccounted for"
         return bad(
             "audit",
-            f"The ledger's indexes disagree with its jobs: {'; '.join(audit.wrong[:3])}",
-            "Please report this with `linkferry doctor --json`.",
-        )
-    if audit.difference:
-        return bad(
-            "audit",
-            f"The ledger does not add up: {audit.accepted} accepted, {audit.difference:+d} unaccounted for.",
-            "Please report this with `linkferry status --json` and `linkferry doctor --json`.",
+            f"The ledger does not add up ({audit.accepted} accepted): {details}.",
+            "Please report this with the output of `linkferry doctor --json`.",
         )
     return ok("audit", f"The ledger adds up: {audit.accepted} jobs accepted, each of them accounted for.")
 
 
-async def _look_at_clock(redis: Any) -> list[Finding]:
-    from worker.clock import SystemClock
-
-    seconds, _ = await redis.time()
-    skew_s = SystemClock().now_ms() / 1000 - int(seconds)
+def _clock_finding(redis_ms: int) -> Finding:
+    skew_s = (SystemClock().now_ms() - redis_ms) / 1000
     if abs(skew_s) > _CLOCK_SKEW_S:
-        return [
-            warn("clock", f"This machine's clock and Redis's differ by {skew_s:.0f} s.", "Run NTP on both.")
-        ]
-    return [ok("clock", "This machine's clock and Redis's agree.")]
-
-
-# --- asking the real world ---------------------------------------------------------------------------------
-
-
-async def examine_live(settings: Settings) -> list[Finding]:
-    """Make the partner's read-only calls: a token and both lists. Creates nothing."""
-    if not settings.has_credentials:
-        return [bad("live", "No credentials to call the partner with.", "Set them first, see above.")]
-    from worker.limits import TokenStore
-    from worker.main import build_partner
-
-    redis = open_redis(settings.redis_url_required)
-    try:
-        limits = Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate)
-        async with build_partner(
-            settings, limits, TokenStore(redis, namespace=settings.namespace)
-        ) as partner:
-            token = await partner.token()
-            if not isinstance(token, str):
-                return [_not_done("access token", token)]
-            return [
-                ok("live", "The partner gave an access token."),
-                await _list_finding("getAccounts", "links", partner.get_accounts),
-                await _list_finding(
-                    "getRegisteredNumbers", "registered numbers wait for a link", partner.get_registered
-                ),
-            ]
-    finally:
-        await redis.aclose()
-
-
-async def _list_finding(call: str, what: str, ask: Callable[[], Awaitable[Any]]) -> Finding:
-    answer = await ask()
-    if isinstance(answer, list):
-        return ok("live", f"{call}: {len(answer)} {what}.")
-    return _not_done(call, answer)
-
-
-def _not_done(call: str, ending: Any) -> Finding:
-    detail = f" ({ending.detail})" if ending.detail else ""
-    return bad("live", f"{call}: {ending.reason}{detail}", "linkferry reasons list says what it means.")
-
-
-async def send_test(settings: Settings, address: str) -> Finding:
-    """Send one sample invitation to *address*, an e-mail address or a number. Its links lead nowhere."""
-    from worker.dispatch import RecipientAllowlist, preview_invitation, sample_request
-    from worker.main import build_dispatchers, build_sender
-
-    channel = Channel.EMAIL if "@" in address else Channel.SMS
-    if not RecipientAllowlist(settings.recipient_allowlist).allows(address):
-        return bad(
-            "test", "RECIPIENT_ALLOWLIST does not allow this recipient.", "Add it there, or use another."
+        return warn(
+            "clock", f"This machine's clock and Redis's differ by {skew_s:.0f} s.", "Run NTP on both."
         )
-    sender = build_sender(settings)
-    dispatchers = build_dispatchers(settings, sender)
-    dispatcher = dispatchers.get(channel)
-    if dispatcher is None:
-        return bad("test", f"No {channel.value} is set up.", "See the findings above for what to set.")
-    request = _addressed(sample_request(settings.default_locale), address, channel, settings)
-    if request is None:
-        return bad("test", "That is no address and no number.", "Write dana@example.com or 0501234567.")
-    preview = preview_invitation(request, sender=sender, templates_dir=settings.templates_dir)
-    try:
-        return _test_finding(channel, await _dispatch(dispatcher, preview, channel))
-    finally:
-        for each in dispatchers.values():
-            await each.aclose()
-
-
-async def _dispatch(dispatcher: Any, preview: Any, channel: Channel) -> Any:
-    import secrets
-    from dataclasses import replace
-    from datetime import UTC, datetime
-
-    async def go_on() -> bool:
-        return True
-
-    # A mark of its own: mailboxes drop a second mail with the same Message-ID.
-    mark = f"test-{secrets.token_hex(6)}"
-    if channel is Channel.EMAIL:
-        message = replace(preview.mail, delivery_id=mark, dated_at=datetime.now(UTC))
-    else:
-        message = replace(preview.sms, delivery_id=mark)
-    return await dispatcher.dispatch(message, before_data=go_on)
-
-
-def _test_finding(channel: Channel, outcome: Any) -> Finding:
-    from worker.domain.outcome import Sent
-
-    if isinstance(outcome, Sent):
-        return ok("test", f"One sample {channel.value} was taken by the provider; its links lead nowhere.")
-    fail = getattr(outcome, "fail", None)
-    why = f"{fail.reason} {fail.detail}".strip() if fail else getattr(outcome, "reason", "unknown")
-    return bad(
-        "test",
-        f"The sample {channel.value} was not sent: {why}",
-        "linkferry reasons list says what it means.",
-    )
-
-
-def _addressed(request: Any, address: str, channel: Channel, settings: Settings) -> Any:
-    from dataclasses import replace
-
-    from worker.domain.phone import PhoneNumber, normalise_number
-
-    if channel is Channel.EMAIL:
-        return replace(request, contact=replace(request.contact, email=address.strip()))
-    found = normalise_number(address, region=settings.default_region)
-    if not isinstance(found, PhoneNumber):
-        return None
-    return replace(request, contact=replace(request.contact, phone=found.digits))
+    return ok("clock", "This machine's clock and Redis's agree.")

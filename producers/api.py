@@ -23,7 +23,7 @@ from worker.domain.job import Receipt, Verdict
 from worker.domain.parse import InvalidRequest, ParsedRequest, Problem, parse_request
 from worker.domain.reasons import Catalogue
 from worker.domain.states import Lane
-from worker.ledger import Ledger
+from worker.ledger import Ledger, SchemaMismatch
 
 MAX_KEY_LENGTH = 255  #: of an Idempotency-Key
 MAX_SECRET_LENGTH = 256
@@ -121,7 +121,10 @@ class _Api:
         asked = read_query(request.query, region=self._deps.door.rules.region)
         if not isinstance(asked, ListQuery):
             return invalid(asked)
-        page = await self._deps.ledger.queries.find(asked.filter, cursor=asked.cursor, limit=asked.limit)
+        try:
+            page = await self._deps.ledger.queries.find(asked.filter, cursor=asked.cursor, limit=asked.limit)
+        except ValueError:
+            return invalid([_BAD_CURSOR])
         items = [job_view(job, self._deps.catalogue) for job in page.items]
         return _json({"items": items, "next": page.next, "total": page.total})
 
@@ -135,7 +138,10 @@ class _Api:
 
     async def get_readiness(self, _request: web.Request) -> web.StreamResponse:
         """Tell whether requests can be taken: Redis answers, and its schema is ours."""
-        await self._deps.ledger.open()
+        try:
+            await self._deps.ledger.open()
+        except SchemaMismatch:
+            return problem(503, "wrong-schema", "Not ready", "The ledger was written by another version.")
         return _json({"status": "ready"})
 
     async def _caller(self, request: web.Request) -> str | None:
@@ -210,14 +216,20 @@ def _long_key() -> Problem:
     return Problem(
         field="Idempotency-Key",
         code="too_long",
-        message=f"It is longer than {MAX_KEY_LENGTH} characters.",
+        message=f"the key is longer than {MAX_KEY_LENGTH} characters",
         remedy="Send a UUID, or your own id of the event.",
     )
 
 
+_BAD_CURSOR = Problem(
+    field="cursor",
+    code="bad_cursor",
+    message="this is no cursor of this list",
+    remedy="Send `next` of the page before, with the same filters.",
+)
 _FIRST_CONTACT_STANDS = Problem(
     field="contact",
     code="contact_differs",
-    message="The same request stands already, with another contact; the first contact stands.",
+    message="the same request stands already, with another contact; the first contact stands",
     remedy="To send it elsewhere: `linkferry resend JOB --to ADDRESS`.",
 )

@@ -175,7 +175,7 @@ def _clean(text: str, place: str, problems: list[Problem]) -> str:
             Problem(
                 field=place,
                 code="bad_text",
-                message="It holds half of a surrogate pair, which is no character.",
+                message="the text holds half of a surrogate pair, which is no character",
                 remedy="Send the text as UTF-8.",
             )
         )
@@ -203,7 +203,7 @@ def _read_not_before(value: Any, now: datetime, problems: list[Problem]) -> int 
             Problem(
                 field="not_before",
                 code="bad_time",
-                message="It is neither ISO 8601 with an offset nor Unix seconds.",
+                message="the time is neither ISO 8601 with an offset nor Unix seconds",
                 remedy="Send for example 2030-01-31T08:00:00+02:00, or 1896069600.",
             )
         )
@@ -213,7 +213,7 @@ def _read_not_before(value: Any, now: datetime, problems: list[Problem]) -> int 
             Problem(
                 field="not_before",
                 code="too_far",
-                message=f"It lies more than {MAX_DELAY.days} days ahead.",
+                message=f"the time lies more than {MAX_DELAY.days} days ahead",
                 remedy="Unix time is in seconds here, not in milliseconds.",
             )
         )
@@ -238,7 +238,7 @@ def unknown_name(name: str, known: list[str]) -> Problem:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     remedy = f"Did you mean `{nearest[0]}`?" if nearest else f"Known names: {', '.join(known)}."
     return Problem(
-        field=name[:64], code="unknown_field", message="There is no field of this name.", remedy=remedy
+        field=name[:64], code="unknown_field", message="there is no field of this name", remedy=remedy
     )
 
 
@@ -246,7 +246,7 @@ def _wrong_type(place: str, types: tuple[str, ...]) -> Problem:
     return Problem(
         field=place,
         code="wrong_type",
-        message=f"It must be {' or '.join(types)}.",
+        message=f"the value must be {' or '.join(types)}",
         remedy=f"Send `{place}` as {types[0]}.",
     )
 

@@ -62,7 +62,7 @@ def _read_state(text: str | None, problems: list[Problem]) -> JobState | None:
             Problem(
                 field="state",
                 code="unknown_state",
-                message="There is no such state.",
+                message="there is no such state",
                 remedy=f"One of {', '.join(JobState)}.",
             )
         )
@@ -89,7 +89,7 @@ def _read_limit(text: str | None, problems: list[Problem]) -> int:
         Problem(
             field="limit",
             code="bad_limit",
-            message="It is not a number of items.",
+            message="this is not a number of items",
             remedy=f"Send 1 to {MAX_LIMIT}.",
         )
     )
@@ -100,6 +100,6 @@ def _too_long(name: str) -> Problem:
     return Problem(
         field=name,
         code="too_long",
-        message=f"It is longer than {MAX_WORD} characters.",
+        message=f"the value is longer than {MAX_WORD} characters",
         remedy="Send it as an answer of this API gave it.",
     )

@@ -253,25 +253,16 @@ async def wait_for_batch(
 
 async def jobs_by_state(session: Session, run: str) -> dict[str, int]:
     """Return how many of the batch's jobs are in each state, empty ones left out."""
-    from worker.domain.states import JobState
-    from worker.ledger import JobFilter
-
-    totals = {}
-    for state in JobState:
-        page = await session.ledger.queries.find(JobFilter(batch=run, state=state), limit=1)
-        if page.total:
-            totals[state.value] = page.total
-    return totals
+    record = await session.ledger.batches.get(run)
+    counts = record.jobs if record else {}
+    return {state.value: count for state, count in counts.items() if count}
 
 
 def _say_result(result: BackfillResult, jobs: dict[str, int] | None) -> None:
     tally = result.tally
     for warning in result.column_warnings:
         say(f"Column {warning.field}: {warning.message}. {warning.remedy}")
-    for noted in tally.errors[:_MOST_ERRORS_SHOWN]:
-        say(f"Line {noted.line}: {noted.problem.field}: {noted.problem.message}. {noted.problem.remedy}")
-    if tally.rejected > len({noted.line for noted in tally.errors}):
-        say(f"… {tally.rejected} bad rows in all, each with its reason in the failed file.")
+    _say_errors(tally)
     _say_warnings(tally)
     say(
         f"Run {result.run}: {tally.rows} rows, {tally.accepted} accepted, {tally.duplicates} known already, "
@@ -281,12 +272,24 @@ def _say_result(result: BackfillResult, jobs: dict[str, int] | None) -> None:
         say(f"Bad rows: {result.failed_file} (mend them there and backfill that file)")
     if result.unprocessed_file:
         say(f"Rows not come to: {result.unprocessed_file}")
-    if jobs is not None:
-        say("Jobs: " + (", ".join(f"{state} {count}" for state, count in jobs.items()) or "none"))
-        if jobs.get("failed"):
-            say(f"Why: linkferry failed list --batch {result.run}")
-    elif tally.accepted:
-        say(f"Follow it: linkferry batch show {result.run}")
+    _say_jobs(result.run, jobs, is_any_accepted=bool(tally.accepted))
+
+
+def _say_jobs(run: str, jobs: dict[str, int] | None, *, is_any_accepted: bool) -> None:
+    if jobs is None:
+        if is_any_accepted:
+            say(f"Follow it: linkferry batch show {run}")
+        return
+    say("Jobs: " + (", ".join(f"{state} {count}" for state, count in jobs.items()) or "none"))
+    if jobs.get("failed"):
+        say(f"Why: linkferry failed list --batch {run}")
+
+
+def _say_errors(tally: Tally) -> None:
+    for noted in tally.errors[:_MOST_ERRORS_SHOWN]:
+        say(f"Line {noted.line}: {noted.problem.field}: {noted.problem.message}. {noted.problem.remedy}")
+    if tally.rejected > len({noted.line for noted in tally.errors}):
+        say(f"… {tally.rejected} bad rows in all, each with its reason in the failed file.")
 
 
 def _say_warnings(tally: Tally) -> None:

@@ -16,6 +16,7 @@ from linkferry.output import console, emit, print_table, say, span
 if TYPE_CHECKING:
     from linkferry.doctor import Finding
     from linkferry.session import Session
+    from worker.settings import Settings
     from worker.settings_fields import SettingNote
 
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("BAD ", "bold red")}
@@ -41,7 +42,7 @@ def _register_state(app: typer.Typer) -> None:
             bool,
             typer.Option("--live", help="Also make the partner's read-only calls with the real credentials."),
         ] = False,
-        send_test: Annotated[
+        address: Annotated[
             str | None,
             typer.Option("--send-test", metavar="ADDRESS", help="Also send one sample message there."),
         ] = None,
@@ -52,12 +53,12 @@ def _register_state(app: typer.Typer) -> None:
         """
         from linkferry.doctor import Level
 
-        findings = _examine(is_live=is_live, send_test=send_test)
+        findings = _examine(is_live=is_live, address=address)
         emit({"findings": [each.document() for each in findings]}, lambda: print_findings(findings))
         return FAILED if any(each.level is Level.BAD for each in findings) else DONE
 
 
-def _examine(*, is_live: bool, send_test: str | None) -> list[Finding]:
+def _examine(*, is_live: bool, address: str | None) -> list[Finding]:
     from linkferry import doctor
     from linkferry.embedded import EmbeddedError
     from linkferry.session import on_some_redis, quiet_logs
@@ -65,12 +66,16 @@ def _examine(*, is_live: bool, send_test: str | None) -> list[Finding]:
     settings = frame.settings()
     quiet_logs()
 
-    async def examine_all(on_redis: Any) -> list[Finding]:
+    async def examine_all(on_redis: Settings) -> list[Finding]:
         findings = await doctor.examine(on_redis, is_embedded=settings.redis_url is None)
         if is_live:
-            findings += await doctor.examine_live(on_redis)
-        if send_test is not None:
-            findings.append(await doctor.send_test(on_redis, send_test))
+            from linkferry.doctor_live import examine_live
+
+            findings += await examine_live(on_redis)
+        if address is not None:
+            from linkferry.doctor_live import send_test
+
+            findings.append(await send_test(on_redis, address))
         return findings
 
     try:

@@ -9,7 +9,7 @@ import typer
 from linkferry.commands import filters
 from linkferry.commands.jobs import no_such_job, print_job, print_jobs
 from linkferry.frame import FAILED, USAGE, CommandError, command
-from linkferry.output import confirm, emit, print_table, say
+from linkferry.output import confirm, emit, print_fields, print_table, say
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -48,10 +48,14 @@ def _register_looking(group: typer.Typer) -> None:
         cursor: filters.Cursor = None,
         is_revealed: filters.Reveal = False,
     ) -> None:
-        """List failed jobs, newest first. `--state dead` lists the dead letters instead.
+        """List what failed, newest first: jobs, then messages. `--state dead` lists the dead letters instead.
 
         Example: `linkferry failed list --reason number_not_registered`
         """
+        if stage == "delivery" and state == "in_doubt":
+            doubtful = await filters.page(session.queries.messages(state, cursor=cursor, limit=limit))
+            emit(doubtful, lambda: print_failed(doubtful))
+            return
         wanted = filters.job_filter(
             state=filters.failed_states(state)[0].value,
             stage=stage,
@@ -62,8 +66,10 @@ def _register_looking(group: typer.Typer) -> None:
             source=source,
             older_than=older_than,
         )
-        page = await session.queries.jobs(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
-        emit(page, lambda: print_jobs(page))
+        page = await filters.page(
+            session.queries.failed(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
+        )
+        emit(page, lambda: print_failed(page))
 
     @command(group, "groups")
     async def groups(session: Session) -> None:
@@ -77,11 +83,15 @@ def _register_looking(group: typer.Typer) -> None:
         job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
         is_revealed: filters.Reveal = False,
     ) -> int:
-        """Show one failed job with the partner's answer, its history and the remedy."""
+        """Show one failed job (or message) with the partner's answer, its history and the remedy."""
         document = await session.queries.job(job_id.strip(), is_revealed=is_revealed)
-        if document is None:
+        if document is not None:
+            emit(document, lambda: print_job(document))
+            return 0
+        message = await session.queries.delivery(job_id.strip())
+        if message is None:
             return no_such_job(job_id)
-        emit(document, lambda: print_job(document))
+        emit(message, lambda: print_fields(message))
         return 0
 
 
@@ -207,15 +217,47 @@ def _report_line(verb: str, done: int, refused: dict[str, int]) -> str:
     return f"{done} {past}." + (f" Not: {rest}." if rest else "")
 
 
+def print_failed(page: dict[str, Any]) -> None:
+    """Print a page of the failed queue for people: jobs, then messages."""
+    jobs = [item for item in page["items"] if item["stage"] == "link"]
+    messages = [item for item in page["items"] if item["stage"] == "delivery"]
+    if jobs or not messages:
+        print_jobs({**page, "items": jobs, "next": None if messages else page["next"]})
+    if not messages:
+        return
+    rows = [
+        (
+            item["delivery_id"],
+            item["channel"],
+            item["state"],
+            item["failures"],
+            item["reason"],
+            item["changed_at"],
+        )
+        for item in messages
+    ]
+    print_table(("message", "channel", "state", "failures", "reason", "changed"), rows)
+    if page["next"]:
+        say(f"More: add --cursor {page['next']}")
+
+
 def print_groups(document: dict[str, Any]) -> None:
     """Print the failed queue by reason for people."""
     if not document["items"]:
         say("The failed queue is empty.")
         return
     rows = [
-        (item["count"], item["reason"], item["reason_class"], item["code"], item["meaning"], item["remedy"])
+        (
+            item["count"],
+            "job" if item["stage"] == "link" else "message",
+            item["reason"],
+            item["reason_class"],
+            item["code"],
+            item["meaning"],
+            item["remedy"],
+        )
         for item in document["items"]
     ]
-    print_table(("jobs", "reason", "class", "code", "what it means", "what to do"), rows)
+    print_table(("how many", "of", "reason", "class", "code", "what it means", "what to do"), rows)
     first = document["items"][0]["reason"]
     say(f"Then: linkferry failed list --reason {first}   or: linkferry failed requeue --reason {first}")

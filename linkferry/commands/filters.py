@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +59,15 @@ def job_filter(**wanted: Any) -> JobFilter:
     if older_than is not None:
         fields["older_than_s"] = seconds(older_than, "--older-than")
     return JobFilter(**fields)
+
+
+async def page(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """Return a page that was asked for; raises CommandError (2) where the cursor is none of ours."""
+    try:
+        return await answer
+    except ValueError:
+        message = "--cursor: that is not the `next` of a page."
+        raise CommandError(message, exit_code=USAGE) from None
 
 
 def failed_states(state: str | None) -> list[JobState]:

@@ -53,7 +53,9 @@ def register(app: typer.Typer) -> None:
             number=_digits(number, session.settings.default_region),
             older_than=older_than,
         )
-        page = await session.queries.jobs(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
+        page = await filters.page(
+            session.queries.jobs(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
+        )
         emit(page, lambda: print_jobs(page))
 
     @command(group, "show")

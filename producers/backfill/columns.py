@@ -185,18 +185,20 @@ def _require(places: Mapping[str, int], header: Sequence[str]) -> None:
 
 def _unknown(index: int, written: str) -> Problem:
     if not written:
-        message, remedy = f"Column {index + 1} has no name and is not used.", "Name it if it matters."
+        message, remedy = f"column {index + 1} has no name and is not used", "Name it if it matters."
     else:
         nearest = _nearest(written, CANONICAL_FIELDS)
-        message = f"Column `{written}` is not known and not used."
+        message = f"column `{written}` is not known and not used"
         remedy = f"Did you mean `{nearest}`? " if nearest else ""
-        remedy += f"To use it: --map {nearest or 'FIELD'}={_shown(written)}"
+        remedy += f"To use it: --map {nearest or 'FIELD'}={_shown(written)}."
     return Problem(field=written, code="unknown_column", message=message, remedy=remedy)
 
 
 def _overruled(written: str, field: str, by: str) -> Problem:
-    message = f"Column `{written}` is not used: --map says that `{field}` is `{by}`."
-    return Problem(field=written, code="overruled_column", message=message, remedy="")
+    message = f"column `{written}` is not used: --map says that `{field}` is `{by}`"
+    return Problem(
+        field=written, code="overruled_column", message=message, remedy="Nothing, if that is meant."
+    )
 
 
 def _twice(field: str, first: str, second: str) -> InputProblemError:

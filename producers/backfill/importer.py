@@ -27,7 +27,7 @@ from worker.clock import Clock, SystemClock
 from worker.domain.job import Receipt, Verdict
 from worker.domain.parse import InvalidRequest, Problem
 from worker.domain.states import Lane
-from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
+from worker.ledger import BatchRecord, Ledger, LedgerFull, LedgerUnavailable
 
 log = structlog.get_logger()
 
@@ -72,8 +72,8 @@ async def run_backfill(
         first = await _next_chunk(intake)
         if not first:
             raise no_rows()
-        run = await _open_run(ledger, intake, options, clock)
-        importer = _Importer(run, intake, door, ledger, options.max_errors, progress, clock)
+        batch = await _open_batch(ledger, intake, options, clock)
+        importer = _Importer(batch, intake, door, ledger, options.max_errors, progress, clock)
         with rare_collections(), contextlib.closing(importer):
             return await importer.run(first, stop or asyncio.Event())
     finally:
@@ -85,20 +85,20 @@ async def _next_chunk(intake: Intake) -> list[Row]:
     return await asyncio.to_thread(intake.next_chunk) if intake.is_pipe else intake.next_chunk()
 
 
-async def _open_run(ledger: Ledger, intake: Intake, options: BackfillOptions, clock: Clock) -> str:
-    """Return the id of the batch that the rows join: a new one, or the one to go on with."""
-    if options.resume is not None:
-        if await ledger.batches.get(options.resume) is None:
-            remedy = "`linkferry batch list` shows all runs."
-            raise InputProblemError("no_such_run", f"There is no run {options.resume}.", remedy)
-        return options.resume
-    letters = "".join(secrets.choice(_RUN_LETTERS) for _ in range(6))
-    run = f"{clock.now():%Y%m%d}-{letters}"
-    name = intake.path.name if intake.path else intake.stem
-    total = None if intake.lines is None else max(0, intake.lines - 1)
-    await ledger.batches.open(run, name=name, source=SOURCE, by=options.by, total=total)
-    log.info("backfill_started", run=run, rows=total)
-    return run
+async def _open_batch(ledger: Ledger, intake: Intake, options: BackfillOptions, clock: Clock) -> BatchRecord:
+    """Return the batch that the rows join: a new one, or the one to go on with, as it stands."""
+    run = options.resume
+    if run is None:
+        letters = "".join(secrets.choice(_RUN_LETTERS) for _ in range(6))
+        run = f"{clock.now():%Y%m%d}-{letters}"
+        name = intake.path.name if intake.path else intake.stem
+        await ledger.batches.open(run, name=name, source=SOURCE, by=options.by, total=intake.expected_rows)
+    batch = await ledger.batches.get(run)
+    if batch is None:
+        remedy = "`linkferry batch list` shows all runs."
+        raise InputProblemError("no_such_run", f"There is no run {run}.", remedy)
+    log.info("backfill_started", run=run, rows=intake.expected_rows, is_resumed=options.resume is not None)
+    return batch
 
 
 class _Importer:
@@ -106,7 +106,7 @@ class _Importer:
 
     def __init__(
         self,
-        run: str,
+        batch: BatchRecord,
         intake: Intake,
         door: Door,
         ledger: Ledger,
@@ -114,7 +114,8 @@ class _Importer:
         progress: ProgressSink | None,
         clock: Clock,
     ) -> None:
-        self._run = run
+        self._run = batch.id
+        self._before = batch  # its counts as they stood: of interest when a run is resumed
         self._intake = intake
         self._door = door
         self._ledger = ledger
@@ -160,7 +161,7 @@ class _Importer:
         if len(self._in_flight) >= CHUNKS_IN_FLIGHT:
             await self._receive()
         if good:
-            receipts = asyncio.ensure_future(self._door.enqueue_many(parcels, durable=False))
+            receipts = asyncio.ensure_future(self._door.enqueue_many(parcels))
             self._in_flight.append(_Sent(good, receipts))
             await asyncio.sleep(0)  # on its way before the next chunk is parsed
         if self._clock.monotonic() - self._told >= PROGRESS_EVERY_S:
@@ -240,7 +241,7 @@ class _Importer:
             return []
 
     async def _conclude(self) -> None:
-        """Make sure of the disk, tell the batch its counts, keep what was not come to."""
+        """Tell the batch its counts, and keep what was not come to."""
         try:
             await self._tell_batch()
         except (LedgerUnavailable, LedgerFull):
@@ -263,7 +264,17 @@ class _Importer:
                 yield from rows
 
     async def _tell_batch(self) -> None:
-        pass
+        """Add the run's counts to its batch. A resumed run reads the whole file again: only what is new is added."""
+        tally, before, batches = self._tally, self._before, self._ledger.batches
+        already = before.accepted + before.duplicates
+        await batches.add_counts(
+            self._run,
+            rejected=max(0, tally.rejected - before.rejected),
+            duplicates=max(0, tally.duplicates - already),
+            conflicts=max(0, tally.conflicts - before.conflicts),
+        )
+        if self._stop is None:
+            await batches.close(self._run)
 
     def _halt(self, code: str, message: str, remedy: str = "") -> None:
         """Have the run end; the first reason stands."""
@@ -284,8 +295,7 @@ class _Importer:
         self._told = self._clock.monotonic()
         self._failed.flush()
         if self._progress is not None:
-            total = None if self._intake.lines is None else max(0, self._intake.lines - 1)
-            elapsed_s = self._told - self._began
+            elapsed_s, total = self._told - self._began, self._intake.expected_rows
             self._progress(Progress(run=self._run, total=total, tally=self._tally, elapsed_s=elapsed_s))
 
     def _result(self) -> BackfillResult:

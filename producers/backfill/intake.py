@@ -47,7 +47,8 @@ class Intake:
         """
         self.path = source if isinstance(source, Path) else None
         self.is_pipe = self.path is None or not _is_regular(self.path)
-        self.lines = None if self.is_pipe else _count_lines(source)  #: the header's included; None: not known
+        #: From the file's lines, so a little high where cells hold line breaks; None: not known.
+        self.expected_rows = None if self.is_pipe else max(0, _count_lines(source) - 1)
         self._stream = _open(source) if isinstance(source, Path) else source
         self.sheet = Sheet(self._stream)
         self.columns: Columns = find_columns(self.sheet.header, options.mapping)
@@ -127,6 +128,6 @@ def rare_collections() -> Iterator[None]:
 _LOST_QUOTES = Problem(
     "row",
     "quotes_lost",
-    "A cell begins with a double quote that CSV takes for its own, so the quotes were dropped.",
+    "a cell begins with a double quote that CSV takes for its own, so the quotes were dropped",
     'Write such a cell as """word"" rest".',
 )

@@ -341,7 +341,7 @@ def _ragged(found: int, wanted: int) -> Problem:
     return Problem(
         field=UNSPLIT,
         code=f"too_{which}_cells",
-        message=f"It has {found} cells where the header has {wanted}.",
+        message=f"the row has {found} cells where the header has {wanted}",
         remedy="Put text that holds the delimiter in double quotes, and keep a delimiter for each empty cell.",
     )
 
@@ -349,23 +349,23 @@ def _ragged(found: int, wanted: int) -> Problem:
 _UNCLOSED = Problem(
     field=UNSPLIT,
     code="unclosed_quote",
-    message="A double quote is opened and not closed.",
+    message="a double quote is opened and not closed",
     remedy='Close it, or write a double quote inside a quoted cell twice: "".',
 )
 _STRAY_BREAK = Problem(
     field=UNSPLIT,
     code="stray_line_break",
-    message="A carriage return stands in the middle of the line.",
+    message="a carriage return stands in the middle of the line",
     remedy="Remove it, or put the cell in double quotes.",
 )
 _TOO_LONG = Problem(
     field=UNSPLIT,
     code="cell_too_long",
-    message="A cell is longer than 131,072 characters.",
+    message="a cell is longer than 131,072 characters",
     remedy="No field takes that much; shorten it.",
 )
 _NUL = Problem(
-    field=UNSPLIT, code="nul_byte", message="It holds a NUL byte.", remedy="Write the row's text anew."
+    field=UNSPLIT, code="nul_byte", message="the row holds a NUL byte", remedy="Write the row's text anew."
 )
 _SAVE_AS = "Save it as `CSV UTF-8`, or convert it: iconv -f WINDOWS-1255 -t UTF-8 OLD.csv > NEW.csv"
 _OTHER_FORMATS = {

@@ -23,7 +23,9 @@ async def test_a_worker_killed_at_any_point_leaves_one_link_and_its_message(
     async with Stack(tmp_path) as stack:
         doomed = stack.start_worker(str(DYING_WORKER), point)
         request = a_request()
-        receipts = await stack.ledger.accept([an_invitation(request=request)], max_waiting=1000)
+        receipts = await stack.ledger.accept(
+            [an_invitation(request=request, lane=Lane.BULK)], max_waiting=1000
+        )
         job_id = receipts[0].job_ids[0]
 
         await stack.until(lambda: doomed.poll() is not None, f"the worker dies: {point}", within_s=40)

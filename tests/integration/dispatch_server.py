@@ -107,7 +107,7 @@ async def a_server(*, tls: ssl.SSLContext | None = None, **options: Any) -> Asyn
     finally:
         listening.close()
         for session in server.sessions:
-        session.hang_up()
+            session.hang_up()
         await settle()
 
 

@@ -12,7 +12,7 @@ from worker.domain.states import Channel, DeliveryState, JobState, Lane
 
 
 async def accept(stack: Stack, **changes: object) -> Receipt:
-    receipts = await stack.ledger.accept([an_invitation(**changes)], max_waiting=1000)
+    receipts = await stack.ledger.accept([an_invitation(lane=Lane.BULK, **changes)], max_waiting=1000)
     return receipts[0]
 
 
@@ -22,7 +22,7 @@ async def test_a_request_for_three_products_becomes_one_mail_with_three_links(tm
         stack.start_worker()
         products = (Product.WHATSAPP, Product.FACEBOOK_MESSENGER, Product.FACEBOOK_PAGE)
         request = a_request(products=products)
-        receipt = await accept(stack, request=request, lane=Lane.BULK)
+        receipt = await accept(stack, request=request)
 
         async def is_sent() -> bool:
             deliveries = await stack.ledger.deliveries.of_invitation(receipt.invitation_id)
@@ -59,7 +59,7 @@ async def test_sigterm_finishes_what_runs_and_claims_no_more(tmp_path: Path) -> 
     async with Stack(tmp_path, sandbox={"latency_s": [0.5, 0.6]}, provider_rate=50) as stack:
         worker = stack.start_worker()
         for _ in range(40):
-            await accept(stack, lane=Lane.BULK)
+            await accept(stack)
 
         async def is_running() -> bool:
             return (await stack.ledger.queries.counts()).get(JobState.RUNNING, 0) >= 3

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.factories import a_request
 from worker.domain.outcome import Answered, Ending, NotDone, Unanswered
+from worker.domain.reasons import Catalogue
 from worker.domain.request import Product
 from worker.partner import lists
 from worker.partner.wire import Reply, create_body, inflate, masked, read_ending, retry_after_s
@@ -269,3 +272,16 @@ def test_a_registered_number_is_read() -> None:
 
     assert isinstance(found, list)
     assert (found[0].whatsapp, found[0].expires_s, found[0].link) == ("972501234567", 1_790_000_000, None)
+
+
+def test_every_reason_that_the_client_gives_is_in_the_catalogue() -> None:
+    """A name that nobody explains would be an operator's riddle."""
+    folder = Path(lists.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
+    given = {
+        name for text in texts for name in re.findall(r'"((?:partner|token|calls|credentials)_\w+)"', text)
+    }
+    known = {reason.name for reason in Catalogue.shipped().all()}
+
+    assert {"partner_unreachable", "token_expired", "credentials_missing"} <= given
+    assert given <= known

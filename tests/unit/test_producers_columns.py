@@ -60,7 +60,7 @@ def test_an_unknown_column_warns_with_the_nearest_known_name():
 
 def test_a_column_without_a_name_warns():
     """Excel leaves them behind."""
-    assert "Column 4 has no name" in find_columns([*NEEDED, ""]).warnings[0].message
+    assert "column 4 has no name" in find_columns([*NEEDED, ""]).warnings[0].message
 
 
 def test_our_own_columns_are_ignored_and_not_repeated():

@@ -167,6 +167,7 @@ class JobRecord:
     landing_page: str | None
     is_cancel_asked: bool
     request: OnboardingRequest
+    detail: str | None = None  #: what we know beyond the partner's answer: `tries used up`, …
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,8 @@ async def _dispatch(delivery: ClaimedDelivery, shop: Shop) -> DeliveryOutcome:
     except (TemplateError, KeyError) as exc:
         # An operator's own template asks for what does not exist: nobody's message is to be lost for that.
         log.exception("template_failed", delivery_id=delivery.id)
-        fail = Fail(reason="template_failed", reason_class="ours", detail=type(exc).__name__)
+        reason = shop.catalogue.named("template_failed")
+        fail = Fail(reason=reason.name, reason_class=reason.reason_class.value, detail=type(exc).__name__)
         return ChannelDown(fail=fail)
     if isinstance(message, Skipped):
         return message

@@ -8,7 +8,7 @@ from worker.ledger.keys import UNIT_SEPARATOR, Keys
 from worker.ledger.records import BatchRecord, CancelResult, Hold
 from worker.ledger.scripts import Scripts, text
 
-_JOBS_PER_SCRIPT = 250
+_JOBS_PER_SCRIPT = 100
 ALL = "all"
 
 

@@ -151,6 +151,7 @@ def job_record(job_id: str, row: Sequence[Any]) -> JobRecord | None:
         landing_page=extra.get("landing") or None,
         is_cancel_asked="x" in job,
         request=request,
+        detail=extra.get("detail") or None,
     )
 
 

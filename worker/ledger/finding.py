@@ -17,7 +17,7 @@ from worker.ledger.records import JobFilter
 from worker.ledger.scripts import Scripts, text
 
 _CHUNK = 250  #: jobs matched per script
-SCAN_LIMIT = 10_000  #: jobs looked at per call, and while counting
+SCAN_LIMIT = 5_000  #: jobs looked at per call, and while counting
 _Total = tuple[int, bool]
 
 
@@ -73,7 +73,8 @@ class Finder:
         return [text(job) for job in reply]
 
     async def _total(self, wanted: JobFilter, *, is_whole: bool) -> _Total:
-        if is_whole and wanted.number is None:
+        left = _asked(wanted)
+        if wanted.number is None and (is_whole or left <= {"state", "batch"} or left <= {"state", "lane"}):
             return await self._size(wanted), True
         stream = await self._stream(wanted, None)
         total = seen = 0
@@ -148,6 +149,12 @@ def _is_by_reason(wanted: JobFilter) -> bool:
     return bool(wanted.reason or wanted.reason_class) and wanted.state in {None, JobState.FAILED}
 
 
+def _asked(wanted: JobFilter) -> set[str]:
+    """Return the names of the filter's fields that matter, less the number."""
+    names = ("state", "reason", "reason_class", "lane", "batch", "source", "older_than_s")
+    return {name for name in names if getattr(wanted, name) is not None}
+
+
 class _Stream:
     """Job ids of one or several indexes, newest first, each with the cursor that goes on behind it."""
 
@@ -161,11 +168,7 @@ class _Stream:
 
     def covers(self, wanted: JobFilter) -> bool:
         """Tell whether the index alone answers the filter, so that nothing is left to match."""
-        left = {
-            name
-            for name in ("state", "reason", "reason_class", "lane", "batch", "source", "older_than_s")
-            if getattr(wanted, name) is not None
-        }
+        left = _asked(wanted)
         match self._basis:
             case "number":
                 return False  # one job: matching it also drops an id that is gone

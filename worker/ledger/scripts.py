@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio
 from redis import exceptions as server_errors
@@ -55,6 +55,8 @@ class Scripts:
         self, client: redis.asyncio.Redis, prefix: str, now_ms: Callable[[], int] | None = None
     ) -> None:
         self.redis = client
+        # The library leaves this one method without types.
+        self._execute = cast("Callable[..., Awaitable[Any]]", client.execute_command)
         self._prefix = prefix
         self._now_ms = now_ms
         self._hashes: dict[str, str] = {}
@@ -80,10 +82,10 @@ class Scripts:
         """Call *verb*; raises LedgerUnavailable or LedgerFull."""
         with translated():
             try:
-                return await self.redis.execute_command(*self._command(verb, args))
+                return await self._execute(*self._command(verb, args))
             except server_errors.NoScriptError:
                 await self.load()  # the server was restarted, or its scripts were flushed
-                return await self.redis.execute_command(*self._command(verb, args))
+                return await self._execute(*self._command(verb, args))
 
     async def run_all(self, verb: str, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
         """Call *verb* once for each of *calls*, on one connection and in one round trip.
@@ -140,7 +142,7 @@ class Scripts:
     async def _can(self, *command: str | int) -> bool:
         with translated():
             try:
-                await self.redis.execute_command(*command)
+                await self._execute(*command)
             except server_errors.ResponseError as error:
                 if translate(error) is not error:
                     raise

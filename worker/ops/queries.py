@@ -127,6 +127,14 @@ class Queries:
                 following = f"message:{start + len(chosen)}"
         return {"items": items, "next": following, "total": total}
 
+    async def messages(
+        self, state: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> dict[str, Any]:
+        """Return a page of messages in *state*, newest first; raises LedgerUnavailable, ValueError (cursor, state)."""
+        page = await self._ledger.deliveries.find(DeliveryState(state), cursor=cursor, limit=limit)
+        items = [delivery_view(each, self._catalogue) for each in page.items]
+        return {"items": items, "next": page.next, "total": page.total}
+
     async def failure_groups(self) -> dict[str, Any]:
         """Return the failed queue by reason, each with its meaning and remedy; raises LedgerUnavailable."""
         groups = await self._ledger.queries.groups()

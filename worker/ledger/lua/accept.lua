@@ -30,7 +30,8 @@ local function met(inv, owner, record)
   if header.fingerprint == fingerprint then
     return standing('D', owner, header.products, header.contact_mark ~= contact_mark)
   end
-  local state = call('HGET', K.job .. owner .. string.sub(header.products, 1, 1), 's')
+  local claimant = string.sub(header.claim, 1, 2) == 'n:' and 'w' or string.sub(header.products, 1, 1)
+  local state = call('HGET', K.job .. owner .. claimant, 's')
   return standing('C', owner, header.products, false, state == 'linked' or state == 'failed')
 end
 

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- Say that a worker lives, and forget those that have not said so in time. ARGV: 2 worker, 3 facts (JSON), 4 ms.
 for _, id in ipairs(call('ZRANGEBYSCORE', K.workers, '-inf', now, 'LIMIT', 0, 100)) do
   call('ZREM', K.workers, id)

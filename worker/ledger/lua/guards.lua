@@ -2,6 +2,7 @@
 
 local CANARY = 5       -- calls in flight until that many have ended
 local ROW_TO_HOLD = 5  -- equal FAILs in a row
+local LANE_TRUSTED = 100 -- endings after which a lane whose hold was cleared has no ramp any more
 
 -- Return 'paused' or 'held' where *lane*, or *batch* if given, takes no work; else nil.
 local function stop_of(lane, batch)
@@ -26,7 +27,8 @@ local function is_held_for(job, reason)
   return hold_reason(job.l) == reason or (job.b and hold_reason('batch:' .. job.b) == reason) or false
 end
 
--- Return how many more jobs of the scope may be rung: a canary of 5, then twice what has ended.
+-- Return how many more jobs of the scope may be rung: a canary of 5, then twice what has ended. Batches of the
+-- bulk lane begin with one; any scope does after a hold.
 local function ramp_room(scope)
   local ended = tonumber(call('HGET', K.guard .. scope, 'ended') or nil)
   if not ended then return math.huge end
@@ -51,8 +53,12 @@ end
 
 -- An attempt ended, whichever way: the ramps rise.
 local function count_ending(job)
-  if job.b then call('HINCRBY', K.guard .. 'batch:' .. job.b, 'ended', 1) end
-  if call('HEXISTS', K.guard .. job.l, 'ended') == 1 then call('HINCRBY', K.guard .. job.l, 'ended', 1) end
+  local batch = job.b and K.guard .. 'batch:' .. job.b
+  if batch and call('HEXISTS', batch, 'ended') == 1 then call('HINCRBY', batch, 'ended', 1) end
+  local lane = K.guard .. job.l
+  if call('HEXISTS', lane, 'ended') == 1 and call('HINCRBY', lane, 'ended', 1) >= LANE_TRUSTED then
+    call('HDEL', lane, 'ended')
+  end
 end
 
 local function end_row(scope)

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- available, rung -> available, queued: nobody has room for it now. Its place is by its due time: the front.
 -- ARGV: 2 job. Returns 1 when it stood rung.
 local job = load(ARGV[2])

@@ -20,7 +20,7 @@ local function absent(began, grace_ms)
   note(job, 'absent', 'list_began_ms', string.format('%.0f', began))
   if tonumber(job.v) < 2 then return end
   local starts = job.n
-  close(job)
+  clear(job)
   if job.x then
     made = finish(job, 'cancelled')
   elseif tonumber(starts or 0) >= CRASHES then
@@ -36,11 +36,11 @@ end
 if finding == 'absent' then
   absent(tonumber(ARGV[4]), tonumber(ARGV[5]))
 elseif finding == 'foreign' then
-  close(job)
+  clear(job)
   made = give_up(job, { unpack(ARGV, 4, 8) }, ARGV[9] == '1', false)
   note(job, 'resolved', 'state', job.s, 'reason', ARGV[4])
 else
-  close(job)
+  clear(job)
   note_healthy(job)
   made = link_up(job, finding == 'finished' and 'onboarded' or 'linked', ARGV[4], ARGV[5], ARGV[6])
   note(job, 'resolved', 'state', job.s)

@@ -10,10 +10,13 @@ local function held_by(id, token, may_be_late)
   return nil
 end
 
--- The attempt is over: nobody holds the job any more.
+-- Nobody holds the job any more, and no late answer is awaited.
+local function clear(job) unset(job, 'k', 'g', 'n', 'u', 'v', 'vb') end
+
+-- The attempt is over, settled by its holder.
 local function close(job)
   set(job, 'p', job.k)
-  unset(job, 'k', 'g', 'n', 'u', 'v', 'vb')
+  clear(job)
 end
 
 local function answer(job, made)

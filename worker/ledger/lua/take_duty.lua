@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- Take or keep a duty that only one process does at a time. ARGV: 2 duty, 3 worker, 4 ms. Returns 1 when it is ours.
 local key = K.duty .. ARGV[2]
 local held = call('HMGET', key, 'by', 'until')

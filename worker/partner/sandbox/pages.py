@@ -61,6 +61,7 @@ _WORDS = {
         "other_name": "English",
     },
 }
+_find_head = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 _find_url = re.compile(r"https?://[^\s<>\"']+")
 
 
@@ -76,7 +77,9 @@ class Pages:
             autoescape=True,
             enable_async=False,
         )
-        self._templates.filters.update(clock=_clock, product=_product, path=_path, links=_with_links)
+        self._templates.filters.update(
+            clock=_clock, product=_product, path=_path, links=_with_links, framed=_framed
+        )
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield a route per page."""
@@ -194,6 +197,13 @@ def _product(link: Link) -> str:
 
 def _path(link: Link) -> str:
     return f"/{'o' if link.kind == 'whatsapp' else 'f'}/{link.code}"
+
+
+def _framed(html: str) -> str:
+    """Return a mail's HTML as its frame shows it: links open in a window of their own."""
+    base = '<base target="_blank">'
+    framed, count = _find_head.subn(lambda head: head[0] + base, html, count=1)
+    return framed if count else f"<!doctype html>{base}{html}"
 
 
 def _with_links(text: str) -> Markup:
