@@ -6,6 +6,7 @@ written and the exit code is 1 when some part no longer says what the code says;
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import textwrap
@@ -19,6 +20,11 @@ from worker.settings_fields import describe_settings
 
 DOCS = Path(__file__).parent
 ENV_EXAMPLE = DOCS.parent / ".env.example"
+#: The table has one set of sources and one of targets per verb. Of `cancel`, only a running job stays what it is: marked.
+NEVER_MADE = {
+    ("cancel", JobState.AVAILABLE, JobState.RUNNING),
+    ("cancel", JobState.SCHEDULED, JobState.RUNNING),
+}
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z_]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 
@@ -26,7 +32,7 @@ def state_diagram() -> str:
     """Draw the states of a job: an arrow per pair of states, labelled with the verbs that make the move."""
     verbs: dict[tuple[JobState, JobState], list[str]] = {}
     for verb, move in TRANSITIONS.items():
-        for pair in moves(move):
+        for pair in moves(verb, move):
             verbs.setdefault(pair, []).append(verb)
     order = list(JobState)
     pairs = sorted(verbs, key=lambda pair: (order.index(pair[0]), order.index(pair[1])))
@@ -41,18 +47,10 @@ def state_diagram() -> str:
     return "\n".join([*lines, "```"])
 
 
-def moves(transition: Transition) -> list[tuple[JobState, JobState]]:
-    """Return the pairs of states that *transition* leads from and to.
-
-    A state among both its sources and its targets is one that a job may stay in (a running job that is to be
-    cancelled is only marked): nothing else moves into it.
-    """
-    return [
-        (source, target)
-        for source in transition.sources
-        for target in transition.targets
-        if source == target or target not in transition.sources
-    ]
+def moves(verb: str, transition: Transition) -> list[tuple[JobState, JobState]]:
+    """Return the pairs of states that *verb* leads from and to."""
+    pairs = itertools.product(transition.sources, transition.targets)
+    return [pair for pair in pairs if (verb, *pair) not in NEVER_MADE]
 
 
 def _leaves(state: JobState) -> bool:

@@ -8,18 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from linkferry.doctor import Finding, bad, ok
-from worker.dispatch import (
-    MailDispatcher,
-    Preview,
-    RecipientAllowlist,
-    SmsDispatcher,
-    preview_invitation,
-    sample_request,
-)
+from worker.dispatch import Preview, RecipientAllowlist, preview_invitation, sample_request
 from worker.domain.outcome import DeliveryOutcome, NotDone, Sent, Skipped, Unanswered
 from worker.domain.phone import PhoneNumber, normalise_number
 from worker.domain.request import OnboardingRequest
 from worker.domain.states import Channel
+from worker.execution.shop import Dispatcher
 from worker.ledger import open_redis
 from worker.limits import Limits, TokenStore
 from worker.main import build_dispatchers, build_partner, build_sender
@@ -81,19 +75,19 @@ async def send_test(settings: Settings, address: str) -> Finding:
         return bad("test", f"No {channel.value} is set up.", "See the findings above for what to set.")
     preview = preview_invitation(request, sender=sender, templates_dir=settings.templates_dir)
     try:
-        return _test_finding(channel, await _dispatch(dispatcher, preview))
+        return _test_finding(channel, await _dispatch(dispatcher, preview, channel))
     finally:
         for each in dispatchers.values():
             await each.aclose()
 
 
-async def _dispatch(dispatcher: MailDispatcher | SmsDispatcher, preview: Preview) -> DeliveryOutcome:
+async def _dispatch(dispatcher: Dispatcher, preview: Preview, channel: Channel) -> DeliveryOutcome:
     async def go_on() -> bool:
         return True
 
     # A mark of its own: mailboxes drop a second mail with the same Message-ID.
     mark = f"test-{secrets.token_hex(6)}"
-    if isinstance(dispatcher, MailDispatcher):
+    if channel is Channel.EMAIL:
         mail = replace(preview.mail, delivery_id=mark, dated_at=datetime.now(UTC))
         return await dispatcher.dispatch(mail, before_data=go_on)
     return await dispatcher.dispatch(replace(preview.sms, delivery_id=mark), before_data=go_on)

@@ -64,7 +64,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
     """Print names and values, one a line, what is unset left out."""
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
-        if value not in (None, "", [], {}):
+        if not (value is None or value is False or value in ("", [], {})):
             say(f"  {name:<{width}}  {value}")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from linkferry import embedded
 from linkferry.frame import complain
 from linkferry.session import on_some_redis, open_session, quiet_logs
-from linkferry.supervisor import Plan, Supervisor
+from linkferry.supervisor import Plan, Supervisor, watch_supervisor
 from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.settings import SandboxAddress, Settings
 
@@ -65,6 +65,7 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
         say=_silent if is_quiet else _print_line,
     )
     supervisor.listen_for_signals()
+    watch_supervisor()  # who started us may ask us to end with him
     if settings.is_sandbox:
         await _start_sandbox(supervisor, settings)
     supervisor.start(Plan(name="web", words=["web"]))

@@ -17,8 +17,9 @@ from producers.api import ApiDeps, build_api
 from producers.problems import problem_middleware
 from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.limits import Limits
+from worker.ops.metrics import metrics_text
 from worker.settings import Settings
-from worker.telemetry import configure_logging, metrics_text
+from worker.telemetry import configure_logging
 
 log = structlog.get_logger()
 

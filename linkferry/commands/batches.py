@@ -90,8 +90,19 @@ def _print_batches(items: list[dict[str, Any]]) -> None:
     if not items:
         say("None.")
         return
-    headers = list(dict.fromkeys(name for item in items for name in _flat(item)))
-    print_table(headers, [[_flat(item).get(header) for header in headers] for item in items])
+    headers = (
+        "batch",
+        "name",
+        "opened_at",
+        "rows",
+        "accepted",
+        "duplicates",
+        "rejected",
+        "paused",
+        "held",
+        "jobs",
+    )
+    print_table(headers, [[_flat(item).get(header) or "" for header in headers] for item in items])
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Intake:
     """A file that has been opened, looked over and found readable, its columns known."""
 
     def __init__(self, source: Path | BinaryIO, options: BackfillOptions) -> None:
-        """Open *source*, a path or an open stream such as stdin.
+        """Open *source*, a path or an open stream such as stdin, which `close` closes.
 
         Raises:
             InputProblemError: anything that stops a run before its first row.
@@ -50,8 +50,12 @@ class Intake:
         #: From the file's lines, so a little high where cells hold line breaks; None: not known.
         self.expected_rows = None if self.is_pipe else max(0, _count_lines(source) - 1)
         self._stream = _open(source) if isinstance(source, Path) else source
-        self.sheet = Sheet(self._stream)
-        self.columns: Columns = find_columns(self.sheet.header, options.mapping)
+        try:
+            self.sheet = Sheet(self._stream)
+            self.columns: Columns = find_columns(self.sheet.header, options.mapping)
+        except InputProblemError:
+            self.close()
+            raise
         self.folder = options.report_folder or (self.path.parent if self.path else Path.cwd())
         self.stem = stem_of(self.path) if self.path else "stdin"
         self._rules = options.rules
@@ -81,9 +85,8 @@ class Intake:
         return fields, parsed
 
     def close(self) -> None:
-        """Close the file, if it was opened here."""
-        if self.path is not None:
-            self._stream.close()
+        """Close the file."""
+        self._stream.close()
 
 
 def _is_regular(path: Path) -> bool:

@@ -233,23 +233,24 @@ class _RunawayQuoteError(Exception):
 
 
 def count_lines(stream: BinaryIO) -> int:
-    """Return how many lines the stream has, having made sure that all of it is UTF-8; reads it to its end.
+    """Return how many lines the stream has, having made sure that all of it is UTF-8; closes it.
 
     Raises:
         InputProblemError: it is not UTF-8; names the line and the byte.
     """
-    stream, lines, read = _plain(stream), 0, 0
-    while block := _read_block(stream):
-        try:
-            block.decode()
-        except UnicodeDecodeError as error:
+    with _plain(stream) as plain:
+        lines = read = 0
+        while block := _read_block(plain):
             if read == 0 and block.startswith(tuple(_OTHER_FORMATS)):
                 return 0  # reading it will say what it is
-            line = lines + block.count(b"\n", 0, error.start) + 1
-            raise not_utf8(block, line=line, byte=read + error.start + 1) from None
-        lines += block.count(b"\n")
-        read += len(block)
-    return lines
+            try:
+                block.decode()
+            except UnicodeDecodeError as error:
+                line = lines + block.count(b"\n", 0, error.start) + 1
+                raise not_utf8(block, line=line, byte=read + error.start + 1) from None
+            lines += block.count(b"\n")
+            read += len(block)
+        return lines
 
 
 def no_rows() -> InputProblemError:

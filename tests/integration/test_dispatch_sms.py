@@ -19,6 +19,8 @@ _MESSAGE = SmsMessage(
     delivery_id="d1", to="972501234567", text="שלום\nhttps://onboarding.example/1", segments=2
 )
 
+Misbehaviour = Callable[["Provider", web.Request], Awaitable[None]]
+
 
 @dataclass
 class Provider:
@@ -28,7 +30,8 @@ class Provider:
     status: int = 200
     answer: str = '{"status": "OK", "reason": 1, "unique": "u-1"}'
     headers: dict[str, str] = field(default_factory=dict)
-    misbehave: Callable[[web.Request], Awaitable[None]] | None = None
+    misbehave: Misbehaviour | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -36,7 +39,7 @@ class Provider:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.calls.append({"path": request.path, "form": form, "headers": dict(request.headers)})
         if self.misbehave is not None:
-            await self.misbehave(request)
+            await self.misbehave(self, request)
         return web.Response(status=self.status, text=self.answer, headers=self.headers)
 
 
@@ -54,6 +57,7 @@ async def a_provider() -> AsyncIterator[Provider]:
     try:
         yield provider
     finally:
+        provider.over.set()
         await runner.cleanup()
 
 
@@ -190,18 +194,17 @@ async def test_retry_after_is_obeyed() -> None:
     assert outcome.delay_s == 7
 
 
-async def _drop(request: web.Request) -> None:
+async def _drop(_: Provider, request: web.Request) -> None:
     assert request.transport is not None
     request.transport.abort()
-    await asyncio.Event().wait()
 
 
-async def _stall(_: web.Request) -> None:
-    await asyncio.Event().wait()
+async def _stall(provider: Provider, _: web.Request) -> None:
+    await provider.over.wait()
 
 
 @pytest.mark.parametrize("misbehave", [_drop, _stall])
-async def test_a_lost_answer_is_a_doubt(misbehave: Callable[[web.Request], Awaitable[None]]) -> None:
+async def test_a_lost_answer_is_a_doubt(misbehave: Misbehaviour) -> None:
     """It may have been sent: one call, and an operator decides."""
     async with (
         a_provider() as provider,
@@ -301,7 +304,7 @@ async def test_texts_sent_at_once_each_ask_their_own_lease() -> None:
         ("twilio", {"api_key": "k", "sender": "A"}),
     ],
 )
-def test_a_provider_half_set_up_is_refused(name: str, options: dict[str, str]) -> None:
+def test_a_provider_half_set_up_is_refused(name: str, options: dict[str, Any]) -> None:
     """The setting is named, the key is not shown."""
     with pytest.raises(ValueError, match="SMS_"):
         make_provider(name, **options)

@@ -7,7 +7,7 @@ import heapq
 from dataclasses import dataclass, field
 
 import fakeredis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.limits_time import SECOND, SimulatedTime
@@ -97,7 +97,13 @@ PUSHBACKS = st.lists(
     max_size=3,
     unique_by=lambda p: p[0],
 )
-FEW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Not shrunk: a run takes half a second, and shrinking a failure would take minutes.
+FEW = settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 
 
 @FEW

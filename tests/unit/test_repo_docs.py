@@ -82,7 +82,7 @@ def test_the_state_diagram_has_every_state_and_verb() -> None:
     wanted = {
         (source, target, verb)
         for verb, transition in TRANSITIONS.items()
-        for source, target in generate.moves(transition)
+        for source, target in generate.moves(verb, transition)
     }
     assert wanted == {arrow for arrow in drawn if arrow[0] != "[*]"}
     assert {state.value for state in JobState} <= {end for arrow in drawn for end in arrow[:2]} | {"revoked"}

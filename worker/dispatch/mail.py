@@ -37,6 +37,8 @@ from worker.domain.phone import mask_text
 ANSWER_TIMEOUT_S = 600.0
 UNREACHABLE_PAUSE_S = 30.0
 LEASE_LOST_DELAY_S = 1.0
+#: Our own slowness says nothing about the recipient: it must not use his tries up.
+LEASE_LOST_MAX_FAILURES = 100
 _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 _REMEMBERED_REFUSALS = 1000
 _GO_AHEAD = 354
@@ -53,13 +55,16 @@ class MailDispatcher:
         smtp_url: str,
         sender: Sender | str,
         *,
-        max_connections: int = 4,
+        max_connections: int = 16,
         tls_context: ssl.SSLContext | None = None,
         connect_timeout_s: float = 10.0,
         command_timeout_s: float = 30.0,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        """Take *smtp_url* and the *sender* whose address goes on the envelope; raises ValueError for a bad one."""
+        """Take *smtp_url* and the *sender* whose address goes on the envelope; raises ValueError for a bad one.
+
+        Allow as many connections as messages may be claimed at once: a wait for one eats into the lease.
+        """
         self._envelope_from = (sender if isinstance(sender, Sender) else Sender.parse(sender)).address
         self._command_timeout_s = command_timeout_s
         self._answer_timeout_s = answer_timeout_s
@@ -232,7 +237,9 @@ def _may_be_the_message(outcome: ChannelDown) -> bool:
 
 
 def _lease_lost() -> DeliveryRetry:
-    return DeliveryRetry(fail=fail("lease_lost"), delay_s=LEASE_LOST_DELAY_S)
+    return DeliveryRetry(
+        fail=fail("lease_lost"), delay_s=LEASE_LOST_DELAY_S, max_failures=LEASE_LOST_MAX_FAILURES
+    )
 
 
 def _described(exc: Exception) -> str:

@@ -22,6 +22,8 @@ from worker.domain.outcome import ChannelDown, DeliveryDoubt, DeliveryOutcome, D
 
 UNREACHABLE_PAUSE_S = 30.0
 LEASE_LOST_DELAY_S = 1.0
+#: Our own slowness says nothing about the recipient: it must not use his tries up.
+LEASE_LOST_MAX_FAILURES = 100
 _ANSWER_LIMIT = 64 * 1024
 _MAX_CONNECTIONS = 16
 
@@ -71,7 +73,9 @@ class SmsDispatcher:
         try:
             answer = await self._post(request, send)
         except _LeaseLostError:
-            return DeliveryRetry(fail=fail("lease_lost"), delay_s=LEASE_LOST_DELAY_S)
+            return DeliveryRetry(
+                fail=fail("lease_lost"), delay_s=LEASE_LOST_DELAY_S, max_failures=LEASE_LOST_MAX_FAILURES
+            )
         except (aiohttp.ClientError, OSError, UnicodeError) as exc:
             return _broken(exc, send)
         return self._provider.outcome(answer, message)

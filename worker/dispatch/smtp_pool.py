@@ -76,7 +76,7 @@ class SmtpPool:
         self,
         address: SmtpAddress,
         *,
-        size: int = 4,
+        size: int = 16,
         connect_timeout_s: float = 10.0,
         command_timeout_s: float = 30.0,
         tls_context: ssl.SSLContext | None = None,

@@ -53,7 +53,10 @@ async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> ClaimedJob | No
     if isinstance(token, NotDone):
         await shop.ledger.hand_back(job_id)
         return None
+    asked = shop.clock.monotonic()
     granted = await shop.limits.acquire(lane, stop=shop.draining)
+    shop.stats.count("limiter_waits", lane=lane.value)
+    shop.stats.count("limiter_wait_seconds", shop.clock.monotonic() - asked, lane=lane.value)
     if isinstance(granted, Closed):
         await shop.ledger.hand_back(job_id)
         return None

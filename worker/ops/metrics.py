@@ -1,0 +1,119 @@
+"""The fleet's metrics for Prometheus: every process and machine in one page, since all of it lies in Redis.
+
+States and depths are read from the ledger when asked for; counters are what the workers flushed (`telemetry.Stats`).
+Labels hold our own words only: nothing personal, and no value that an outsider can multiply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.ledger import LaneView, Ledger, WorkerFacts
+from worker.limits import BreakerState, Limits, LimitsStatus
+from worker.telemetry import parse_stat_key
+
+_HELP = {
+    "calls": "Partner creates by outcome, reason and product.",
+    "call_seconds": "Seconds spent waiting for the partner's answers to creates.",
+    "limiter_waits": "Creates that waited for a slot of the rate.",
+    "limiter_wait_seconds": "Seconds that creates waited for a slot.",
+    "failures": "Jobs that entered the failed queue, by reason and class.",
+    "messages": "Messages by channel, outcome and reason.",
+    "message_parts": "SMS parts and mails that were sent.",
+    "messages_resent": "Messages sent once more after doubt.",
+    "rescues": "Jobs taken back from a lease that ran out, by the state they went to.",
+    "doubts_resolved": "Creates of unknown outcome that a look-up settled, by state.",
+    "lookups": "List calls to the partner.",
+    "alarms": "Alarms raised.",
+}
+
+
+async def metrics_text(ledger: Ledger, limits: Limits) -> str:
+    """Return the metrics page in Prometheus's text format.
+
+    Raises:
+        LedgerUnavailable, LimitsUnavailable: Redis did not answer.
+    """
+    families = [
+        *_states("linkferry_jobs", "Jobs by state.", await ledger.queries.counts()),
+        *_states("linkferry_deliveries", "Messages by state.", await ledger.deliveries.counts()),
+        *_lanes(await ledger.queries.lanes()),
+        *_limits(await limits.status()),
+        *_workers(await ledger.fleet.workers()),
+        *_counters(await ledger.fleet.stats()),
+    ]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Page(families))
+    return generate_latest(registry).decode()
+
+
+class _Page(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _states(name: str, help_text: str, counts: Mapping[str, int]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(name, help_text, labels=["state"])
+    for state, count in counts.items():
+        family.add_metric([str(state)], count)
+    yield family
+
+
+def _lanes(lanes: Mapping[str, LaneView]) -> Iterator[Metric]:
+    depth = GaugeMetricFamily("linkferry_lane_waiting", "Jobs that wait in a lane.", labels=["lane"])
+    oldest = GaugeMetricFamily("linkferry_lane_oldest_seconds", "Age of the oldest of them.", labels=["lane"])
+    stopped = GaugeMetricFamily("linkferry_lane_stopped", "1: paused or held.", labels=["lane"])
+    for lane, view in lanes.items():
+        depth.add_metric([str(lane)], view.waiting)
+        oldest.add_metric([str(lane)], view.oldest_s or 0.0)
+        stopped.add_metric([str(lane)], float(view.paused or view.held is not None))
+    yield from (depth, oldest, stopped)
+
+
+def _limits(status: LimitsStatus) -> Iterator[Metric]:
+    for name, help_text, value in (
+        ("rate", "Calls a second aimed at now.", status.rate),
+        ("ceiling", "Calls a second allowed by the settings.", status.ceiling),
+        ("ahead_seconds", "How far ahead the next slot lies.", status.waiting_s),
+        ("closed", "1: no call may be made now.", float(status.closed_reason is not None)),
+        ("breaker_open", "1: the breaker is open.", float(status.breaker is BreakerState.OPEN)),
+    ):
+        yield GaugeMetricFamily(f"linkferry_limiter_{name}", help_text, value=value)
+    taken = CounterMetricFamily("linkferry_slots_taken", "Slots of the rate taken.", labels=["lane"])
+    for lane, count in status.taken.items():
+        taken.add_metric([lane.value], count)
+    yield taken
+
+
+def _workers(workers: list[WorkerFacts]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("linkferry_workers", "Worker processes alive.", value=len(workers))
+    lag = GaugeMetricFamily(
+        "linkferry_loop_lag_seconds",
+        "Worst lateness of a worker's event loop in its last beat.",
+        labels=["worker"],
+    )
+    running = GaugeMetricFamily("linkferry_leases_held", "Leases that a worker holds.", labels=["worker"])
+    for worker in workers:
+        lag.add_metric([worker.id], float(worker.facts.get("loop_lag_s", 0.0)))
+        running.add_metric([worker.id], float(worker.facts.get("running", 0)))
+    yield from (lag, running)
+
+
+def _counters(stats: Mapping[str, float]) -> Iterator[Metric]:
+    rows: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for key, value in stats.items():
+        name, labels = parse_stat_key(key)
+        rows.setdefault(name, []).append((labels, value))
+    for name, series in sorted(rows.items()):
+        names = sorted({label for labels, _ in series for label in labels})
+        family = CounterMetricFamily(f"linkferry_{name}", _HELP.get(name, name), labels=names)
+        for labels, value in series:
+            family.add_metric([labels.get(label, "") for label in names], value)
+        yield family
