@@ -69,7 +69,7 @@ async def send_test(settings: Settings, address: str) -> Finding:
     if request is None:
         return bad("test", "That is no address and no number.", "Write dana@example.com or 0501234567.")
     sender = build_sender(settings)
-    dispatchers = build_dispatchers(settings, sender)
+    dispatchers = build_dispatchers(settings, sender, build_catalogue(settings))
     dispatcher = dispatchers.get(channel)
     if dispatcher is None:
         return bad("test", f"No {channel.value} is set up.", "See the findings above for what to set.")

@@ -111,12 +111,14 @@ def build_composer(settings: Settings, sender: Sender) -> Composer:
         raise SettingsError(f"LINKFERRY_TEMPLATES_DIR {settings.templates_dir}: {exc}") from exc
 
 
-def build_dispatchers(settings: Settings, sender: Sender) -> dict[Channel, Dispatcher]:
+def build_dispatchers(settings: Settings, sender: Sender, catalogue: Catalogue) -> dict[Channel, Dispatcher]:
     """Return the channels that can send. Raises SettingsError for an address that makes no sense."""
     dispatchers: dict[Channel, Dispatcher] = {}
     try:
         if settings.has_smtp and settings.smtp_url is not None:
-            dispatchers[Channel.EMAIL] = MailDispatcher(settings.smtp_url.get_secret_value(), sender)
+            dispatchers[Channel.EMAIL] = MailDispatcher(
+                settings.smtp_url.get_secret_value(), sender, max_connections=_MAIL_PLACES
+            )
         if settings.has_sms and settings.sms_api_key is not None:
             provider = make_provider(
                 settings.sms_provider,
@@ -124,6 +126,7 @@ def build_dispatchers(settings: Settings, sender: Sender) -> dict[Channel, Dispa
                 api_key=settings.sms_api_key.get_secret_value(),
                 sender=settings.sms_from or "",
                 account=settings.sms_account,
+                catalogue=catalogue,
             )
             dispatchers[Channel.SMS] = SmsDispatcher(provider)
     except ValueError as exc:
@@ -143,6 +146,7 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
     limits = limit(name="partner", ceiling=settings.provider_rate)
     creates = settings.provider_concurrency
     sender = build_sender(settings)
+    catalogue = build_catalogue(settings)
     return Shop(
         worker_id=worker_id,
         ledger=ledger,
@@ -152,9 +156,9 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
             Channel.SMS: limit(name="sms", ceiling=settings.sms_rate),
         },
         partner=build_partner(settings, limits, TokenStore(redis, namespace=settings.namespace)),
-        catalogue=build_catalogue(settings),
+        catalogue=catalogue,
         composer=build_composer(settings, sender),
-        dispatchers=build_dispatchers(settings, sender),
+        dispatchers=build_dispatchers(settings, sender, catalogue),
         bell=BrokerBell(broker),
         stats=Stats(),
         clock=SystemClock(),

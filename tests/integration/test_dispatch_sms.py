@@ -129,7 +129,7 @@ _ANSWERS = [
     ("99digital", 200, '{"status":"FAIL","reason":2}', ChannelDown, "sms_sender_invalid"),
     ("99digital", 200, '{"status":"fail","reason":3}', ChannelDown, "sms_sender_not_verified"),
     ("99digital", 200, '{"status":"FAIL","reason":4}', Undelivered, "sms_text_too_long"),
-    ("99digital", 200, '{"status":"FAIL","reason":5}', DeliveryRetry, "sms_provider_error"),
+    ("99digital", 200, '{"status":"FAIL","reason":5}', Undelivered, "sms_unknown_error"),
     ("99digital", 200, '{"status":"FAIL","reason":6}', ChannelDown, "sms_auth_refused"),
     ("99digital", 200, '{"status":"FAIL","reason":7}', Undelivered, "sms_number_invalid"),
     ("99digital", 200, '{"status":"FAIL","reason":77}', Undelivered, "unknown_77"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from dataclasses import dataclass, field
+from itertools import count
 
 import fakeredis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -43,14 +44,24 @@ async def run(askers: list[Asker], rate: float, pushbacks: list[tuple[int, float
     redis = fakeredis.FakeAsyncRedis()
     limits = Limits(redis, namespace="p", ceiling=rate, timing=time.timing)
     course = Course()
-    agenda = [(start_us, i, None) for i in range(len(askers))]
-    agenda += [(start_us + at_us, -1, pause_s) for at_us, pause_s in pushbacks]
-    heapq.heapify(agenda)
+    order = count()  # events of the same instant go first come, first served
+    agenda: list[tuple[int, int, int, object]] = []
+
+    def plan(at_us: int, i: int, what: object = None) -> None:
+        heapq.heappush(agenda, (at_us, next(order), i, what))
+
+    for i in range(len(askers)):
+        plan(start_us, i)
+    for at_us, pause_s in pushbacks:
+        plan(start_us + at_us, -1, pause_s)
     began: dict[int, int] = {}
     while agenda and agenda[0][0] < start_us + LASTS_US:
-        time.us, i, pause_s = heapq.heappop(agenda)
-        if pause_s is not None:
-            await limits.pushback(pause_s)
+        time.us, _, i, what = heapq.heappop(agenda)
+        if isinstance(what, float):
+            await limits.pushback(what)
+            continue
+        if isinstance(what, Granted):
+            await limits.give_back(what)
             continue
         asker = askers[i]
         began.setdefault(i, time.us)
@@ -58,18 +69,19 @@ async def run(askers: list[Asker], rate: float, pushbacks: list[tuple[int, float
         if not isinstance(answer, Granted):
             # As `acquire` does: a millisecond more than told, at most a second; a closed gate is asked later.
             nap_s = 1.0 if isinstance(answer, Closed) else min(answer.for_s + 0.001, 1.0)
-            heapq.heappush(agenda, (time.us + round(nap_s * SECOND) + asker.late_us, i, None))
+            plan(time.us + round(nap_s * SECOND) + asker.late_us, i)
             continue
         asker.taken += 1
         if asker.gives_back and asker.taken % asker.gives_back == 0:
-            await limits.give_back(answer)
+            # A lost claim shows at the slot or a moment after asking: by then others may have taken later ones.
+            plan(max(answer.slot_us, time.us + 2000), i, answer)
         else:
             course.slots.append((answer.slot_us, asker.lane))
             if asker.lane is Lane.LIVE:
                 course.live_waits_us.append(answer.slot_us - began[i])
         del began[i]
         # A flood's process asks on at once (a millisecond for the trip); others work first.
-        heapq.heappush(agenda, (time.us + max(1000, asker.every_us), i, None))
+        plan(time.us + max(1000, asker.every_us), i)
     await redis.aclose()
     return course
 

@@ -12,7 +12,7 @@ INVITATION_ID_LENGTH = _TIME_DIGITS + _CHANCE_DIGITS
 
 def new_invitation_id(*, now_ms: int, chance: int) -> str:
     """Return a new invitation id: ten digits of time, ten of *chance* (50 random bits are used)."""
-    return _base32(now_ms, _TIME_DIGITS) + _base32(chance, _CHANCE_DIGITS)
+    return _base32(now_ms) + _base32(chance)
 
 
 def job_id(invitation_id: str, product: Product) -> str:
@@ -40,9 +40,16 @@ def is_job_id(text: str) -> bool:
     )
 
 
-def _base32(number: int, digits: int) -> str:
-    letters = []
-    for _ in range(digits):
-        letters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(letters))
+# Two digits at a time: every backfilled row pays for this.
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+
+
+def _base32(number: int) -> str:
+    """Return the lowest 50 bits of *number* as ten digits."""
+    return (
+        _PAIRS[number >> 40 & 1023]
+        + _PAIRS[number >> 30 & 1023]
+        + _PAIRS[number >> 20 & 1023]
+        + _PAIRS[number >> 10 & 1023]
+        + _PAIRS[number & 1023]
+    )

@@ -7,11 +7,13 @@ Labels hold our own words only: nothing personal, and no value that an outsider 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from worker.domain.states import Lane
 from worker.ledger import LaneView, Ledger, WorkerFacts
 from worker.limits import BreakerState, Limits, LimitsStatus
 from worker.telemetry import parse_stat_key
@@ -59,14 +61,14 @@ class _Page(Collector):
         return self._families
 
 
-def _states(name: str, help_text: str, counts: Mapping[str, int]) -> Iterator[Metric]:
+def _states(name: str, help_text: str, counts: Mapping[Any, int]) -> Iterator[Metric]:
     family = GaugeMetricFamily(name, help_text, labels=["state"])
     for state, count in counts.items():
         family.add_metric([str(state)], count)
     yield family
 
 
-def _lanes(lanes: Mapping[str, LaneView]) -> Iterator[Metric]:
+def _lanes(lanes: Mapping[Lane, LaneView]) -> Iterator[Metric]:
     depth = GaugeMetricFamily("linkferry_lane_waiting", "Jobs that wait in a lane.", labels=["lane"])
     oldest = GaugeMetricFamily("linkferry_lane_oldest_seconds", "Age of the oldest of them.", labels=["lane"])
     stopped = GaugeMetricFamily("linkferry_lane_stopped", "1: paused or held.", labels=["lane"])

@@ -186,6 +186,8 @@ class PartnerApi:
     def _get_registered(self, _request: web.Request, _body: dict[str, Any]) -> dict[str, Any]:
         self._check_list_fault()
         known = dict.fromkeys(self._state.registered)
+        # Any number is registered unless said otherwise; those that were asked about are the ones it matters for.
+        known.update(dict.fromkeys(number for number in self._state.asked if self.is_registered(number)))
         known.update(dict.fromkeys(number for number in self._state.by_number if self._waits(number)))
         rows = [self._registered_row(number) for number in known if not self._is_connected(number)]
         return {"list": self._perhaps_broken(list(rows[: self._settings.registered_most]))}

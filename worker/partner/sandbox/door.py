@@ -151,6 +151,8 @@ class Door:
             if not is_open:
                 self._check_token(request)
             body = await _json_body(request)
+            if call == "create_whatsapp" and body.get("whatsapp") != "1":
+                self.state.asked[str(body.get("whatsapp"))] = None
             self._check_wanted_failure(call, body)
             done = act(request, body)
             answer = done if isinstance(done, dict) else await done

@@ -66,6 +66,7 @@ class SandboxState:
         self.tallies: dict[str, Tally] = {}
         self.registered: dict[str, float] = {}
         self.unregistered: set[str] = set()
+        self.asked: dict[str, None] = {}  # numbers that a create named, in order
         self.webhook_url: str | None = None
         self.business: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
