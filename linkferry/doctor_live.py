@@ -16,7 +16,7 @@ from worker.domain.states import Channel
 from worker.execution.shop import Dispatcher
 from worker.ledger import open_redis
 from worker.limits import Limits, TokenStore
-from worker.main import build_dispatchers, build_partner, build_sender
+from worker.main import build_catalogue, build_dispatchers, build_partner, build_sender
 from worker.settings import Settings
 
 _WHAT_IT_MEANS = "linkferry reasons list says what it means."

@@ -144,14 +144,14 @@ def _ensure_keeper(folder: Path, server_socket: str) -> None:
     text = _CONFIGURATION.format(socket=server_socket, folder=folder)
     (folder / "valkey.conf").write_text(text, encoding="utf-8")
     with (folder / "valkey.log").open("ab") as log:
-        subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
+        subprocess.run(  # noqa: S603 - our own interpreter and our own file
             [sys.executable, "-I", keeper.__file__, str(folder), str(_binary()), server_socket],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # a Ctrl-C at the terminal is meant for us, not for the ledger
+            check=False,
         )
-    _wait_for(lambda: not _is_place_free(folder), 10.0, folder)
 
 
 def _is_place_free(folder: Path) -> bool:

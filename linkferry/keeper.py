@@ -42,6 +42,10 @@ class Keeper:
         keeper_lock = open_lock(self._folder / "keeper.lock")
         if not try_lock(keeper_lock, fcntl.LOCK_EX):
             return 0  # another keeper was quicker
+        # Whoever started us may live long and is not to wait for our end: his child goes, its child keeps.
+        # The lock goes with the file it was taken on, so the place is taken when he hears that the first has gone.
+        if os.fork() > 0:
+            os._exit(0)
         users_lock = open_lock(self._folder / "users.lock")
         self._adopt_or_start()
         while not try_lock(users_lock, fcntl.LOCK_EX):

@@ -6,6 +6,7 @@ the door instead: `BLMOVE q q RIGHT RIGHT` blocks until the queue holds somethin
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from uuid import uuid4
 import dramatiq
 import redis
 import structlog
+from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import current_millis
 from dramatiq.errors import ConnectionClosed
@@ -105,6 +107,21 @@ class DoorbellBroker(RedisBroker):
         pipeline.execute()
 
 
+class FastLoop(AsyncIO):
+    """Dramatiq's event loop thread, on uvloop where there is one."""
+
+    def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
+        """Start the loop that every async actor of this process runs on."""
+        thread = EventLoopThread(self.logger)
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            thread.loop.close()
+            thread.loop = uvloop.new_event_loop()
+        thread.start(timeout=5.0)
+        set_event_loop_thread(thread)
+
+
 class LostBells(Middleware):
     """Send a message whose actor failed to the dead letters instead of acknowledging it as done.
 
@@ -125,7 +142,7 @@ def make_broker(url: str, *, namespace: str, middleware: Sequence[Middleware] = 
 
     Raises ValueError for another scheme.
     """
-    layers = [CurrentMessage(), AsyncIO(), LostBells(), *middleware]
+    layers = [CurrentMessage(), FastLoop(), LostBells(), *middleware]
     if url.startswith(("amqp://", "amqps://")):
         return _rabbitmq(url, layers)
     client = BrokerClient(connection_pool=_pool(url))

@@ -68,7 +68,7 @@ async def run(askers: list[Asker], rate: float, pushbacks: list[tuple[int, float
         answer = await limits.take(asker.lane)
         if not isinstance(answer, Granted):
             # As `acquire` does: a millisecond more than told, at most a second; a closed gate is asked later.
-            nap_s = 1.0 if isinstance(answer, Closed) else min(answer.for_s + 0.001, 1.0)
+            nap_s = 1.0 if isinstance(answer, Closed) else min(max(answer.for_s, 0.0) + 0.001, 1.0)
             plan(time.us + round(nap_s * SECOND) + asker.late_us, i)
             continue
         asker.taken += 1

@@ -55,7 +55,8 @@ class Places:
         """Hold a place for the block; yields False when none came free within *patience_s* seconds."""
         room = self._rooms[kind.value]
         try:
-            await asyncio.wait_for(room.acquire(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await room.acquire()
         except TimeoutError:
             yield False
             return

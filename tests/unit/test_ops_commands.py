@@ -1,0 +1,349 @@
+"""What operators ask and do: the failed queue understood by reason and mended in bulk."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import redis.asyncio
+
+from tests.factories import a_number, a_request, an_invitation
+from worker.domain.job import ClaimedJob, NewInvitation
+from worker.domain.outcome import Fail, Linked, Refused, Undelivered
+from worker.domain.reasons import Catalogue
+from worker.domain.states import Channel, JobState, Lane
+from worker.ledger import JobFilter, Ledger
+from worker.limits import Limits
+from worker.ops.commands import Act, Commands
+from worker.ops.queries import Queries, reasons_view
+
+WHY = {"by": "cli:test", "why": "because"}
+
+
+@pytest.fixture
+async def ledger(fake_redis: redis.asyncio.Redis) -> Ledger:
+    ledger = Ledger(fake_redis, namespace="test")
+    await ledger.open()
+    return ledger
+
+
+@pytest.fixture
+def limits(fake_redis: redis.asyncio.Redis) -> Limits:
+    return Limits(fake_redis, namespace="test", name="partner", ceiling=5)
+
+
+@pytest.fixture
+def queries(ledger: Ledger, limits: Limits) -> Queries:
+    return Queries(ledger, limits, Catalogue.shipped())
+
+
+@pytest.fixture
+def commands(ledger: Ledger, limits: Limits) -> Commands:
+    return Commands(ledger, limits, Catalogue.shipped())
+
+
+async def accepted(ledger: Ledger, **changes: object) -> str:
+    return await accepted_as(ledger, an_invitation(**changes))
+
+
+async def accepted_as(ledger: Ledger, invitation: NewInvitation) -> str:
+    (receipt,) = await ledger.accept([invitation], max_waiting=1000, durable=False)
+    return receipt.job_ids[0]
+
+
+async def claimed(ledger: Ledger, job_id: str) -> ClaimedJob:
+    job = await ledger.claim(job_id, worker_id="w", lease_s=60)
+    assert isinstance(job, ClaimedJob)
+    return job
+
+
+async def failed(ledger: Ledger, reason: str = "link_exists", reason_class: str = "link_exists", **changes: object) -> str:
+    job = await claimed(ledger, await accepted(ledger, **changes))
+    fail = Fail(reason=reason, reason_class=reason_class, is_own_data=True)
+    await ledger.settle(job.lease, Refused(fail=fail))
+    return job.id
+
+
+async def failed_message(ledger: Ledger) -> str:
+    """Return the id of a message that the provider refused for good."""
+    job = await claimed(ledger, await accepted(ledger))
+    settled = await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+    (delivery_id,) = settled.deliveries
+    delivery = await ledger.deliveries.claim(delivery_id, worker_id="w", lease_s=60)
+    assert delivery is not None
+    await ledger.deliveries.begin_send(delivery.lease)
+    fail = Fail(reason="mailbox_unknown", reason_class="recipient")
+    await ledger.deliveries.settle(delivery.lease, Undelivered(fail=fail), can_resend=True)
+    return delivery_id
+
+
+async def state_of(ledger: Ledger, job_id: str) -> JobState:
+    record = await ledger.queries.job(job_id)
+    assert record is not None
+    return record.state
+
+
+async def test_the_status_has_the_fixed_shape(queries: Queries, ledger: Ledger) -> None:
+    """Scripts and dashboards rely on it: every state is there, empty ones too."""
+    await accepted(ledger)
+
+    status = await queries.status()
+
+    assert set(status) == {"jobs", "deliveries", "lanes", "provider", "workers"}
+    assert status["jobs"] == {state.value: int(state is JobState.AVAILABLE) for state in JobState}
+    assert set(status["lanes"]) == {"live", "bulk"}
+    assert set(status["lanes"]["live"]) == {"waiting", "oldest_s", "paused", "held"}
+    assert status["provider"] == {"rate": 5.0, "breaker": "closed", "paused_until": None, "credentials": "ok"}
+    assert json.loads(json.dumps(status)) == status
+
+
+async def test_missing_credentials_show_in_the_status(ledger: Ledger, limits: Limits) -> None:
+    """An operator sees why nothing moves."""
+    queries = Queries(ledger, limits, Catalogue.shipped(), has_credentials=False)
+
+    assert (await queries.status())["provider"]["credentials"] == "missing"
+
+
+async def test_a_pause_without_an_end_shows(queries: Queries, limits: Limits) -> None:
+    """Paused by an operator until he says otherwise."""
+    await limits.pause(None)
+
+    assert (await queries.status())["provider"]["paused_until"] == "resumed"
+
+
+async def test_numbers_and_contacts_are_masked_unless_asked_for(queries: Queries, ledger: Ledger) -> None:
+    """A screen shared in a meeting gives nothing away."""
+    number = a_number()
+    job_id = await accepted(ledger, request=a_request(whatsapp=number))
+
+    masked = json.dumps(await queries.job(job_id))
+    shown = json.dumps(await queries.job(job_id, is_revealed=True))
+
+    assert number not in masked
+    assert "dana@example.com" not in masked
+    assert number in shown
+    assert "dana@example.com" in shown
+
+
+async def test_an_unknown_job_is_nothing(queries: Queries) -> None:
+    """No error: the caller says so in his own words."""
+    assert await queries.job("0" * 21) is None
+    assert await queries.delivery("0" * 20 + ".email.invitation.1") is None
+
+
+async def test_groups_tell_what_a_reason_means_and_what_to_do(queries: Queries, ledger: Ledger) -> None:
+    """The first question is not which jobs failed but why."""
+    for _ in range(2):
+        await failed(ledger)
+    await failed_message(ledger)
+
+    groups = (await queries.failure_groups())["items"]
+
+    assert [(group["stage"], group["reason"], group["count"]) for group in groups] == [
+        ("link", "link_exists", 2),
+        ("delivery", "mailbox_unknown", 1),
+    ]
+    assert all(group["meaning"] and group["remedy"] for group in groups)
+
+
+async def test_the_failed_queue_shows_jobs_then_messages(queries: Queries, ledger: Ledger) -> None:
+    """Pages go on from one kind to the other, and nothing shows twice."""
+    jobs = {await failed(ledger) for _ in range(3)}
+    messages = {await failed_message(ledger) for _ in range(2)}
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await queries.failed(JobFilter(state=JobState.FAILED), cursor=cursor, limit=2)
+        assert page["total"] == 5
+        seen += [item["job_id"] if item["stage"] == "link" else item["delivery_id"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+
+    assert len(seen) == 5
+    assert set(seen[:3]) == jobs
+    assert set(seen[3:]) == messages
+
+
+@pytest.mark.parametrize(
+    ("wanted", "jobs", "messages"),
+    [
+        (JobFilter(state=JobState.FAILED), 1, 1),
+        (JobFilter(state=JobState.FAILED, stage="link"), 1, 0),
+        (JobFilter(state=JobState.FAILED, stage="delivery"), 0, 1),
+        (JobFilter(state=JobState.FAILED, reason="mailbox_unknown"), 0, 1),
+        (JobFilter(state=JobState.FAILED, reason_class="link_exists"), 1, 0),
+        (JobFilter(state=JobState.FAILED, lane=Lane.LIVE), 1, 0),
+        (JobFilter(state=JobState.FAILED, older_than_s=3600), 0, 0),
+        (JobFilter(state=JobState.DEAD), 0, 0),
+    ],
+)
+async def test_filters_choose_among_jobs_and_messages(
+    queries: Queries, ledger: Ledger, wanted: JobFilter, jobs: int, messages: int
+) -> None:
+    """A filter that says nothing about messages leaves them out."""
+    await failed(ledger)
+    await failed_message(ledger)
+
+    page = await queries.failed(wanted)
+
+    stages = [item["stage"] for item in page["items"]]
+    assert (stages.count("link"), stages.count("delivery")) == (jobs, messages)
+    assert page["total"] == jobs + messages
+
+
+async def test_requeueing_by_reason_touches_no_other(commands: Commands, ledger: Ledger) -> None:
+    """The set is counted by reason first, then exactly it is worked on."""
+    mended = [await failed(ledger, "partner_timeout", "transient") for _ in range(3)]
+    other = await failed(ledger)
+
+    preview = await commands.preview(Act.REQUEUE, JobFilter(reason="partner_timeout"), [JobState.FAILED])
+    report = await commands.carry_out(preview, **WHY)
+
+    assert preview.by_reason == {"partner_timeout": 3}
+    assert (report.done, report.refused) == (3, {})
+    assert [await state_of(ledger, job) for job in mended] == [JobState.AVAILABLE] * 3
+    assert await state_of(ledger, other) is JobState.FAILED
+
+
+async def test_what_fails_after_the_preview_is_left_alone(commands: Commands, ledger: Ledger) -> None:
+    """What an operator did not see he did not decide on."""
+    await failed(ledger)
+    preview = await commands.preview(Act.DISCARD, JobFilter(), [JobState.FAILED])
+    late = await failed(ledger)
+
+    report = await commands.carry_out(preview, **WHY)
+
+    assert report.done == 1
+    assert await state_of(ledger, late) is JobState.FAILED
+
+
+async def test_requeueing_twice_has_the_effect_of_once(commands: Commands, ledger: Ledger) -> None:
+    """Two operators, or one who clicks twice."""
+    job = await failed(ledger)
+    preview = await commands.preview_ids(Act.REQUEUE, [job])
+
+    first = await commands.carry_out(preview, **WHY)
+    second = await commands.carry_out(preview, **WHY)
+
+    assert (first.done, second.done) == (1, 0)
+    assert sum(second.refused.values()) == 1
+    record = await ledger.queries.job(job)
+    assert record is not None
+    assert record.requeues == 1
+
+
+async def test_what_is_not_eligible_is_told(commands: Commands, ledger: Ledger) -> None:
+    """A waiting job cannot be requeued, an unknown one neither; the rest goes ahead."""
+    fit, waiting = await failed(ledger), await accepted(ledger)
+
+    preview = await commands.preview_ids(Act.REQUEUE, [fit, waiting, "0" * 20 + "w", fit])
+
+    assert preview.ids == (fit,)
+    assert preview.not_eligible == {"it is available": 1, "there is no such job": 1}
+
+
+async def test_dead_letters_can_be_requeued(commands: Commands, ledger: Ledger) -> None:
+    """Discarding is no end for good."""
+    job = await failed(ledger)
+    await commands.carry_out(await commands.preview_ids(Act.DISCARD, [job]), **WHY)
+    assert await state_of(ledger, job) is JobState.DEAD
+
+    report = await commands.carry_out(await commands.preview(Act.REQUEUE, JobFilter(), [JobState.DEAD]), **WHY)
+
+    assert report.done == 1
+    assert await state_of(ledger, job) is JobState.AVAILABLE
+
+
+async def test_failed_messages_are_sent_again(commands: Commands, queries: Queries, ledger: Ledger) -> None:
+    """Without another call to the partner: the link is there already."""
+    message = await failed_message(ledger)
+
+    preview = await commands.preview(Act.REQUEUE, JobFilter(stage="delivery"), [JobState.FAILED])
+    report = await commands.carry_out(preview, **WHY)
+
+    assert report.done == 1
+    document = await queries.delivery(message)
+    assert document is not None
+    assert document["state"] == "pending"
+
+
+async def test_more_jobs_than_a_page_are_all_touched(commands: Commands, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`all` means all, however many."""
+    monkeypatch.setattr("worker.ops.commands.PAGE", 2)
+    for _ in range(5):
+        await failed(ledger)
+    told: list[int] = []
+
+    preview = await commands.preview(Act.REQUEUE, JobFilter(), [JobState.FAILED])
+    report = await commands.carry_out(preview, **WHY, on_progress=told.append)
+
+    assert report.done == 5
+    assert told[-1] == 5
+
+
+async def test_resuming_all_clears_every_hold(commands: Commands, ledger: Ledger) -> None:
+    """One word after the cause is mended."""
+    await ledger.batches.open("run-1", name="a.csv", source="csv", by="test")
+    await ledger.batches.hold("batch:run-1", "unknown_77")
+    await ledger.batches.hold("live", "unknown_77")
+    await commands.pause("all")
+
+    cleared = await commands.resume("all")
+
+    assert sorted(cleared) == ["batch:run-1", "live"]
+    assert await ledger.batches.holds() == {}
+    assert await ledger.batches.pauses() == set()
+
+
+async def test_resuming_one_batch_leaves_other_holds(commands: Commands, ledger: Ledger) -> None:
+    """Each hold has its own cause."""
+    for run in ("run-1", "run-2"):
+        await ledger.batches.open(run, name="a.csv", source="csv", by="test")
+        await ledger.batches.hold(f"batch:{run}", "unknown_77")
+
+    assert await commands.resume("batch:run-1") == ["batch:run-1"]
+
+    assert list(await ledger.batches.holds()) == ["batch:run-2"]
+
+
+async def test_a_cancelled_batch_says_how_many(commands: Commands, queries: Queries, ledger: Ledger) -> None:
+    """Waiting jobs end at once, a running one as it may."""
+    await ledger.batches.open("run-1", name="a.csv", source="csv", by="test", total=3)
+    jobs = [await accepted(ledger, lane=Lane.BULK, batch_id="run-1", line=line) for line in (2, 3, 4)]
+    await claimed(ledger, jobs[0])
+
+    document = await commands.cancel_batch("run-1", **WHY)
+
+    assert document == {"batch": "run-1", "cancelled": 2, "running": 1}
+    batch = await queries.batch("run-1")
+    assert batch is not None
+    assert batch["jobs"]["cancelled"] == 2
+    assert await commands.cancel_batch("run-2", **WHY) is None
+
+
+async def test_the_catalogue_is_listed_with_its_policies() -> None:
+    """What happens by itself, and what a person is to do."""
+    document = reasons_view(Catalogue.shipped())
+
+    assert document["total"] == len(document["items"]) > 20
+    assert all(item["meaning"] and item["remedy"] and item["policy"] for item in document["items"])
+
+
+async def test_messages_in_doubt_are_only_sent_again_by_their_id(commands: Commands, ledger: Ledger) -> None:
+    """The customer may have it: a bulk act must not send it twice."""
+    from worker.domain.outcome import DeliveryDoubt
+
+    job = await claimed(ledger, await accepted(ledger, channels=(Channel.SMS,)))
+    settled = await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+    delivery = await ledger.deliveries.claim(settled.deliveries[0], worker_id="w", lease_s=60)
+    assert delivery is not None
+    await ledger.deliveries.begin_send(delivery.lease)
+    fail = Fail(reason="sms_unanswered", reason_class="doubt")
+    await ledger.deliveries.settle(delivery.lease, DeliveryDoubt(fail=fail), can_resend=False)
+
+    in_bulk = await commands.preview(Act.REQUEUE, JobFilter(), [JobState.FAILED])
+    by_id = await commands.preview_ids(Act.REQUEUE, [delivery.id])
+
+    assert in_bulk.ids == ()
+    assert by_id.ids == (delivery.id,)
