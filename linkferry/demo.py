@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -16,28 +15,19 @@ import socket
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from rich.console import Console, Group
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from linkferry import embedded
+from linkferry.demo_account import WAITING, Story, account, progress
 from linkferry.session import Session, open_session, quiet_logs
 from producers.backfill.importer import run_backfill
 from producers.backfill.intake import BackfillOptions
-from producers.backfill.results import BackfillResult
-from worker.domain.states import DeliveryState, JobState
-from worker.ledger import JobFilter
 from worker.settings import SandboxAddress, Settings, load_settings
 
 RATE = 12.0
@@ -74,36 +64,14 @@ LIVE_CUSTOMERS: tuple[dict[str, Any], ...] = (
         "contact": {"name": "Lily", "email": "lily@example.com", "phone": "0541112233", "locale": "en"},
     },
 )
-_WAITING = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING, JobState.IN_DOUBT)
-_RESTLESS = (DeliveryState.PENDING, DeliveryState.SENDING)
-
-
-@dataclass
-class _Story:
-    """What the demo learns on its way and tells at its end."""
-
-    backfill: BackfillResult | None = None
-    live: list[tuple[str, float]] = field(default_factory=list)  #: job id, seconds from the POST to its link
-    jobs: dict[JobState, int] = field(default_factory=dict)
-    messages: dict[DeliveryState, int] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def is_over(self) -> bool:
-        is_fed = self.backfill is not None and len(self.live) == len(LIVE_CUSTOMERS)
-        at_work = sum(self.jobs.get(state, 0) for state in _WAITING)
-        on_the_way = sum(self.messages.get(state, 0) for state in _RESTLESS)
-        return is_fed and bool(self.jobs) and not at_work and not on_the_way
 
 
 def run(*, keep: bool = False, console: Console | None = None) -> int:
     """Run the demo; return the exit code. With *keep*, leave its folder and say where it is."""
     quiet_logs()
     console = console or Console()
+    if not console.is_terminal:
+        console = Console(width=100)
     folder = Path(tempfile.mkdtemp(prefix="linkferry-demo-"))
     settings = load_settings(
         environ={},
@@ -140,7 +108,10 @@ async def _demo(settings: Settings, folder: Path, console: Console) -> int:
                 root = address.url.split("/api")[0]
                 await _set_faults(http, root)
                 story = await _play(session, http, settings, console, folder)
-                await _account(story, session, http, root, console)
+                outbox = await _json(http, f"{root}/sandbox/outbox?limit=2000")
+                await account(
+                    story, session, outbox["items"], await _json(http, f"{root}/sandbox/state"), console
+                )
             return 0 if story.is_over else 1
 
 
@@ -180,7 +151,8 @@ async def _until_ready(process: asyncio.subprocess.Process, settings: Settings, 
     async with aiohttp.ClientSession() as http:
         while True:
             if process.returncode is not None or time.monotonic() > give_up_at:
-                raise SystemExit(f"The stack did not start:\n{log_path.read_text(errors='replace')[-3000:]}")
+                log = await asyncio.to_thread(log_path.read_text, errors="replace")
+                raise SystemExit(f"The stack did not start:\n{log[-3000:]}")
             with contextlib.suppress(aiohttp.ClientError):
                 async with http.get(f"http://127.0.0.1:{settings.web_port}/readyz") as answer:
                     if answer.status == 200 and SandboxAddress.read(settings.sandbox_address_file):
@@ -195,9 +167,9 @@ async def _set_faults(http: aiohttp.ClientSession, root: str) -> None:
 
 async def _play(
     session: Session, http: aiohttp.ClientSession, settings: Settings, console: Console, folder: Path
-) -> _Story:
+) -> Story:
     """Backfill the spreadsheet, post the live customers meanwhile, and wait until all of it is at rest."""
-    story = _Story()
+    story = Story(rate=RATE, live_expected=len(LIVE_CUSTOMERS))
     with resources.as_file(resources.files("linkferry") / "data" / "customers.csv") as shipped:
         customers = folder / "customers.csv"
         shutil.copy(shipped, customers)
@@ -205,7 +177,7 @@ async def _play(
         customers, door=session.door(), ledger=session.ledger, options=BackfillOptions(by="demo")
     )
     live = asyncio.create_task(_post_live(session, http, settings, story))
-    with _progress(console) as show:
+    with progress(console) as show:
         while not story.is_over and story.elapsed_s < GIVE_UP_AFTER_S:
             story.jobs = await session.ledger.queries.counts()
             story.messages = await session.ledger.deliveries.counts()
@@ -216,9 +188,7 @@ async def _play(
     return story
 
 
-async def _post_live(
-    session: Session, http: aiohttp.ClientSession, settings: Settings, story: _Story
-) -> None:
+async def _post_live(session: Session, http: aiohttp.ClientSession, settings: Settings, story: Story) -> None:
     key = await session.ledger.keys_of_api.add("demo")
     for customer in LIVE_CUSTOMERS:
         await asyncio.sleep(2.0)
@@ -231,147 +201,19 @@ async def _post_live(
             receipt = await answer.json()
             answer.raise_for_status()
         job_id = receipt["job_id"]
-        while (job := await session.ledger.queries.job(job_id)) and job.state in _WAITING:
+        while await _is_waiting(session, job_id):  # noqa: ASYNC110 - a worker process makes it false
             await asyncio.sleep(0.02)
         story.live.append((job_id, time.monotonic() - began))
 
 
-# --- what is shown -----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Any:
-    """Yield a function that shows the story so far: a live board on a terminal, a line each few seconds elsewhere."""
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=8, transient=True) as live:
-            yield lambda story: live.update(_board(story))
-        return
-    told_at = 0.0
-
-    def tell(story: _Story) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= 3:
-            told_at = time.monotonic()
-            console.print(f"  {story.elapsed_s:4.0f} s  {_in_words(story)}")
-
-    yield tell
-
-
-def _in_words(story: _Story) -> str:
-    waiting = sum(story.jobs.get(state, 0) for state in (JobState.AVAILABLE, JobState.SCHEDULED))
-    return (
-        f"{story.jobs.get(JobState.LINKED, 0)} linked · {waiting} waiting · "
-        f"{story.jobs.get(JobState.IN_DOUBT, 0)} in doubt · {story.jobs.get(JobState.FAILED, 0)} failed · "
-        f"{story.messages.get(DeliveryState.SENT, 0)} messages sent"
-    )
-
-
-def _board(story: _Story) -> Group:
-    total = sum(story.jobs.values()) or 1
-    ended = total - sum(story.jobs.get(state, 0) for state in _WAITING)
-    bar = ProgressBar(total=total, completed=ended, width=48)
-    return Group(
-        Text(f"{ended} of {total} jobs ended · {story.elapsed_s:.0f} s"), bar, Text(_in_words(story))
-    )
-
-
-async def _account(
-    story: _Story, session: Session, http: aiohttp.ClientSession, root: str, console: Console
-) -> None:
-    outbox = await _json(http, f"{root}/sandbox/outbox?limit=2000")
-    partner = await _json(http, f"{root}/sandbox/state")
-    messages = outbox["items"] if isinstance(outbox, dict) else outbox
-    _tell_rows(story, console)
-    await _tell_jobs(story, session, console)
-    _tell_messages(messages, console)
-    await _tell_budget(partner, session, console, story)
-    _tell_next(console)
-
-
-def _tell_rows(story: _Story, console: Console) -> None:
-    if story.backfill is None:
-        return
-    tally = story.backfill.tally
-    console.rule("[bold]1. The spreadsheet", align="left")
-    console.print(
-        f"{tally.rows} rows: [green]{tally.accepted} accepted[/] ({tally.jobs} links asked for), "
-        f"{tally.duplicates} duplicates, [red]{tally.rejected} rejected[/], {tally.warnings} with a warning"
-    )
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("line", "field", "why, and what to do"):
-        table.add_column(heading)
-    for noted in tally.errors:
-        problem = noted.problem
-        table.add_row(str(noted.line), problem.field, Text(f"{problem.message} {problem.remedy}"))
-    console.print(table)
-
-
-async def _tell_jobs(story: _Story, session: Session, console: Console) -> None:
-    console.rule("[bold]2. The links", align="left")
-    states = " · ".join(f"{count} {state.value}" for state, count in story.jobs.items() if count)
-    console.print(f"{sum(story.jobs.values())} jobs: {states}")
-    failed = await session.ledger.queries.find(JobFilter(state=JobState.FAILED), limit=500)
-    by_reason = Counter(job.reason or "unknown" for job in failed.items)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("failed", "reason", "what to do"):
-        table.add_column(heading)
-    for name, count in by_reason.most_common():
-        table.add_row(str(count), name, Text(session.catalogue.named(name).remedy))
-    console.print(table)
-    stats = await session.ledger.fleet.stats()
-    doubts = sum(count for key, count in stats.items() if key.startswith("doubts_resolved"))
-    retried = sum(count for key, count in stats.items() if "outcome=retry" in key)
-    console.print(
-        f"[dim]Lost answers settled by look-up: {doubts:.0f}, none by a blind second call. Retries: {retried:.0f}. "
-        f"Live customers had their link after "
-        f"{', '.join(f'{seconds:.1f} s' for _, seconds in story.live)}, in the midst of the backfill.[/]"
-    )
-
-
-def _tell_messages(messages: list[dict[str, Any]], console: Console) -> None:
-    console.rule("[bold]3. The outbox", align="left")
-    kinds = Counter(message["kind"] for message in messages)
-    console.print(f"{kinds['mail']} mails and {kinds['sms']} texts. Two, as a customer sees them:")
-    mail = next((each for each in messages if each["kind"] == "mail" and "Harbor" in each["text"]), None)
-    mail = mail or next((each for each in messages if each["kind"] == "mail"), None)
-    text = next((each for each in messages if each["kind"] == "sms"), None)
-    if mail:
-        console.print(
-            Panel(Text(mail["text"].strip()), title=f"mail · {mail['subject']}", title_align="left", width=88)
-        )
-    if text:
-        console.print(Panel(Text(text["text"].strip()), title="text", title_align="left", width=88))
-
-
-async def _tell_budget(partner: dict[str, Any], session: Session, console: Console, story: _Story) -> None:
-    console.rule("[bold]4. The partner's budget", align="left")
-    taken = sum((await session.limits.status()).taken.values())
-    budget = RATE * story.elapsed_s
-    console.print(
-        f"{taken} calls in {story.elapsed_s:.0f} s, of {budget:.0f} allowed at {RATE:g}/s; "
-        f"refused for being too fast: {partner.get('refused', 0)}"
-    )
-    audit = await session.ledger.queries.audit()
-    console.print(
-        f"Ledger: {audit.accepted} accepted = {audit.ended} ended + {audit.waiting} waiting + "
-        f"{audit.running} running + {audit.in_doubt} in doubt; unaccounted for: {audit.difference}"
-    )
-
-
-def _tell_next(console: Console) -> None:
-    console.rule("[bold]Next", align="left")
-    for command, meaning in (
-        ("linkferry up --sandbox", "keep such a stack running, and play with it"),
-        ("linkferry --sandbox backfill customers.csv --dry-run", "see what a file of yours would come to"),
-        ("linkferry --sandbox failed groups", "what failed, why, and what to do"),
-        ("linkferry config", "every setting; then `linkferry up` with your own credentials"),
-    ):
-        console.print(f"  [bold]{command}[/]  [dim]{meaning}[/]", highlight=False)
+async def _is_waiting(session: Session, job_id: str) -> bool:
+    job = await session.ledger.queries.job(job_id)
+    return job is not None and job.state in WAITING
 
 
 async def _json(http: aiohttp.ClientSession, url: str) -> Any:
     async with http.get(url) as answer:
-        return json.loads(await answer.text())
+        return await answer.json()
 
 
 def _free_port() -> int:

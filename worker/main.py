@@ -193,7 +193,6 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         bell=shop.bell,
         catalogue=shop.catalogue,
         stats=shop.stats,
-        clock=shop.clock,
         grace_s=settings.doubt_grace_s,
     )
     pruner = Pruner(

@@ -402,7 +402,9 @@ async def test_the_number_of_a_sibling_job_is_not_edited(desk: Desk) -> None:
     receipt = await desk.accept(request=request)
     await desk.end(receipt.job_ids[1], Refused(fail=own_fail()))
     same_number = a_request(products=products, whatsapp=request.whatsapp, business_name="Other")
+    refused = await desk.requeue(receipt.job_ids[1], request=a_request(products=products))
 
+    assert refused.refusal == "number_of_another_job"
     assert (await desk.requeue(receipt.job_ids[1], request=same_number)).done
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.domain.ids import product_of
 from worker.domain.outcome import Absent, Fail, Finding, FoundOurs
-from worker.domain.request import OnboardingRequest, Product
+from worker.domain.request import OnboardingRequest
 from worker.domain.states import ENDED_STATES, JobState, Lane
 from worker.ledger.accepting import ms
 from worker.ledger.codec import fail_args, finding_args, flag, join_record, split_record
@@ -108,7 +107,8 @@ class Mending:
     ) -> Mended:
         """Let a failed or dead job try again, perhaps with an edited *request* (and its new *fingerprint*).
 
-        The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now.
+        The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now. Only the
+        WhatsApp job's edit may change the number (`number_of_another_job`).
         Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull, and ValueError for a
         request with other products.
         """
@@ -165,8 +165,7 @@ class Mending:
         header, _ = split_record(old)
         if "".join(product.code for product in request.products) != header["products"]:
             raise ValueError("an edited request is for the same products")
-        if product_of(job_id) is Product.WHATSAPP or "w" not in header["products"]:
-            header["claim"] = _claim_for(request, header["claim"], job_id)
+        header["claim"] = _claim_for(request, header["claim"], job_id)
         if fingerprint is not None:
             header["fingerprint"] = fingerprint
         _plan_new_contacts(header, request)

@@ -160,7 +160,7 @@ class Commands:
         await self._ledger.batches.pause(target)
 
     async def resume(self, target: str) -> list[str]:
-        """Let *target* go on; holds on it are cleared too, and `all` lifts a pause of the calls and held credentials.
+        """Let *target* go on; holds on it are cleared too, and `all` lifts a pause of the calls and lets refused credentials be tried at once.
 
         Returns the holds that were cleared. Raises LedgerUnavailable.
         """
@@ -170,7 +170,6 @@ class Commands:
             await self._ledger.batches.clear_hold(name)
         if target == "all":
             await self._limits.resume()
-            await self._limits.clear_credentials()
         return cleared
 
     async def cancel_batch(self, batch_id: str, *, by: str, why: str) -> dict[str, Any] | None:
