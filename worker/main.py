@@ -169,6 +169,7 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
         heartbeat=Heartbeat(ledger, interval_s=settings.lease_s / 3),
         lease_s=settings.lease_s,
         call_timeout_s=settings.provider_timeout,
+        resend_after_s=settings.doubt_grace_s,
     )
 
 
@@ -184,7 +185,11 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         has_credentials=settings.has_credentials,
     )
     rescuer = Rescuer(
-        ledger=shop.ledger, bell=shop.bell, stats=shop.stats, invitation_wait_s=settings.invitation_wait
+        ledger=shop.ledger,
+        bell=shop.bell,
+        stats=shop.stats,
+        resend_after_s=settings.doubt_grace_s,
+        invitation_wait_s=settings.invitation_wait,
     )
     lookup = LookUp(
         ledger=shop.ledger,

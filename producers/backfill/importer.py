@@ -32,10 +32,18 @@ from worker.ledger import BatchRecord, Ledger, LedgerFull, LedgerUnavailable
 log = structlog.get_logger()
 
 PROGRESS_EVERY_S = 0.1
+_LEDGER_STOPS = frozenset({"ledger_unavailable", "ledger_full", "full"})
 SOURCE = "csv"
 _RUN_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 ProgressSink = Callable[[Progress], None]
+
+
+class _Parsed(NamedTuple):
+    """A chunk's good rows, and what they ask for."""
+
+    rows: Sequence[Row]
+    parcels: Sequence[Parcel]
 
 
 class _Sent(NamedTuple):
@@ -125,6 +133,9 @@ class _Importer:
         self._began = self._told = clock.monotonic()
         self._tally = Tally()
         self._in_flight: deque[_Sent] = deque()
+        self._last: _Parsed | None = (
+            None  # the latest chunk, held back: whichever is the last is sent durably
+        )
         self._left: list[Row] = []  # rows that were read and not recorded, or nobody knows
         self._stop: Stop | None = None
         self._failed = self._report("failed", LINE_AND_ERROR)
@@ -149,25 +160,48 @@ class _Importer:
                 break
             await self._take(rows)
             rows = await self._more()
-        while self._in_flight:
-            await self._receive()
+        await self._send_last()
         await self._conclude()
         self._tell()
         return self._result()
 
     async def _take(self, rows: Sequence[Row]) -> None:
-        """Parse a chunk and send it off; the chunks before it are being recorded meanwhile."""
-        good, parcels = self._parse(rows)
-        if len(self._in_flight) >= CHUNKS_IN_FLIGHT:
-            await self._receive()
-        if good:
-            receipts = asyncio.ensure_future(self._door.enqueue_many(parcels))
-            self._in_flight.append(_Sent(good, receipts))
-            await asyncio.sleep(0)  # on its way before the next chunk is parsed
+        """Parse a chunk while those before it are being recorded, and send off the one before."""
+        parsed = self._parse(rows)
+        if parsed.rows:
+            if self._last is not None:
+                await self._send(self._last, durable=False)
+            self._last = parsed
         if self._clock.monotonic() - self._told >= PROGRESS_EVERY_S:
             self._tell()
 
-    def _parse(self, rows: Sequence[Row]) -> tuple[list[Row], list[Parcel]]:
+    async def _send(self, chunk: _Parsed, *, durable: bool) -> None:
+        if len(self._in_flight) >= CHUNKS_IN_FLIGHT:
+            await self._receive()
+        receipts = asyncio.ensure_future(self._door.enqueue_many(chunk.parcels, durable=durable))
+        self._in_flight.append(_Sent(chunk.rows, receipts))
+        await asyncio.sleep(0)  # on its way before the next chunk is parsed
+
+    async def _send_last(self) -> None:
+        """Send the last chunk when all others are recorded: once its rows are on the disk, so are theirs.
+
+        Waiting for the disk chunk by chunk would halve the rate, and keep the server's disk from live jobs. A
+        server that dies before this takes what it had not synced with it; the run stops, and going on adds it.
+        """
+        while self._in_flight:
+            await self._receive()
+        if self._last is None:
+            return
+        if self._has_lost_ledger():
+            self._left.extend(self._last.rows)
+            return
+        await self._send(self._last, durable=True)
+        await self._receive()
+
+    def _has_lost_ledger(self) -> bool:
+        return self._stop is not None and self._stop.code in _LEDGER_STOPS
+
+    def _parse(self, rows: Sequence[Row]) -> _Parsed:
         """Return the good rows and what they ask for; the others are reported."""
         good, parcels, tally = [], [], self._tally
         tally.rows += len(rows)
@@ -182,7 +216,7 @@ class _Importer:
             parcels.append((parsed, self._origin(row, fields, parsed.request.number)))
         if self._max_errors is not None and tally.rejected > self._max_errors:
             self._halt("max_errors", f"More than {self._max_errors} rows were rejected.")
-        return good, parcels
+        return _Parsed(good, parcels)
 
     def _origin(self, row: Row, fields: Mapping[str, str], number: str | None) -> Origin:
         return Origin(
@@ -273,6 +307,10 @@ class _Importer:
             duplicates=max(0, tally.duplicates - already),
             conflicts=max(0, tally.conflicts - before.conflicts),
         )
+        now = await batches.get(self._run)
+        if now is None or now.accepted < before.accepted + tally.accepted:
+            # It was restarted under us, and had not synced all that it had answered.
+            self._halt("ledger_lost_rows", "Redis lost rows that it had taken: it was restarted meanwhile.")
         if self._stop is None:
             await batches.close(self._run)
 

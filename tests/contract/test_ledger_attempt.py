@@ -106,7 +106,11 @@ async def test_a_retry_waits_for_its_time(desk: Desk) -> None:
 
     assert settled.state is JobState.SCHEDULED
     assert record is not None
-    assert (record.failures, record.due_at_ms, record.reason) == (1, desk.now_ms + 30_000, "partner_unreachable")
+    assert (record.failures, record.due_at_ms, record.reason) == (
+        1,
+        desk.now_ms + 30_000,
+        "partner_unreachable",
+    )
 
 
 async def test_tries_used_up_end_in_the_failed_queue(desk: Desk) -> None:

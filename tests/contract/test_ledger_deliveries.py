@@ -121,7 +121,9 @@ async def test_an_invitation_that_waits_too_long_goes_with_what_it_has(desk: Des
 
 async def test_every_channel_of_the_plan_gets_a_message(desk: Desk) -> None:
     """Policy `all`; a channel without a contact is recorded with its reason."""
-    job = await desk.job_in(JobState.AVAILABLE, channels=(Channel.SMS,), skips=((Channel.EMAIL, "no_contact"),))
+    job = await desk.job_in(
+        JobState.AVAILABLE, channels=(Channel.SMS,), skips=((Channel.EMAIL, "no_contact"),)
+    )
     settled = await desk.end(job, LINKED)
     records = await desk.ledger.deliveries.of_invitation(job[:-1])
 
@@ -143,9 +145,7 @@ async def test_no_channels_make_no_message(desk: Desk) -> None:
 @pytest.mark.parametrize("end", [Undelivered(fail=BOUNCED), Skipped(reason="not_allowed")])
 async def test_the_first_channel_that_works_is_enough(desk: Desk, end: DeliveryOutcome) -> None:
     """Policy `first`: the next channel gets its message when one fails for good."""
-    job = await desk.job_in(
-        JobState.AVAILABLE, channels=BOTH_CHANNELS, channel_policy=ChannelPolicy.FIRST
-    )
+    job = await desk.job_in(JobState.AVAILABLE, channels=BOTH_CHANNELS, channel_policy=ChannelPolicy.FIRST)
     settled = await desk.end(job, LINKED)
     assert [item.split(".")[1] for item in settled.deliveries] == ["email"]
     await settle(desk, settled.deliveries[0], end)

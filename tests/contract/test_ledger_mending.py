@@ -491,4 +491,3 @@ async def test_what_has_not_ended_cannot_be_pruned(desk: Desk) -> None:
     """A mistake in a setting must not lose a waiting job."""
     with pytest.raises(ValueError, match="not ended"):
         await desk.ledger.prune({JobState.AVAILABLE: 1}, limit=10)
-

@@ -63,7 +63,10 @@ async def deliver(delivery_id: str, channel: Channel, shop: Shop) -> DeliveryOut
             # Mail in doubt is sent once more, with the same Message-ID and the same link; an SMS never is by itself.
             held = await surely(
                 lambda: shop.ledger.deliveries.settle(
-                    delivery.lease, outcome, can_resend=channel is Channel.EMAIL
+                    delivery.lease,
+                    outcome,
+                    can_resend=channel is Channel.EMAIL,
+                    resend_after_s=shop.resend_after_s,
                 ),
                 delivery.id,
                 shop,

@@ -85,4 +85,5 @@ class Shop:
     heartbeat: Heartbeat
     lease_s: float
     call_timeout_s: float
+    resend_after_s: float  #: a mail in doubt is sent once more after this long
     draining: asyncio.Event = field(default_factory=asyncio.Event)

@@ -75,18 +75,20 @@ class Deliveries:
         reply = await self._scripts.run("delivery_begin", lease.subject_id, lease.token, ms(lease.ttl_s))
         return int(reply) == 1
 
-    async def settle(self, lease: Lease, outcome: DeliveryOutcome, *, can_resend: bool) -> bool:
+    async def settle(
+        self, lease: Lease, outcome: DeliveryOutcome, *, can_resend: bool, resend_after_s: float = 60.0
+    ) -> bool:
         """Write what a send came to, once, as the lease holder; return False when the lease was lost.
 
-        *can_resend*: in doubt, it is sent once more after a minute, counted in `doubts` (mail); else it waits in doubt
+        *can_resend*: in doubt, it is sent once more after *resend_after_s*, counted in `doubts` (mail); else it waits in doubt
         for an operator (SMS). Raises LedgerUnavailable: say the same again.
         """
-        verb, args = _verb_for(outcome, can_resend=can_resend)
+        verb, args = _verb_for(outcome, can_resend=can_resend, resend_after_s=resend_after_s)
         return int(await self._scripts.run(verb, lease.subject_id, lease.token, *args)) == 1
 
-    async def rescue(self, limit: int = 100) -> int:
+    async def rescue(self, limit: int = 100, *, resend_after_s: float = 60.0) -> int:
         """Take back up to *limit* deliveries whose leases ran out; return how many. Raises LedgerUnavailable."""
-        return int(await self._scripts.run("delivery_rescue", limit))
+        return int(await self._scripts.run("delivery_rescue", limit, ms(resend_after_s)))
 
     async def fan_out(self, invitation_id: str) -> tuple[str, ...]:
         """Make deliveries, a generation of their own, for an invitation's links that nobody was told of.
@@ -180,7 +182,9 @@ def _links(flat: list[Any]) -> tuple[LinkToSend, ...]:
     )
 
 
-def _verb_for(outcome: DeliveryOutcome, *, can_resend: bool) -> tuple[str, tuple[str | float, ...]]:
+def _verb_for(
+    outcome: DeliveryOutcome, *, can_resend: bool, resend_after_s: float
+) -> tuple[str, tuple[str | float, ...]]:
     """Return the script for *outcome* and what it takes after the delivery and the token."""
     match outcome:
         case Sent():
@@ -194,7 +198,7 @@ def _verb_for(outcome: DeliveryOutcome, *, can_resend: bool) -> tuple[str, tuple
         case ChannelDown(fail=fail):
             return "delivery_retry", (*_why(fail), ms(outcome.pause_s), "")
         case DeliveryDoubt(fail=fail):
-            return "delivery_doubt", (*_why(fail), flag(can_resend))
+            return "delivery_doubt", (*_why(fail), flag(can_resend), ms(resend_after_s))
 
 
 def _why(fail: Fail) -> tuple[str, str, str]:

@@ -30,15 +30,17 @@ class Mending:
     _scripts: Scripts
     _keys: Keys
 
-    async def resolve(self, job_id: str, finding: Finding, *, grace_s: float) -> JobState | None:
+    async def resolve(
+        self, job_id: str, finding: Finding, *, grace_s: float, max_failures: int = 8
+    ) -> JobState | None:
         """Settle a doubt by what a look-up found; return the job's state then, or None when it was not in doubt.
 
         Absence counts only in lists begun at least *grace_s* seconds after the call ended or its lease ran out; the
-        second such list lets the job try again. Raises LedgerUnavailable: say the same again.
+        second such list lets the job try again, or fails it when *max_failures* tries are used up. Raises LedgerUnavailable: say the same again.
         """
         args: tuple[Any, ...]
         if isinstance(finding, Absent):
-            args = ("absent", finding.list_began_ms, ms(grace_s))
+            args = ("absent", finding.list_began_ms, ms(grace_s), max_failures)
         else:
             args = finding_args(finding)
         return _state(await self._scripts.run("resolve", job_id, *args))

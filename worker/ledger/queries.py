@@ -115,9 +115,17 @@ class Queries:
         """Return up to *limit* jobs in doubt, oldest first; raises LedgerUnavailable."""
         return await self._first_of(self._keys.state + JobState.IN_DOUBT, limit)
 
-    async def unexplained(self, limit: int) -> list[JobRecord]:
-        """Return up to *limit* failed jobs of class `unknown`, longest not looked at first; raises LedgerUnavailable."""
-        return await self._first_of(self._keys.unexplained, limit)
+    async def unexplained(self, limit: int, *, looked_before_s: float = 0.0) -> list[JobRecord]:
+        """Return up to *limit* failed WhatsApp jobs of class `unknown`, longest not looked at first.
+
+        Those looked at within the last *looked_before_s* seconds are left out. Raises LedgerUnavailable.
+        """
+        latest = await self._scripts.now() - int(looked_before_s * 1000)
+        with translated():
+            ids = await self._scripts.redis.zrangebyscore(
+                self._keys.unexplained, "-inf", latest, start=0, num=limit
+            )
+        return await self.jobs([text(item) for item in ids])
 
     async def audit(self) -> Audit:
         """Check that every accepted job stands somewhere, and a sample of every index; raises LedgerUnavailable."""

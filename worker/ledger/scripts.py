@@ -101,11 +101,12 @@ class Scripts:
             if any(isinstance(reply, server_errors.NoScriptError) for reply in replies):
                 await self.load()
                 replies = await self._send(verb, calls, durable=durable)
-        if durable and self._has_wait_for_disk:
-            _check_disk(replies.pop())
+        disk = replies.pop() if durable and self._has_wait_for_disk else None
         for reply in replies:
             if isinstance(reply, server_errors.ResponseError):
                 raise translate(reply) from reply
+        if disk is not None:
+            _check_disk(disk)
         return replies
 
     async def now(self) -> int:
@@ -155,7 +156,7 @@ def _check_disk(reply: Any) -> None:
         # The append-only file is switched off: `doctor` states what that may lose.
         if "appendonly" in str(reply):
             return
-        raise translate(reply) from reply
+        raise LedgerUnavailable("durability is not known") from reply
     if int(reply[0]) < 1:
         raise LedgerUnavailable("not durable in time")
 

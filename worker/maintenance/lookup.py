@@ -22,7 +22,6 @@ from worker.domain.outcome import (
     Unanswered,
 )
 from worker.domain.reasons import Catalogue, ReasonClass
-from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
 from worker.limits import Closed, Limits
@@ -32,6 +31,10 @@ from worker.telemetry import Stats
 log = structlog.get_logger()
 
 _PAGE = 500
+#: All doubts are looked at together, lest those that stay hide others behind them; more than this is a catastrophe.
+_MOST_DOUBTS = 10_000
+#: What a look-up could not explain is looked up again this much later: it may have been registered or linked meanwhile.
+_LOOK_AGAIN_S = 900.0
 _LIST_PATIENCE_S = 30.0
 _Row = TypeVar("_Row", AccountEntry, RegisteredNumber)
 
@@ -50,12 +53,8 @@ class LookUp:
 
     async def run_once(self) -> int:
         """Resolve doubts and explain failures; return how many were settled. No call is made when there are none."""
-        doubts = await self.ledger.queries.doubts(limit=_PAGE)
-        unexplained = [
-            job
-            for job in await self.ledger.queries.unexplained(limit=_PAGE)
-            if job.product is Product.WHATSAPP
-        ]
+        doubts = await self.ledger.queries.doubts(limit=_MOST_DOUBTS)
+        unexplained = await self.ledger.queries.unexplained(limit=_PAGE, looked_before_s=_LOOK_AGAIN_S)
         if not doubts and not unexplained:
             return 0
         began_ms = await self.ledger.now_ms()

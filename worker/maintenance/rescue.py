@@ -22,6 +22,7 @@ class Rescuer:
     ledger: Ledger
     bell: BrokerBell
     stats: Stats
+    resend_after_s: float  #: a mail in doubt is sent once more after this long
     invitation_wait_s: float  #: an invitation goes out with the links it has after this long
 
     async def promote(self) -> int:
@@ -42,7 +43,7 @@ class Rescuer:
                 log.warning("job_rescued", job_id=job_id, state=state)
         for job_id in rescued.failed:
             self.bell.ring_failure(job_id)
-        messages = await self.ledger.deliveries.rescue(limit=_BATCH)
+        messages = await self.ledger.deliveries.rescue(limit=_BATCH, resend_after_s=self.resend_after_s)
         if messages:
             log.warning("deliveries_rescued", count=messages)
         return messages + sum(

@@ -16,7 +16,7 @@ for code in string.gmatch(delivery.j, '.') do
   end
 end
 if #links == 0 then
-  blame_delivery(delivery, 'link_gone', 'unknown', '')
+  blame_delivery(delivery, 'link_gone', 'link_gone', '')
   move_delivery(delivery, 'skipped')
   return {}
 end

@@ -42,11 +42,20 @@ local function hold(scope, reason)
   call('HSET', K.holds, scope, reason .. US .. string.format('%.0f', now))
 end
 
--- Clearing a hold begins the scope's canary anew.
-local function clear_hold(scope)
-  if call('HDEL', K.holds, scope) == 0 then return 0 end
+local function end_row(scope)
+  if call('HEXISTS', K.holds, scope) == 1 then return end -- what made a hold stays until that is cleared
   call('DEL', K.suspects .. scope)
   call('HDEL', K.guard .. scope, 'reason')
+end
+
+-- Clearing a hold begins the scope's canary anew. A batch's FAILs have counted for its lane, too: that row ends.
+local function clear_hold(scope)
+  if call('HDEL', K.holds, scope) == 0 then return 0 end
+  end_row(scope)
+  if string.sub(scope, 1, 6) == 'batch:' then
+    end_row('live')
+    end_row('bulk')
+  end
   call('HSET', K.guard .. scope, 'ended', 0)
   return 1
 end
@@ -59,12 +68,6 @@ local function count_ending(job)
   if call('HEXISTS', lane, 'ended') == 1 and call('HINCRBY', lane, 'ended', 1) >= LANE_TRUSTED then
     call('HDEL', lane, 'ended')
   end
-end
-
-local function end_row(scope)
-  if call('HEXISTS', K.holds, scope) == 1 then return end -- what made a hold stays until that is cleared
-  call('DEL', K.suspects .. scope)
-  call('HDEL', K.guard .. scope, 'reason')
 end
 
 -- A link, or a FAIL of the row's own data: the partner works, so no row of equal FAILs.

@@ -33,7 +33,7 @@ local K = {
   state = P .. ':z:',             -- zset per state but available
   failed = P .. ':f:',            -- zset per reason: failed jobs
   reasons = P .. ':reasons',      -- hash: reasons of failed jobs -> class and code
-  unexplained = P .. ':unexplained', -- zset: failed jobs of class unknown, by when last looked at
+  unexplained = P .. ':unexplained', -- zset: failed WhatsApp jobs of class unknown, by when last looked at
   batch = P .. ':b:',             -- hash
   batch_jobs = P .. ':bj:',       -- list: job ids in the order of the file
   batches = P .. ':batches',      -- zset by opening time
@@ -155,7 +155,8 @@ local function enter(job, state, score)
   if state == 'failed' then
     call('ZADD', K.failed .. job.r, now, job.id)
     call('HSET', K.reasons, job.r, (job.rc or '') .. US .. (job.pc or ''))
-    if job.rc == 'unknown' then call('ZADD', K.unexplained, now, job.id) end
+    -- Only WhatsApp has lists that could explain it. Score 0: never looked at.
+    if job.rc == 'unknown' and string.sub(job.id, -1) == 'w' then call('ZADD', K.unexplained, 0, job.id) end
   end
   count(job, state, 1)
 end

@@ -9,7 +9,7 @@ local CRASHES = 3
 local report = {}
 
 local function crashed(job)
-  blame(job, { 'crashed_three_times', 'poison', '', '', '' })
+  blame(job, { 'crashed_three_times', 'exhausted', '', '', '' })
   unset(job, 'k', 'g', 'n')
   finish(job, 'failed')
 end
@@ -44,7 +44,7 @@ local function in_facebook_call(job)
     crashed(job)
   elseif orphans > 1 then
     unset(job, 'n')
-    give_up(job, { 'unknown_outcome', 'unknown', '', '', '' }, false, false)
+    give_up(job, { 'unknown_outcome', 'doubt', '', '', '' }, false, false)
   else
     blame(job, { 'lease_expired', 'transient', '', '', '' })
     set(job, 'd', now + tonumber(ARGV[3]))

@@ -5,8 +5,6 @@
 --   m sends again by an operator · n starts without an end · k token · g send begun at · p token of the last settle
 --   r reason · rc class · v detail · i the provider's id · sg segments
 
-local RESEND_AFTER_MS = 60000 -- a mail in doubt goes out once more, when a late answer can hardly come
-
 local function split(id)
   local inv, channel, template, generation = string.match(id, '^([^.]+)%.([^.]+)%.([^.]+)%.(%d+)$')
   return inv, channel, template, tonumber(generation)
@@ -63,11 +61,12 @@ local function fall_back(delivery)
   end
 end
 
--- The provider may have it. Mail is sent once more, counted; anything else waits for an operator.
-local function into_doubt(delivery, can_resend)
+-- The provider may have it. Mail is sent once more, counted, when a late answer can hardly come any more;
+-- anything else waits for an operator.
+local function into_doubt(delivery, can_resend, after_ms)
   if can_resend and tonumber(delivery.u or 0) == 0 then
     write(delivery, 'u', 1)
-    move_delivery(delivery, 'pending', now + RESEND_AFTER_MS)
+    move_delivery(delivery, 'pending', now + after_ms)
   else
     move_delivery(delivery, 'in_doubt')
   end

@@ -1,0 +1,314 @@
+"""The ledger against the table of moves: any verbs in any order, replies lost, leases stale, time passing.
+
+The model knows little on purpose: which moves each verb may make, whose lease is the last one, and what must be
+true after every step whatever happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import fakeredis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.contract.ledger_desk import DOUBTFUL, LINKED, SNOOZED, Desk, a_fail, own_fail, retry
+from tests.factories import a_request, an_invitation
+from worker.domain.job import ClaimedJob, JobRecord, Lease, NewInvitation, Verdict
+from worker.domain.outcome import Absent, FoundForeign, FoundOurs, Outcome, Refused, Sent
+from worker.domain.request import Product
+from worker.domain.states import CLAIM_FREE_STATES, TRANSITIONS, WAITING_STATES, Channel, JobState, Lane
+
+NUMBERS = [f"97250111000{digit}" for digit in range(4)]
+PRODUCTS = [(Product.WHATSAPP,), (Product.WHATSAPP, Product.FACEBOOK_PAGE)]
+OUTCOMES: dict[str, list[Outcome]] = {
+    "settle_linked": [LINKED],
+    "settle_failed": [
+        Refused(fail=own_fail()),
+        Refused(fail=a_fail()),
+        Refused(fail=own_fail(), is_discard=True),
+    ],
+    "settle_retry": [retry(), retry(max_failures=2)],
+    "settle_snoozed": [SNOOZED],
+    "settle_doubt": [DOUBTFUL],
+}
+FINDINGS = [
+    FoundOurs(linked=LINKED),
+    FoundOurs(linked=LINKED, is_finished=True),
+    FoundForeign(fail=own_fail("number_has_link")),
+    None,
+]
+OPEN = WAITING_STATES | {JobState.RUNNING, JobState.IN_DOUBT}
+
+
+@dataclass
+class Seen:
+    """What the model knows of one job."""
+
+    number: str
+    lease: Lease | None = None  #: the latest that was told to anybody
+    is_calling: bool = False  #: a call was begun and nothing has settled what became of it
+    settled_with: set[str] = field(default_factory=set)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Any verb at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.client = fakeredis.FakeAsyncRedis()
+        self.desk: Desk = self.runner.run(Desk.open(self.client))
+        self.ledger = self.desk.ledger
+        self.seen: dict[str, Seen] = {}
+        self.records: dict[str, JobRecord] = {}
+        self.said: list[NewInvitation] = []
+        self.pruned: set[str] = set()
+
+    def teardown(self) -> None:
+        self.runner.run(self.client.aclose())
+        self.runner.close()
+
+    def act(self, verb: str, deed: Callable[[], Awaitable[Any]], *, twice: bool = False) -> Any:
+        """Do *deed* (again, as if its reply had been lost), and check what it moved."""
+        reply = self.runner.run(deed())
+        self.look(verb)
+        if twice:
+            again = self.runner.run(deed())
+            self.look(verb)
+            return again
+        return reply
+
+    def look(self, verb: str) -> None:
+        """Read every job anew; each that moved must have moved as the table allows *verb* to."""
+        jobs = [job for job in self.seen if job not in self.pruned]
+        records = {record.id: record for record in self.runner.run(self.ledger.queries.jobs(jobs))}
+        for job in jobs:
+            before, after = self.records.get(job), records.get(job)
+            if before is None or after is None or before.state is after.state:
+                continue
+            move = TRANSITIONS[verb]
+            assert before.state in move.sources, (verb, before.state, after.state)
+            assert after.state in move.targets, (verb, before.state, after.state)
+            if after.state not in {JobState.RUNNING, JobState.IN_DOUBT}:
+                self.seen[job].is_calling = False
+        for job, record in records.items():
+            if job in self.records:
+                assert record.attempt >= self.records[job].attempt, "attempt only rises"
+        self.records = records
+
+    def pick(self, nth: int) -> str:
+        """Return some job."""
+        jobs = sorted(self.records)
+        return jobs[nth % len(jobs)]
+
+    def has_jobs(self) -> bool:
+        return bool(self.records)
+
+    # --- the way in ----------------------------------------------------------------------------------------
+
+    @rule(
+        number=st.sampled_from(NUMBERS),
+        products=st.sampled_from(PRODUCTS),
+        batch=st.sampled_from([None, "a"]),
+        later=st.booleans(),
+        twice=st.booleans(),
+    )
+    def accept(
+        self, number: str, products: tuple[Product, ...], batch: str | None, later: bool, twice: bool
+    ) -> None:
+        invitation = an_invitation(
+            request=a_request(whatsapp=number, products=products),
+            lane=Lane.BULK if batch else Lane.LIVE,
+            batch_id=batch,
+            not_before_ms=self.desk.now_ms + 20_000 if later else None,
+        )
+        self.say(invitation, twice=twice)
+
+    @precondition(lambda self: self.said)
+    @rule(nth=st.integers(0, 99))
+    def accept_again(self, nth: int) -> None:
+        """A producer that never got its answer says the same, however long ago it was."""
+        before = len(self.records)
+        self.say(self.said[nth % len(self.said)], twice=False)
+        assert len(self.records) == before, "an invitation is recorded once"
+
+    def say(self, invitation: NewInvitation, *, twice: bool) -> None:
+        for _ in range(2 if twice else 1):
+            [receipt] = self.runner.run(self.ledger.accept([invitation], max_waiting=30))
+            if receipt.verdict is Verdict.ACCEPTED and receipt.job_ids[0] not in self.seen:
+                self.said.append(invitation)
+                for job in receipt.job_ids:
+                    self.seen[job] = Seen(number=str(invitation.request.number))
+            self.look("accept")
+
+    @rule(lane=st.sampled_from(list(Lane)), want=st.integers(1, 8))
+    def feed(self, lane: Lane, want: int) -> None:
+        for job in self.act("feed", lambda: self.ledger.feed(lane, want=want)):
+            assert self.records[job].state is JobState.AVAILABLE
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99))
+    def hand_back(self, nth: int) -> None:
+        self.act("hand_back", lambda: self.ledger.hand_back(self.pick(nth)))
+
+    # --- an attempt ----------------------------------------------------------------------------------------
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99), is_lost=st.booleans())
+    def claim(self, nth: int, is_lost: bool) -> None:
+        job = self.pick(nth)
+        claimed = self.act("claim", lambda: self.ledger.claim(job, worker_id="w1", lease_s=60))
+        if isinstance(claimed, ClaimedJob):
+            self.seen[job].lease = None if is_lost else claimed.lease
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99))
+    def begin_call(self, nth: int) -> None:
+        job = self.pick(nth)
+        lease = self.seen[job].lease
+        if lease is None or not self.act("begin_call", lambda: self.ledger.begin_call(lease)):
+            return
+        assert self.records[job].state is JobState.RUNNING
+        if job.endswith("w"):
+            others = [
+                other
+                for other, seen in self.seen.items()
+                if seen.is_calling and other.endswith("w") and seen.number == self.seen[job].number
+            ]
+            assert others in ([], [job]), "no create begins while another of the number is unresolved"
+        self.seen[job].is_calling = True
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99), verb=st.sampled_from(sorted(OUTCOMES)), kind=st.integers(0, 2))
+    def settle(self, nth: int, verb: str, kind: int) -> None:
+        """With the latest lease anybody was told, however old: it holds, or nothing changes."""
+        job = self.pick(nth)
+        lease, before = self.seen[job].lease, self.records[job].state
+        if lease is None:
+            return
+        outcome = OUTCOMES[verb][kind % len(OUTCOMES[verb])]
+        settled = self.act(verb, lambda: self.ledger.settle(lease, outcome))
+        if not settled.held:
+            assert self.records[job].state is before
+        elif lease.token in self.seen[job].settled_with and before is not JobState.IN_DOUBT:
+            assert self.records[job].state is before, "a settle counts once"
+        self.seen[job].settled_with.add(lease.token) if settled.held else None
+        again = self.act(verb, lambda: self.ledger.settle(lease, outcome))
+        assert again.held == settled.held
+        assert again.state == settled.state
+
+    @rule(seconds=st.sampled_from([1, 30, 61]))
+    def time_passes(self, seconds: int) -> None:
+        self.desk.advance(seconds)
+
+    # --- mending -------------------------------------------------------------------------------------------
+
+    @rule(twice=st.booleans())
+    def promote(self, twice: bool) -> None:
+        self.act("promote", self.ledger.promote, twice=twice)
+
+    @rule(twice=st.booleans())
+    def rescue(self, twice: bool) -> None:
+        self.act("rescue", self.ledger.rescue, twice=twice)
+
+    @rule()
+    def worker_dies(self) -> None:
+        self.act("abandon", lambda: self.ledger.abandon("w1"))
+        self.act("rescue", self.ledger.rescue)
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99), finding=st.sampled_from(FINDINGS), twice=st.booleans())
+    def resolve(self, nth: int, finding: FoundOurs | FoundForeign | None, twice: bool) -> None:
+        found = finding or Absent(list_began_ms=self.desk.now_ms)
+        self.act("resolve", lambda: self.ledger.resolve(self.pick(nth), found, grace_s=30), twice=twice)
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99), kind=st.integers(0, 2))
+    def explain(self, nth: int, kind: int) -> None:
+        found = [FINDINGS[0], FINDINGS[1], own_fail("number_not_registered")][kind]
+        self.act("explain", lambda: self.ledger.explain(self.pick(nth), found))  # type: ignore[arg-type]
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99), verb=st.sampled_from(["requeue", "discard", "cancel"]), twice=st.booleans())
+    def operator(self, nth: int, verb: str, twice: bool) -> None:
+        job = self.pick(nth)
+        self.act(verb, lambda: getattr(self.ledger, verb)(job, by="x", why="y"), twice=twice)
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99))
+    def release(self, nth: int) -> None:
+        self.act("release", lambda: self.ledger.release(self.pick(nth)))
+
+    @rule(state=st.sampled_from([JobState.DEAD, JobState.CANCELLED, JobState.LINKED, JobState.ONBOARDED]))
+    def prune(self, state: JobState) -> None:
+        before = set(self.records)
+        self.act("prune", lambda: self.ledger.prune({state: 40}, limit=2))
+        self.pruned |= before - set(self.records)
+        self.said = [each for each in self.said if f"{each.id}w" not in self.pruned]
+
+    # --- guards and messages -------------------------------------------------------------------------------
+
+    @rule(scope=st.sampled_from(["live", "bulk", "batch:a"]), is_on=st.booleans())
+    def pause(self, scope: str, is_on: bool) -> None:
+        batches = self.ledger.batches
+        self.act("pause", lambda: batches.pause(scope) if is_on else batches.resume(scope))
+
+    @rule(scope=st.sampled_from(["live", "bulk", "batch:a"]))
+    def clear_hold(self, scope: str) -> None:
+        self.act("clear_hold", lambda: self.ledger.batches.clear_hold(scope))
+
+    @rule(is_lost=st.booleans())
+    def send(self, is_lost: bool) -> None:
+        deliveries = self.ledger.deliveries
+        for delivery in self.act("due", lambda: deliveries.due(Channel.EMAIL, want=3)):
+            claimed = self.act(
+                "delivery_claim", lambda it=delivery: deliveries.claim(it, worker_id="w1", lease_s=60)
+            )
+            if claimed is None or is_lost:
+                continue
+            assert {link.job_id[:-1] for link in claimed.links} == {claimed.invitation_id}
+            lease = claimed.lease
+            assert self.act("begin_send", lambda it=lease: deliveries.begin_send(it))
+            held = self.act("sent", lambda it=lease: deliveries.settle(it, Sent(), can_resend=True), twice=True)
+            assert held
+        self.act("delivery_rescue", deliveries.rescue)
+
+    # --- what is true after every step ---------------------------------------------------------------------
+
+    @invariant()
+    def books_balance(self) -> None:
+        audit = self.runner.run(self.ledger.queries.audit())
+        assert audit.difference == 0
+        assert audit.wrong == ()
+        assert audit.accepted == len(self.seen)
+
+    @invariant()
+    def one_job_stands_on_a_number(self) -> None:
+        for number in NUMBERS:
+            standing = [
+                job
+                for job, record in self.records.items()
+                if job.endswith("w") and record.number == number and record.state not in CLAIM_FREE_STATES
+            ]
+            assert len(standing) <= 1
+
+    @invariant()
+    def every_link_is_told_once_its_invitation_is_over(self) -> None:
+        for inv in {job[:-1] for job in self.records}:
+            family = [record for job, record in self.records.items() if job[:-1] == inv]
+            linked = {record.id for record in family if record.state is JobState.LINKED}
+            if not linked or any(record.state in OPEN for record in family):
+                continue
+            told = self.runner.run(self.ledger.deliveries.of_invitation(inv))
+            assert linked <= {job for delivery in told for job in delivery.job_ids}
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
