@@ -93,7 +93,7 @@ async def account(
     """Print what came of everything: rows, links, *messages* of the outbox, and the *partner*'s own count of calls."""
     _tell_rows(story, console)
     await _tell_jobs(story, session, console)
-    _tell_messages(messages, console)
+    await _tell_messages(messages, session, console)
     await _tell_budget(partner, session, console, story)
     _tell_next(console)
 
@@ -139,10 +139,11 @@ async def _tell_jobs(story: Story, session: Session, console: Console) -> None:
     )
 
 
-def _tell_messages(messages: list[dict[str, Any]], console: Console) -> None:
+async def _tell_messages(messages: list[dict[str, Any]], session: Session, console: Console) -> None:
     console.rule("[bold]3. The outbox", align="left")
     kinds = Counter(message["kind"] for message in messages)
-    console.print(f"{kinds['mail']} mails and {kinds['sms']} texts. Two, as a customer sees them:")
+    console.print(f"{kinds['mail']} mails and {kinds['sms']} texts. {await _undelivered(session)}")
+    console.print("Two of them, as a customer sees them:")
     mail = next((each for each in messages if each["to"] == "sam@example.com"), None)
     mail = mail or next((each for each in messages if each["kind"] == "mail"), None)
     text = next((each for each in messages if each["kind"] == "sms"), None)
@@ -152,6 +153,15 @@ def _tell_messages(messages: list[dict[str, Any]], console: Console) -> None:
         )
     if text:
         console.print(Panel(Text(text["text"].strip()), title="text", title_align="left", width=88))
+
+
+async def _undelivered(session: Session) -> str:
+    page = await session.ledger.deliveries.find(DeliveryState.FAILED, limit=500)
+    reasons = Counter(delivery.reason or "unknown" for delivery in page.items)
+    told = ", ".join(f"{count} {name}" for name, count in reasons.most_common())
+    return (
+        f"Not deliverable: {told} (the same customers have a text, where they left a number)." if told else ""
+    )
 
 
 async def _tell_budget(partner: dict[str, Any], session: Session, console: Console, story: Story) -> None:

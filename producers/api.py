@@ -180,9 +180,9 @@ def _answer(receipt: Receipt, parsed: ParsedRequest) -> web.Response:
 
 def _conflict(receipt: Receipt) -> web.Response:
     what_next = (
-        "An operator can replace the link: `linkferry job replace`."
+        "An operator can have its link replaced."
         if receipt.is_replaceable
-        else "It cannot be replaced in its present state."
+        else "Its link cannot be replaced in its present state."
     )
     return problem(
         409,
@@ -231,5 +231,5 @@ _FIRST_CONTACT_STANDS = Problem(
     field="contact",
     code="contact_differs",
     message="the same request stands already, with another contact; the first contact stands",
-    remedy="To send it elsewhere: `linkferry resend JOB --to ADDRESS`.",
+    remedy="An operator sees where it went with `linkferry job show`.",
 )

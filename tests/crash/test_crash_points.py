@@ -9,7 +9,7 @@ import pytest
 from tests.crash.points import POINTS
 from tests.factories import a_request, an_invitation
 from tests.stack import Stack
-from worker.domain.states import DeliveryState, JobState
+from worker.domain.states import DeliveryState, JobState, Lane
 
 pytestmark = pytest.mark.crash
 DYING_WORKER = Path(__file__).with_name("dying_worker.py")

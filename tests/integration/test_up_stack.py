@@ -100,7 +100,9 @@ class Up:
         return f"http://127.0.0.1:{self.port}"
 
     def worker_pids(self) -> list[int]:
-        return [int(match[1]) for line in self.lines if (match := re.search(r"worker_started.*pid=(\d+)", line))]
+        return [
+            int(match[1]) for line in self.lines if (match := re.search(r"worker_started.*pid=(\d+)", line))
+        ]
 
 
 def free_port() -> int:
@@ -128,9 +130,10 @@ async def until(is_true: Callable[[], bool | Awaitable[bool]], what: str, within
 
 async def post_customer(up: Up, key: str, **changes: Any) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}"}
-    async with aiohttp.ClientSession() as http, http.post(
-        f"{up.web}/v1/onboardings", json=CUSTOMER | changes, headers=headers
-    ) as answer:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{up.web}/v1/onboardings", json=CUSTOMER | changes, headers=headers) as answer,
+    ):
         assert answer.status == 202, await answer.text()
         document: dict[str, Any] = await answer.json()
         return document
@@ -138,9 +141,10 @@ async def post_customer(up: Up, key: str, **changes: Any) -> dict[str, Any]:
 
 async def get_job(up: Up, key: str, job_id: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}"}
-    async with aiohttp.ClientSession() as http, http.get(
-        f"{up.web}/v1/onboardings/{job_id}", headers=headers
-    ) as answer:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{up.web}/v1/onboardings/{job_id}", headers=headers) as answer,
+    ):
         document: dict[str, Any] = await answer.json()
         return document
 

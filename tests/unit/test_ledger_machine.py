@@ -14,7 +14,7 @@ from typing import Any
 import fakeredis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.contract.ledger_desk import DOUBTFUL, LINKED, SNOOZED, Desk, a_fail, own_fail, retry
 from tests.factories import a_request, an_invitation
@@ -101,15 +101,22 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert record.attempt >= self.records[job].attempt, "attempt only rises"
         self.records = records
 
-    def pick(self, nth: int) -> str:
-        """Return some job."""
-        jobs = sorted(self.records)
+    def pick(self, nth: int, *states: JobState) -> str:
+        """Return some job, mostly one in those states."""
+        jobs = sorted(job for job, record in self.records.items() if record.state in states)
+        if not jobs or nth % 5 == 0:
+            jobs = sorted(self.records)
         return jobs[nth % len(jobs)]
 
     def has_jobs(self) -> bool:
         return bool(self.records)
 
     # --- the way in ----------------------------------------------------------------------------------------
+
+    @initialize()
+    def begin(self) -> None:
+        for number, products in zip(NUMBERS, PRODUCTS * 2, strict=True):
+            self.accept_one(number, products, None, later=False, twice=False)
 
     @rule(
         number=st.sampled_from(NUMBERS),
@@ -120,6 +127,11 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def accept(
         self, number: str, products: tuple[Product, ...], batch: str | None, later: bool, twice: bool
+    ) -> None:
+        self.accept_one(number, products, batch, later=later, twice=twice)
+
+    def accept_one(
+        self, number: str, products: tuple[Product, ...], batch: str | None, *, later: bool, twice: bool
     ) -> None:
         invitation = an_invitation(
             request=a_request(whatsapp=number, products=products),
@@ -161,15 +173,39 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99), is_lost=st.booleans())
     def claim(self, nth: int, is_lost: bool) -> None:
-        job = self.pick(nth)
-        claimed = self.act("claim", lambda: self.ledger.claim(job, worker_id="w1", lease_s=60))
-        if isinstance(claimed, ClaimedJob):
-            self.seen[job].lease = None if is_lost else claimed.lease
+        self.claim_one(self.pick(nth, JobState.AVAILABLE), is_lost=is_lost)
 
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99))
     def begin_call(self, nth: int) -> None:
-        job = self.pick(nth)
+        self.begin_one(self.pick(nth, JobState.RUNNING))
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99), verb=st.sampled_from(sorted(OUTCOMES)), kind=st.integers(0, 2))
+    def settle(self, nth: int, verb: str, kind: int) -> None:
+        """Say it with the latest lease anybody was told, however old: it holds, or nothing changes."""
+        self.settle_one(self.pick(nth, JobState.RUNNING, JobState.IN_DOUBT), verb, kind)
+
+    @precondition(has_jobs)
+    @rule(
+        nth=st.integers(0, 99),
+        verb=st.sampled_from([*OUTCOMES, "settle_failed", "crash"]),
+        kind=st.integers(0, 2),
+    )
+    def attempt(self, nth: int, verb: str, kind: int) -> None:
+        """Make a whole attempt, or one that ends in the middle of its call."""
+        job = self.pick(nth, JobState.AVAILABLE)
+        self.claim_one(job, is_lost=False)
+        self.begin_one(job)
+        if verb != "crash":
+            self.settle_one(job, verb, kind)
+
+    def claim_one(self, job: str, *, is_lost: bool) -> None:
+        claimed = self.act("claim", lambda: self.ledger.claim(job, worker_id="w1", lease_s=60))
+        if isinstance(claimed, ClaimedJob):
+            self.seen[job].lease = None if is_lost else claimed.lease
+
+    def begin_one(self, job: str) -> None:
         lease = self.seen[job].lease
         if lease is None or not self.act("begin_call", lambda: self.ledger.begin_call(lease)):
             return
@@ -183,24 +219,21 @@ class LedgerMachine(RuleBasedStateMachine):
             assert others in ([], [job]), "no create begins while another of the number is unresolved"
         self.seen[job].is_calling = True
 
-    @precondition(has_jobs)
-    @rule(nth=st.integers(0, 99), verb=st.sampled_from(sorted(OUTCOMES)), kind=st.integers(0, 2))
-    def settle(self, nth: int, verb: str, kind: int) -> None:
-        """With the latest lease anybody was told, however old: it holds, or nothing changes."""
-        job = self.pick(nth)
-        lease, before = self.seen[job].lease, self.records[job].state
+    def settle_one(self, job: str, verb: str, kind: int) -> None:
+        seen, before = self.seen[job], self.records[job].state
+        lease = seen.lease
         if lease is None:
             return
         outcome = OUTCOMES[verb][kind % len(OUTCOMES[verb])]
         settled = self.act(verb, lambda: self.ledger.settle(lease, outcome))
         if not settled.held:
             assert self.records[job].state is before
-        elif lease.token in self.seen[job].settled_with and before is not JobState.IN_DOUBT:
+        elif lease.token in seen.settled_with and before is not JobState.IN_DOUBT:
             assert self.records[job].state is before, "a settle counts once"
-        self.seen[job].settled_with.add(lease.token) if settled.held else None
+        if settled.held:
+            seen.settled_with.add(lease.token)
         again = self.act(verb, lambda: self.ledger.settle(lease, outcome))
-        assert again.held == settled.held
-        assert again.state == settled.state
+        assert (again.held, again.state) == (settled.held, settled.state)
 
     @rule(seconds=st.sampled_from([1, 30, 61]))
     def time_passes(self, seconds: int) -> None:
@@ -224,25 +257,40 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99), finding=st.sampled_from(FINDINGS), twice=st.booleans())
     def resolve(self, nth: int, finding: FoundOurs | FoundForeign | None, twice: bool) -> None:
+        job = self.pick(nth, JobState.IN_DOUBT)
         found = finding or Absent(list_began_ms=self.desk.now_ms)
-        self.act("resolve", lambda: self.ledger.resolve(self.pick(nth), found, grace_s=30), twice=twice)
+        self.act("resolve", lambda: self.ledger.resolve(job, found, grace_s=30), twice=twice)
+
+    @precondition(has_jobs)
+    @rule(nth=st.integers(0, 99))
+    def prove_absence(self, nth: int) -> None:
+        """Two complete lists, both begun long after the call."""
+        job = self.pick(nth, JobState.IN_DOUBT)
+        for _ in range(2):
+            self.desk.advance(61)
+            absent = Absent(list_began_ms=self.desk.now_ms)
+            self.act("resolve", lambda it=absent: self.ledger.resolve(job, it, grace_s=30))
 
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99), kind=st.integers(0, 2))
     def explain(self, nth: int, kind: int) -> None:
         found = [FINDINGS[0], FINDINGS[1], own_fail("number_not_registered")][kind]
-        self.act("explain", lambda: self.ledger.explain(self.pick(nth), found))  # type: ignore[arg-type]
+        job = self.pick(nth, JobState.FAILED)
+        self.act("explain", lambda: self.ledger.explain(job, found))  # type: ignore[arg-type]
 
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99), verb=st.sampled_from(["requeue", "discard", "cancel"]), twice=st.booleans())
     def operator(self, nth: int, verb: str, twice: bool) -> None:
-        job = self.pick(nth)
+        usual = (
+            [JobState.RUNNING, JobState.AVAILABLE] if verb == "cancel" else [JobState.FAILED, JobState.DEAD]
+        )
+        job = self.pick(nth, *usual)
         self.act(verb, lambda: getattr(self.ledger, verb)(job, by="x", why="y"), twice=twice)
 
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99))
     def release(self, nth: int) -> None:
-        self.act("release", lambda: self.ledger.release(self.pick(nth)))
+        self.act("release", lambda: self.ledger.release(self.pick(nth, JobState.FAILED)))
 
     @rule(state=st.sampled_from([JobState.DEAD, JobState.CANCELLED, JobState.LINKED, JobState.ONBOARDED]))
     def prune(self, state: JobState) -> None:
@@ -253,14 +301,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # --- guards and messages -------------------------------------------------------------------------------
 
-    @rule(scope=st.sampled_from(["live", "bulk", "batch:a"]), is_on=st.booleans())
-    def pause(self, scope: str, is_on: bool) -> None:
-        batches = self.ledger.batches
-        self.act("pause", lambda: batches.pause(scope) if is_on else batches.resume(scope))
-
-    @rule(scope=st.sampled_from(["live", "bulk", "batch:a"]))
-    def clear_hold(self, scope: str) -> None:
-        self.act("clear_hold", lambda: self.ledger.batches.clear_hold(scope))
+    @rule(
+        scope=st.sampled_from(["live", "bulk", "batch:a"]),
+        deed=st.sampled_from(["pause", "resume", "resume", "clear_hold", "clear_hold"]),
+    )
+    def guard(self, scope: str, deed: str) -> None:
+        self.act(deed, lambda: getattr(self.ledger.batches, deed)(scope))
 
     @rule(is_lost=st.booleans())
     def send(self, is_lost: bool) -> None:
@@ -274,7 +320,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert {link.job_id[:-1] for link in claimed.links} == {claimed.invitation_id}
             lease = claimed.lease
             assert self.act("begin_send", lambda it=lease: deliveries.begin_send(it))
-            held = self.act("sent", lambda it=lease: deliveries.settle(it, Sent(), can_resend=True), twice=True)
+            held = self.act(
+                "sent", lambda it=lease: deliveries.settle(it, Sent(), can_resend=True), twice=True
+            )
             assert held
         self.act("delivery_rescue", deliveries.rescue)
 
@@ -310,5 +358,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

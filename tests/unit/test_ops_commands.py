@@ -57,7 +57,9 @@ async def claimed(ledger: Ledger, job_id: str) -> ClaimedJob:
     return job
 
 
-async def failed(ledger: Ledger, reason: str = "link_exists", reason_class: str = "link_exists", **changes: object) -> str:
+async def failed(
+    ledger: Ledger, reason: str = "link_exists", reason_class: str = "link_exists", **changes: object
+) -> str:
     job = await claimed(ledger, await accepted(ledger, **changes))
     fail = Fail(reason=reason, reason_class=reason_class, is_own_data=True)
     await ledger.settle(job.lease, Refused(fail=fail))
@@ -249,7 +251,9 @@ async def test_dead_letters_can_be_requeued(commands: Commands, ledger: Ledger) 
     await commands.carry_out(await commands.preview_ids(Act.DISCARD, [job]), **WHY)
     assert await state_of(ledger, job) is JobState.DEAD
 
-    report = await commands.carry_out(await commands.preview(Act.REQUEUE, JobFilter(), [JobState.DEAD]), **WHY)
+    report = await commands.carry_out(
+        await commands.preview(Act.REQUEUE, JobFilter(), [JobState.DEAD]), **WHY
+    )
 
     assert report.done == 1
     assert await state_of(ledger, job) is JobState.AVAILABLE
@@ -268,7 +272,9 @@ async def test_failed_messages_are_sent_again(commands: Commands, queries: Queri
     assert document["state"] == "pending"
 
 
-async def test_more_jobs_than_a_page_are_all_touched(commands: Commands, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_jobs_than_a_page_are_all_touched(
+    commands: Commands, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`all` means all, however many."""
     monkeypatch.setattr("worker.ops.commands.PAGE", 2)
     for _ in range(5):

@@ -13,9 +13,7 @@ from worker.settings_fields import describe_settings
 
 
 def read(**written: str) -> Settings:
-    return load_settings(
-        environ={f"LINKFERRY_{name}": text for name, text in written.items()}, env_file=None
-    )
+    return load_settings(environ={f"LINKFERRY_{name}": text for name, text in written.items()}, env_file=None)
 
 
 def complaint(**written: str) -> str:
@@ -129,14 +127,17 @@ def test_the_lease_must_outlive_a_call() -> None:
     assert "LINKFERRY_PROVIDER_TIMEOUT" in line
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86400)]
+)
 def test_lengths_of_time_may_have_units(text: str, seconds: float) -> None:
     """`10m` reads better than 600."""
     assert read(INVITATION_WAIT=text).invitation_wait == seconds
 
 
 @pytest.mark.parametrize(
-    ("text", "channels"), [("sms", (Channel.SMS,)), (" sms , email ", (Channel.SMS, Channel.EMAIL)), ("none", ())]
+    ("text", "channels"),
+    [("sms", (Channel.SMS,)), (" sms , email ", (Channel.SMS, Channel.EMAIL)), ("none", ())],
 )
 def test_channels_are_words_in_order(text: str, channels: tuple[Channel, ...]) -> None:
     """The order is that of the `first` policy."""
@@ -161,7 +162,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_overrides_take_documented_names() -> None:
     """Tests and the demo set what they need by the names of the documentation."""
-    settings = load_settings(environ={}, env_file=None, provider_url="http://127.0.0.1:9/api", provider_rate=12)
+    settings = load_settings(
+        environ={}, env_file=None, provider_url="http://127.0.0.1:9/api", provider_rate=12
+    )
 
     assert settings.provider_url == "http://127.0.0.1:9/api"
     assert settings.provider_rate == 12
@@ -232,7 +235,10 @@ def test_the_example_file_is_valid_as_it_stands(tmp_path: Path) -> None:
     example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
     path = tmp_path / ".env"
     path.write_text(
-        "\n".join(line.removeprefix("#") if line.startswith("#LINKFERRY_") else line for line in example.splitlines()),
+        "\n".join(
+            line.removeprefix("#") if line.startswith("#LINKFERRY_") else line
+            for line in example.splitlines()
+        ),
         encoding="utf-8",
     )
 

@@ -46,7 +46,11 @@ def test_every_real_credential_and_channel_is_forgotten(tmp_path: Path) -> None:
     everything = [str(settings.model_dump())]
     for name in dir(Settings):
         if not name.startswith("_") and isinstance(getattr(Settings, name, None), property):
-            value = getattr(settings, name) if name not in {"redis_url_required", "broker_url_effective"} else None
+            value = (
+                getattr(settings, name)
+                if name not in {"redis_url_required", "broker_url_effective"}
+                else None
+            )
             everything.append(value.get_secret_value() if hasattr(value, "get_secret_value") else str(value))
     assert "real" not in " ".join(everything).lower().replace("real_", "")
 
@@ -99,7 +103,11 @@ def test_without_a_running_sandbox_nothing_is_called(tmp_path: Path, content: st
 @pytest.mark.parametrize("word", ["1", "true", "YES", "on"])
 def test_a_half_filled_file_does_not_spoil_the_sandbox(word: str) -> None:
     """What is ignored need not be right."""
-    environ = {"LINKFERRY_SANDBOX": word, "LINKFERRY_SMTP_URL": "nonsense", "LINKFERRY_PROVIDER_URL": "nonsense"}
+    environ = {
+        "LINKFERRY_SANDBOX": word,
+        "LINKFERRY_SMTP_URL": "nonsense",
+        "LINKFERRY_PROVIDER_URL": "nonsense",
+    }
 
     assert load_settings(environ=environ, env_file=None).is_sandbox
 

@@ -1,0 +1,499 @@
+"""The commands as scripts and people use them: output, exit codes, one line for every trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import structlog
+from typer.testing import CliRunner, Result
+
+from linkferry.cli import app
+from tests.factories import a_request, an_invitation
+from worker.domain.job import ClaimedJob
+from worker.domain.outcome import Fail, Linked, Refused
+from worker.domain.states import JobState, Lane
+from worker.ledger import Ledger, open_redis
+
+pytestmark = pytest.mark.redis
+NAMESPACE = "cli-test"
+
+
+class Cli:
+    """Runs commands in this process, on the tests' Valkey."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, *words: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(app, list(words), input=stdin)
+
+    def json(self, *words: str, expect: int = 0) -> Any:
+        """Run a command with --json and return its document; the exit code is checked."""
+        result = self(*words, "--json")
+        assert result.exit_code == expect, result.output
+        return json.loads(result.stdout.strip().splitlines()[-1])
+
+    def on_ledger(self, body: Callable[[Ledger], Awaitable[Any]]) -> Any:
+        """Do something to the ledger behind the commands' backs."""
+
+        async def run() -> Any:
+            client = open_redis(self.url)
+            try:
+                ledger = Ledger(client, namespace=NAMESPACE)
+                await ledger.open()
+                return await body(ledger)
+            finally:
+                await client.aclose()
+
+        return asyncio.run(run())
+
+
+@pytest.fixture
+def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LINKFERRY_REDIS_URL", valkey_url)
+    monkeypatch.setenv("LINKFERRY_NAMESPACE", NAMESPACE)
+    monkeypatch.setenv("NO_COLOR", "1")
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    yield Cli(valkey_url)
+    root.handlers[:] = handlers
+    structlog.reset_defaults()
+
+
+async def fail_one(ledger: Ledger, *, reason: str = "link_exists", reason_class: str = "link_exists") -> str:
+    (receipt,) = await ledger.accept([an_invitation()], max_waiting=100, durable=False)
+    job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
+    assert isinstance(job, ClaimedJob)
+    fail = Fail(reason=reason, reason_class=reason_class, is_own_data=True, raw="{}")
+    await ledger.settle(job.lease, Refused(fail=fail))
+    return job.id
+
+
+async def link_one(ledger: Ledger) -> str:
+    (receipt,) = await ledger.accept([an_invitation()], max_waiting=100, durable=False)
+    job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
+    assert isinstance(job, ClaimedJob)
+    await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+    return job.id
+
+
+def state_of(cli: Cli, job_id: str) -> str:
+    return str(cli.json("job", "show", job_id)["state"])
+
+
+DANA = (
+    "0501234567",
+    "--business-name",
+    "Dana Flowers",
+    "--display-name",
+    "Dana Flowers",
+    "--email",
+    "dana@example.com",
+)
+
+
+def test_enqueueing_answers_with_the_job_and_again_with_the_same(cli: Cli) -> None:
+    """A duplicate is no failure: exit 0, the same id."""
+    first = cli.json("enqueue", "whatsapp", *DANA)
+    again = cli.json("enqueue", "whatsapp", *DANA)
+
+    assert first == {"job_id": first["job_id"], "state": "available", "duplicate": False}
+    assert again == {"job_id": first["job_id"], "state": "available", "duplicate": True}
+
+
+def test_another_request_for_the_same_number_is_refused(cli: Cli) -> None:
+    """Nothing accepted: exit 1, and the answer says what stands there."""
+    first = cli.json("enqueue", "whatsapp", *DANA)
+
+    other = cli.json(
+        "enqueue", "whatsapp", "0501234567", "--business-name", "Ben", "--display-name", "Ben", expect=1
+    )
+
+    assert other["job_id"] == first["job_id"]
+    assert other["conflict"] is True
+
+
+def test_several_products_have_a_job_each(cli: Cli) -> None:
+    """`job_ids` for several."""
+    document = cli.json(
+        "enqueue", "facebook", "--type", "1", "--type", "3", "--external-id", "42", "--business-name", "Dana"
+    )
+
+    assert [job[-1] for job in document["job_ids"]] == ["1", "3"]
+    assert document["job_id"] == document["job_ids"][0]
+
+
+def test_an_invalid_request_names_every_field(cli: Cli) -> None:
+    """All problems at once, each with its remedy; nothing is recorded."""
+    result = cli("enqueue", "whatsapp", "abc", "--business-name", "Dana", "--display-name", "D" * 51)
+
+    assert result.exit_code == 1
+    assert "whatsapp:" in result.stderr
+    assert "display_name:" in result.stderr
+    assert "Nothing was recorded." in result.stderr
+    assert cli.json("status")["jobs"]["available"] == 0
+
+
+def test_waiting_for_a_link_that_does_not_come_ends_in_time(cli: Cli) -> None:
+    """Without a worker the line says so; exit 1, the job waits on."""
+    result = cli("enqueue", "whatsapp", *DANA, "--wait", "--timeout", "0.3")
+
+    assert result.exit_code == 1
+    assert "No worker runs" in result.stderr
+    assert cli.json("status")["lanes"]["live"]["waiting"] == 1
+
+
+def test_lists_have_items_a_cursor_and_a_total(cli: Cli) -> None:
+    """Pages join up: every job shows once."""
+    for number in range(3):
+        cli("enqueue", "facebook", "--type", "1", "--external-id", str(number))
+    first = cli.json("job", "list", "--limit", "2")
+    second = cli.json("job", "list", "--limit", "2", "--cursor", first["next"])
+
+    assert (first["total"], len(first["items"]), len(second["items"]), second["next"]) == (3, 2, 1, None)
+    assert len({item["job_id"] for page in (first, second) for item in page["items"]}) == 3
+
+
+def test_a_job_is_found_by_its_number_however_written(cli: Cli) -> None:
+    """And shown masked, unless asked for."""
+    job = cli.json("enqueue", "whatsapp", *DANA)["job_id"]
+
+    (found,) = cli.json("job", "list", "--number", "+972 50-123-4567")["items"]
+
+    assert found["job_id"] == job
+    assert "1234567" not in json.dumps(cli.json("job", "show", job))
+    assert cli.json("job", "show", job, "--reveal")["number"] == "972501234567"
+
+
+def test_a_job_shows_its_link_history_and_messages(cli: Cli) -> None:
+    """Everything about one customer on one screen."""
+    job = cli.on_ledger(link_one)
+
+    document = cli.json("job", "show", job)
+    text = cli("job", "show", job).stdout
+
+    assert document["link"] == "https://onboarding.example/1"
+    assert [entry["event"] for entry in document["history"]] == ["accepted", "linked"]
+    assert [each["channel"] for each in document["deliveries"]] == ["email"]
+    assert "https://onboarding.example/1" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("job", "show", "0" * 20 + "w"),
+        ("failed", "show", "nonsense"),
+        ("batch", "show", "nope"),
+        ("key", "revoke", "x"),
+    ],
+)
+def test_what_does_not_exist_is_one_line_and_exit_1(cli: Cli, words: tuple[str, ...]) -> None:
+    """The line says where to look."""
+    result = cli(*words)
+
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_waiting_job_can_be_cancelled_once(cli: Cli) -> None:
+    """The second time there is nothing to cancel."""
+    job = cli.json("enqueue", "whatsapp", *DANA)["job_id"]
+
+    assert cli.json("job", "cancel", job, "--why", "asked twice")["state"] == "cancelled"
+    assert cli("job", "cancel", job).exit_code == 1
+
+
+def test_failed_jobs_are_grouped_explained_and_requeued_by_reason(cli: Cli) -> None:
+    """Look, understand, mend: only what the filter matches."""
+    wanted = cli.on_ledger(
+        lambda ledger: fail_one(ledger, reason="partner_timeout", reason_class="transient")
+    )
+    other = cli.on_ledger(fail_one)
+    groups = {item["reason"]: item for item in cli.json("failed", "groups")["items"]}
+    assert groups["partner_timeout"]["count"] == 1
+    assert groups["link_exists"]["remedy"]
+
+    document = cli.json("failed", "requeue", "--class", "transient", "--yes", "--why", "partner is back")
+
+    assert document["done"] == 1
+    assert state_of(cli, wanted) == "available"
+    assert state_of(cli, other) == "failed"
+    assert cli.json("job", "show", wanted)["history"][-1]["why"] == "partner is back"
+
+
+def test_a_bulk_act_without_a_person_to_ask_does_nothing(cli: Cli) -> None:
+    """No terminal and no --yes: exit 1, and what would have been done is shown."""
+    job = cli.on_ledger(fail_one)
+
+    result = cli("failed", "discard", "--all")
+
+    assert result.exit_code == 1
+    assert "link_exists" in result.stdout
+    assert "--yes" in result.stderr
+    assert state_of(cli, job) == "failed"
+
+
+def test_an_act_on_ids_is_not_asked_about(cli: Cli) -> None:
+    """Who names a job means it; what is unfit among them is told."""
+    job, waiting = cli.on_ledger(fail_one), cli.json("enqueue", "whatsapp", *DANA)["job_id"]
+
+    document = cli.json("failed", "discard", job, waiting)
+
+    assert document["done"] == 1
+    assert document["not_eligible"] == {"it is available": 1}
+    assert [item["job_id"] for item in cli.json("failed", "list", "--state", "dead")["items"]] == [job]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("failed", "requeue"),
+        ("failed", "list", "--state", "linked"),
+        ("failed", "list", "--older-than", "soon"),
+        ("failed", "list", "--stage", "middle"),
+        ("job", "list", "--state", "lost"),
+        ("job", "list", "--cursor", "nonsense"),
+        ("pause", "--lane", "fast"),
+        ("preview", "--locale", "fr"),
+        ("enqueue", "facebook", "--type", "5"),
+        ("no-such-command",),
+    ],
+)
+def test_a_wrong_word_is_exit_2(cli: Cli, words: tuple[str, ...]) -> None:
+    """Usage: nothing was done."""
+    assert cli(*words).exit_code == 2
+
+
+def test_pausing_and_resuming_show_in_the_status(cli: Cli) -> None:
+    """One lane, then all."""
+    cli("pause", "--lane", "bulk")
+    lanes = cli.json("status")["lanes"]
+    assert (lanes["bulk"]["paused"], lanes["live"]["paused"]) == (True, False)
+    cli("pause")
+    assert cli.json("status")["lanes"]["live"]["paused"] is True
+
+    cli("resume")
+
+    assert not any(lane["paused"] for lane in cli.json("status")["lanes"].values())
+
+
+def test_resuming_clears_holds_and_names_them(cli: Cli) -> None:
+    """A guard's hold ends by the operator's word."""
+    cli.on_ledger(lambda ledger: ledger.batches.hold("bulk", "unknown_77"))
+    assert cli.json("status")["lanes"]["bulk"]["held"] == "unknown_77"
+
+    assert cli.json("resume", "--lane", "bulk")["holds_cleared"] == ["bulk"]
+
+    assert cli.json("status")["lanes"]["bulk"]["held"] is None
+
+
+def test_batches_are_listed_paused_and_cancelled(cli: Cli) -> None:
+    """A backfill as a whole."""
+
+    async def open_batch(ledger: Ledger) -> None:
+        await ledger.batches.open("run-1", name="a.csv", source="csv", by="test", total=2)
+        invitations = [
+            an_invitation(lane=Lane.BULK, batch_id="run-1", line=line, request=a_request()) for line in (2, 3)
+        ]
+        await ledger.accept(invitations, max_waiting=100, durable=False)
+
+    cli.on_ledger(open_batch)
+
+    assert cli.json("batch", "list")["items"][0]["batch"] == "run-1"
+    cli("batch", "pause", "run-1")
+    assert cli.json("batch", "show", "run-1")["paused"] is True
+    cli("batch", "resume", "run-1")
+    assert cli.json("batch", "show", "run-1")["paused"] is False
+    assert cli("batch", "cancel", "run-1").exit_code == 1
+    assert cli.json("batch", "cancel", "run-1", "--yes") == {"batch": "run-1", "cancelled": 2, "running": 0}
+
+
+def test_a_key_works_until_it_is_revoked_and_only_its_hash_is_kept(cli: Cli) -> None:
+    """Printed once, never again."""
+    secret = cli.json("key", "add", "website")["key"]
+    assert cli.on_ledger(lambda ledger: ledger.keys_of_api.check(secret)) == "website"
+    assert cli("key", "add", "website").exit_code == 1
+    assert [item["name"] for item in cli.json("key", "list")["items"]] == ["website"]
+
+    cli("key", "revoke", "website")
+
+    assert cli.on_ledger(lambda ledger: ledger.keys_of_api.check(secret)) is None
+
+
+def test_doctor_says_what_is_bad_and_exits_1(cli: Cli) -> None:
+    """Nothing set: no credentials, no channel."""
+    findings = cli.json("doctor", expect=1)["findings"]
+
+    bad = {finding["about"] for finding in findings if finding["level"] == "bad"}
+    assert bad == {"credentials", "messages"}
+    assert all(finding["remedy"] for finding in findings if finding["level"] != "ok")
+    assert {"persistence", "audit", "clock", "schema", "workers"} <= {
+        finding["about"] for finding in findings
+    }
+
+
+def test_doctor_is_content_when_all_is_set(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 0: warnings may stay."""
+    for name, text in {
+        "PROVIDER_CLIENT_ID": "id",
+        "PROVIDER_CLIENT_SECRET": "secret",
+        "SMTP_URL": "smtp://localhost",
+        "EMAIL_FROM": "links@example.com",
+    }.items():
+        monkeypatch.setenv(f"LINKFERRY_{name}", text)
+
+    findings = cli.json("doctor")["findings"]
+
+    assert not [finding for finding in findings if finding["level"] == "bad"]
+
+
+def test_doctor_sees_jobs_that_wait_for_no_worker(cli: Cli) -> None:
+    """What an operator would wonder about first."""
+    cli("enqueue", "whatsapp", *DANA)
+
+    text = cli("doctor").stdout
+
+    assert "No worker runs, and 1 jobs wait." in text
+
+
+def test_doctor_warns_of_a_store_that_may_lose_jobs(cli: Cli) -> None:
+    """Eviction and a missing append-only file."""
+    with redis.Redis.from_url(cli.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+        try:
+            findings = cli.json("doctor", expect=1)["findings"]
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("appendonly", "yes")
+
+    bad = {finding["about"] for finding in findings if finding["level"] == "bad"}
+    assert {"eviction", "persistence"} <= bad
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("job", "list"), ("enqueue", "whatsapp", *DANA), ("failed", "groups"), ("pause",)]
+)
+def test_a_redis_that_is_gone_is_exit_1_with_what_to_check(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """No traceback, one line."""
+    monkeypatch.setenv("LINKFERRY_REDIS_URL", f"unix://{tmp_path}/nobody.sock")
+
+    result = cli(*words)
+
+    assert result.exit_code == 1
+    assert "LINKFERRY_REDIS_URL" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_finds_a_redis_that_is_gone(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is a finding among others, not the end of the examination."""
+    monkeypatch.setenv("LINKFERRY_REDIS_URL", f"unix://{tmp_path}/nobody.sock")
+
+    findings = cli.json("doctor", expect=1)["findings"]
+
+    assert "redis" in {finding["about"] for finding in findings if finding["level"] == "bad"}
+
+
+def test_a_wrong_setting_is_exit_2_with_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command reads the settings first."""
+    monkeypatch.setenv("LINKFERRY_PROVIDER_RATE", "fast")
+
+    result = cli("status")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("LINKFERRY_PROVIDER_RATE ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+def test_what_needs_a_redis_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """`web` and `worker` alone bring none with them."""
+    monkeypatch.delenv("LINKFERRY_REDIS_URL")
+
+    result = cli(command)
+
+    assert result.exit_code == 2
+    assert "linkferry up" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("--sandbox", "status"), ("status", "--sandbox")])
+def test_the_sandbox_has_a_ledger_of_its_own(cli: Cli, words: tuple[str, ...]) -> None:
+    """Before or after the command's name: real jobs do not show there."""
+    cli("enqueue", "whatsapp", *DANA)
+
+    assert cli.json(*words)["jobs"]["available"] == 0
+    assert cli.json("status")["jobs"]["available"] == 1
+
+
+def test_config_explains_every_setting_and_hides_secrets(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safe to paste into a ticket."""
+    monkeypatch.setenv("LINKFERRY_SMTP_URL", "smtp://user:hush@mail.example.com")
+
+    result = cli("config")
+
+    assert "LINKFERRY_SMTP_URL" in result.stdout
+    assert "hush" not in result.stdout
+    assert "******" in result.stdout
+
+
+def test_a_preview_shows_both_messages_and_sends_nothing(cli: Cli, tmp_path: Path) -> None:
+    """What the customer will see, before anybody does."""
+    document = cli.json("preview", "--locale", "en")
+    assert "https://" in document["email"]["text"]
+    assert document["sms"]["segments"] >= 1
+    assert "sms" not in cli.json("preview", "--channel", "email")
+
+    cli("preview", "--html", str(tmp_path / "mail.html"))
+
+    assert "<html" in (tmp_path / "mail.html").read_text(encoding="utf-8").lower()
+
+
+def test_reasons_are_listed_with_remedies(cli: Cli) -> None:
+    """The catalogue in the operator's hands."""
+    items = cli.json("reasons", "list")["items"]
+
+    assert all(item["remedy"] for item in items)
+
+
+def test_a_bad_reasons_file_is_exit_2(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before anything is classified by it."""
+    path = tmp_path / "reasons.toml"
+    path.write_text("[nonsense")
+    monkeypatch.setenv("LINKFERRY_REASONS_FILE", str(path))
+
+    result = cli("reasons", "list")
+
+    assert result.exit_code == 2
+    assert "LINKFERRY_REASONS_FILE" in result.stderr
+
+
+def test_every_command_explains_itself(cli: Cli) -> None:
+    """`--help` works everywhere and shows --sandbox."""
+    for words in (
+        ("job", "list"),
+        ("failed", "requeue"),
+        ("backfill",),
+        ("enqueue", "whatsapp"),
+        ("up",),
+        ("doctor",),
+    ):
+        result = cli(*words, "--help")
+        assert result.exit_code == 0
+        assert "--sandbox" in result.stdout
+
+
+def test_every_state_shows_in_the_status(cli: Cli) -> None:
+    """The shape is fixed: empty states are there, too."""
+    assert list(cli.json("status")["jobs"]) == [state.value for state in JobState]
