@@ -98,6 +98,24 @@ def entered(data_dir: Path) -> Iterator[str]:
         use.close()
 
 
+def is_kept(data_dir: Path) -> bool:
+    """Tell whether somebody sees to it that the Valkey under *data_dir* runs."""
+    return not _is_place_free((data_dir / "valkey").resolve())
+
+
+def revive(data_dir: Path) -> None:
+    """Have the Valkey under *data_dir* kept again, by who uses it, after its keeper has died.
+
+    Raises:
+        EmbeddedError: it would not start.
+    """
+    folder = (data_dir / "valkey").resolve()
+    server_socket = socket_path(folder)
+    with _starting(folder):
+        _ensure_keeper(folder, server_socket)
+        _wait_until_ready(folder, server_socket)
+
+
 def is_in_use(data_dir: Path) -> bool:
     """Tell whether somebody else uses the Valkey under *data_dir* now."""
     path = (data_dir / "valkey").resolve() / "users.lock"

@@ -7,12 +7,15 @@ within two seconds and its jobs are let go at once.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from linkferry import embedded
+from linkferry.embedded import EmbeddedError
 from linkferry.frame import complain
 from linkferry.session import on_some_redis, open_session, quiet_logs
 from linkferry.supervisor import Plan, Supervisor, watch_supervisor
@@ -20,6 +23,7 @@ from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.settings import SandboxAddress, Settings
 
 WORKER_ID = "LINKFERRY_WORKER_ID"
+_LOOK_AFTER_KEEPER_S = 1.0
 _READY_WITHIN_S = 30.0
 _SANDBOX_WITHIN_S = 15.0
 _DRAIN_MARGIN_S = 20.0  # beyond the longest call: settle, mail, and the process's own end
@@ -62,7 +66,7 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
         environment=_environment(settings),
         keep_descriptors=() if stack.descriptor is None else (stack.descriptor,),
         drain_s=settings.provider_timeout + _DRAIN_MARGIN_S,
-        say=_silent if is_quiet else _print_line,
+        say=_silent if is_quiet else _printer(settings),
     )
     supervisor.listen_for_signals()
     watch_supervisor()  # who started us may ask us to end with him
@@ -78,12 +82,26 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
                 on_reaped=lambda worker_id: _abandon(settings, worker_id),
             )
         )
+    minding = asyncio.create_task(_mind_embedded(stack))
     print_banner(stack, first_key)
     if await supervisor.wait_for_stop_or(_until_ready(settings), within_s=_READY_WITHIN_S):
         print("Ready. Stop with Ctrl-C.", flush=True)
     code = await supervisor.run_until_stopped()
+    minding.cancel()
+    await asyncio.gather(minding, return_exceptions=True)
     print("Stopped.", flush=True)
     return code
+
+
+async def _mind_embedded(stack: Stack) -> None:
+    """See that the embedded Valkey is kept: its keeper restarts it, and this replaces a keeper that was killed."""
+    while stack.is_embedded:
+        await asyncio.sleep(_LOOK_AFTER_KEEPER_S)
+        try:
+            if not embedded.is_kept(stack.settings.data_dir):
+                await asyncio.to_thread(embedded.revive, stack.settings.data_dir)
+        except EmbeddedError as exc:
+            complain(str(exc))
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -234,9 +252,21 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def _print_line(name: str, line: str) -> None:
+def _printer(settings: Settings) -> Callable[[str, str], None]:
+    """Return what prints a child's line: behind its name, or as it is where a program reads JSON lines."""
+
+    def with_name(name: str, line: str) -> None:
+        _print_line(f"{name:<9}| {line}")
+
+    def as_it_is(name: str, line: str) -> None:
+        _print_line(line if line.startswith("{") else json.dumps({"process": name, "event": line}))
+
+    return as_it_is if settings.log_format == "json" else with_name
+
+
+def _print_line(line: str) -> None:
     try:
-        print(f"{name:<9}| {line}", flush=True)
+        print(line, flush=True)
     except OSError:
         # Nobody reads us any more; the children must go on all the same.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open for the rest of our life

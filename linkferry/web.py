@@ -41,11 +41,6 @@ def build_app(session: Session) -> web.Application:
     )
     app.add_routes(build_api(deps))
     app.add_routes([web.get("/metrics", _metrics_of(session))])
-
-    async def close_door(_app: web.Application) -> None:
-        await deps.door.close()
-
-    app.on_cleanup.append(close_door)
     return app
 
 

@@ -1,7 +1,7 @@
 """The one door: every request, whoever brings it, becomes an invitation here and nowhere else.
 
 Parsed request in, receipt out. The ledger decides what is new; the door makes the ids and keys it decides by,
-and rings the bells that the receipts name. A bell that cannot be rung is no failure: the feeder rings it again.
+and rings the bells that the receipts name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import functools
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +27,6 @@ log = structlog.get_logger()
 
 CHUNK_ROWS = 100  #: rows of one script call: it stays under 5 ms, so that claims and settles get their turn
 CHUNKS_IN_FLIGHT = 2  #: the server works on one chunk while the next is being parsed and packed
-MAX_RINGS_WAITING = 64  #: a broker that hangs must not pile up bells here; the feeder rings what is dropped
 ID_CHANCE_BITS = 50  #: what an invitation id has room for
 NO_CONTACT = "no_contact"
 
@@ -49,10 +47,10 @@ class Origin:
 
 
 class Bell(Protocol):
-    """What wakes an actor for a job. May block, may fail, may be called from any thread."""
+    """What wakes an actor for a job. Neither waits nor fails: what is not heard, the feeder rings again."""
 
     def ring(self, job_ids: Sequence[str], lane: Lane) -> None:
-        """Send one message per job id."""
+        """Have one message sent per job id."""
         ...
 
 
@@ -88,8 +86,6 @@ class Door:
         self._max_waiting = max_waiting
         self._clock = clock or SystemClock()
         self._draw = random.SystemRandom().getrandbits  # two processes must never draw the same ids
-        self._ringers: ThreadPoolExecutor | None = None
-        self._rings: set[asyncio.Future[None]] = set()
 
     async def enqueue(self, parsed: ParsedRequest, origin: Origin) -> Receipt:
         """Record one request durably and ring for it.
@@ -123,14 +119,6 @@ class Door:
         endings = await asyncio.gather(*map(accept, starts), return_exceptions=True)
         return list(_unwrap(endings))
 
-    async def close(self, *, within_s: float = 2.0) -> None:
-        """Let bells that are being rung ring out, for at most `within_s`; the feeder rings the others."""
-        if self._rings:
-            await asyncio.wait(self._rings, timeout=within_s)
-        if self._ringers is not None:
-            self._ringers.shutdown(wait=False, cancel_futures=True)
-            self._ringers = None
-
     async def _accept(self, parcels: Sequence[Parcel], *, durable: bool) -> list[Receipt]:
         if not parcels:
             return []
@@ -138,7 +126,7 @@ class Door:
         receipts = await self._ledger.accept(invitations, max_waiting=self._max_waiting, durable=durable)
         for invitation, receipt in zip(invitations, receipts, strict=True):
             if receipt.ring and receipt.verdict is Verdict.ACCEPTED:
-                self._ring(receipt.ring, invitation.lane)
+                self._bell.ring(receipt.ring, invitation.lane)
         return receipts
 
     def _invitations(self, parcels: Sequence[Parcel]) -> list[NewInvitation]:
@@ -166,20 +154,6 @@ class Door:
             line=origin.line,
             not_before_ms=origin.not_before_ms,
         )
-
-    def _ring(self, job_ids: Sequence[str], lane: Lane) -> None:
-        if len(self._rings) >= MAX_RINGS_WAITING:
-            return
-        if self._ringers is None:
-            self._ringers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bell")
-        ring = asyncio.get_running_loop().run_in_executor(self._ringers, self._bell.ring, job_ids, lane)
-        self._rings.add(ring)
-        ring.add_done_callback(self._rung)
-
-    def _rung(self, ring: asyncio.Future[None]) -> None:
-        self._rings.discard(ring)
-        if not ring.cancelled() and (error := ring.exception()) is not None:
-            log.warning("bell_not_rung", error=type(error).__name__)
 
 
 def row_text(fields: Mapping[str, str]) -> str:

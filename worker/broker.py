@@ -7,6 +7,7 @@ the door instead: `BLMOVE q q RIGHT RIGHT` blocks until the queue holds somethin
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,8 @@ QUEUES = ("live", "bulk", "fan_out", "failures", "email", "sms")
 _DOORBELL_WAIT_S = 1.0
 #: A consumer that holds all it may looks again this often.
 _FULL_WAIT_S = 0.005
+#: A broker that hangs must not pile up bells here; what is dropped, the feeder rings.
+_MOST_WAITING = 64
 #: Far above any clock skew between hosts: a host that is ahead must not take others' bells for orphans.
 _HEARTBEAT_TIMEOUT_MS = 600_000
 
@@ -182,6 +185,7 @@ class BrokerBell:
     def __init__(self, broker: dramatiq.Broker) -> None:
         self._broker = broker
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bell")
+        self._room = threading.Semaphore(_MOST_WAITING)
 
     def ring(self, job_ids: Sequence[str], lane: Lane) -> None:
         """Ring for jobs that may be claimed."""
@@ -205,7 +209,7 @@ class BrokerBell:
         self._thread.shutdown(wait=True)
 
     def _send(self, messages: list[dramatiq.Message[Any]]) -> None:
-        if messages:
+        if messages and self._room.acquire(blocking=False):
             self._thread.submit(self._send_now, messages)
 
     def _send_now(self, messages: list[dramatiq.Message[Any]]) -> None:
@@ -217,6 +221,8 @@ class BrokerBell:
                     self._broker.enqueue(message)
         except Exception as exc:  # noqa: BLE001 - a bell may be lost: the ledger rings again within ten seconds
             log.warning("bell_not_rung", count=len(messages), error=type(exc).__name__)
+        finally:
+            self._room.release()
 
 
 def _message(queue: str, actor: str, subject_id: str) -> dramatiq.Message[Any]:

@@ -209,7 +209,6 @@ async def _backfill(
         result = await run_backfill(
             source, door=door, ledger=session.ledger, options=options, progress=progress, stop=stop
         )
-    await door.close()
     document = result.as_document()
     if is_waiting and result.stop is None:
         with waiting_progress(is_quiet=is_quiet) as tell:

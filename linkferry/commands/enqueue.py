@@ -182,7 +182,6 @@ async def _enqueue(
         return _refuse(parsed)
     origin = Origin(source="cli", lane=Lane.LIVE, idempotency_key=key or None, row_text=row_text(fields))
     receipt = await door.enqueue(parsed, origin)
-    await door.close()
     if receipt.verdict is Verdict.FULL:
         message = (
             "The ledger is full (LINKFERRY_MAX_WAITING jobs wait): nothing was recorded. Try again later."

@@ -41,7 +41,6 @@ async def ledger(real_redis) -> Ledger:
 async def door(ledger) -> AsyncIterator[Door]:
     door = Door(ledger, SilentBell(), max_waiting=100_000)
     yield door
-    await door.close()
 
 
 def a_file(folder: Path, rows: list[str], *, header: str = HEADER, name: str = "in.csv") -> Path:

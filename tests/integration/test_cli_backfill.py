@@ -25,7 +25,9 @@ class Shell:
 
     def __init__(self, folder: Path, url: str | None) -> None:
         self.folder = folder
-        self.environment = {name: text for name, text in os.environ.items() if not name.startswith("LINKFERRY_")}
+        self.environment = {
+            name: text for name, text in os.environ.items() if not name.startswith("LINKFERRY_")
+        }
         self.environment |= {"PYTHONPATH": str(ROOT), "LINKFERRY_NAMESPACE": "backfill-test"}
         if url is not None:
             self.environment["LINKFERRY_REDIS_URL"] = url
@@ -61,7 +63,9 @@ def shell(valkey_url: str, tmp_path: Path) -> Shell:
 
 
 def write_customers(folder: Path, count: int, *, bad: int = 0) -> Path:
-    rows = [f"05012{number:05d},Shop {number},Shop {number},shop{number}@example.com" for number in range(count)]
+    rows = [
+        f"05012{number:05d},Shop {number},Shop {number},shop{number}@example.com" for number in range(count)
+    ]
     rows += [f"wrong,Shop,Shop,bad{number}@example.com" for number in range(bad)]
     path = folder / "customers.csv"
     path.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")

@@ -11,10 +11,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
+import redis
 
 from linkferry import embedded, keeper
 
@@ -46,7 +47,7 @@ class Up:
         self.lines: list[str] = []
         self._news = asyncio.Condition()
 
-    async def __aenter__(self) -> Up:
+    async def __aenter__(self) -> Self:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "linkferry", "up", *self.words,
             stdin=asyncio.subprocess.DEVNULL,
@@ -205,6 +206,28 @@ async def test_when_the_supervisor_is_killed_its_children_end(sandbox_up: Up) ->
 
     await until(lambda: not any(keeper.is_running(pid) for pid in pids), "the workers are gone")
     await until(lambda: not keeper.answers(server), "the server is gone")
+
+
+@pytest.mark.redis
+async def test_a_killed_valkey_and_its_keeper_come_back(sandbox_up: Up) -> None:
+    """The ledger's server dies with its keeper: both are there again, and work goes on."""
+    up = sandbox_up
+    key = (await up.line(r"API key\s+(lf_\S+)"))[1]
+    server = embedded.socket_path((up.folder / "sandbox" / "valkey").resolve())
+    with redis.Redis.from_url(f"unix://{server}") as client:
+        pid = int(client.info("server")["process_id"])
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+
+    await until(lambda: keeper.answers(server), "the server is there again")
+
+    receipt = await post_customer(up, key)
+
+    async def is_linked() -> bool:
+        return (await get_job(up, key, receipt["job_id"]))["state"] == "linked"
+
+    await until(is_linked, "the job is linked")
 
 
 @pytest.mark.redis

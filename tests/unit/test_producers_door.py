@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from producers.enqueue import CHUNK_ROWS, Door, Origin, row_text
@@ -37,15 +35,10 @@ class RecordingLedger:
 class RecordingBell:
     """Keeps what it was asked to ring."""
 
-    def __init__(self, *, error: Exception | None = None):
+    def __init__(self):
         self.rung = []
-        self._error = error
-        self.threads = set()
 
     def ring(self, job_ids, lane):
-        self.threads.add(threading.current_thread())
-        if self._error:
-            raise self._error
         self.rung.append((tuple(job_ids), lane))
 
 
@@ -57,7 +50,6 @@ async def invitation_of(request: ParsedRequest, origin=LIVE, **settings):
     ledger = RecordingLedger()
     door = Door(ledger, RecordingBell(), **settings)
     await door.enqueue(request, origin)
-    await door.close()
     return ledger.chunks[0][0]
 
 
@@ -125,7 +117,6 @@ async def test_many_are_sent_in_chunks_and_answered_in_order():
     door = Door(ledger, RecordingBell())
 
     receipts = await door.enqueue_many([(parsed(), LIVE)] * 350)
-    await door.close()
 
     assert [len(chunk) for chunk in ledger.chunks] == [CHUNK_ROWS] * 3 + [50]
     sent = {each.id for chunk in ledger.chunks for each in chunk}
@@ -142,7 +133,6 @@ async def test_a_chunk_that_fails_is_told_after_all_have_ended():
         await door.enqueue_many([(parsed(), LIVE)] * 250)
 
     assert len(ledger.chunks) == 3
-    await door.close()
 
 
 async def test_no_requests_are_no_call():
@@ -150,46 +140,12 @@ async def test_no_requests_are_no_call():
     assert await Door(RecordingLedger(), RecordingBell()).enqueue_many([]) == []
 
 
-async def test_bells_are_rung_off_the_loop():
-    """A broker that hangs must not hold up the next request."""
+async def test_a_live_request_is_rung_for_at_once():
+    """The receipt names the bells; a duplicate rings none."""
     bell = RecordingBell()
-    door = Door(RecordingLedger(), bell)
-
-    receipt = await door.enqueue(parsed(), LIVE)
-    await door.close()
+    receipt = await Door(RecordingLedger(), bell).enqueue(parsed(), LIVE)
 
     assert bell.rung == [((receipt.invitation_id + "w",), Lane.LIVE)]
-    assert threading.current_thread() not in bell.threads
-
-
-async def test_a_bell_that_fails_is_no_failure():
-    """What is recorded is recorded: the feeder rings it again."""
-    door = Door(RecordingLedger(), RecordingBell(error=ConnectionError("broker")))
-
-    receipt = await door.enqueue(parsed(), LIVE)
-    await door.close()
-
-    assert receipt.verdict is Verdict.ACCEPTED
-
-
-async def test_a_broker_that_hangs_collects_no_pile_of_bells():
-    """Past a bound they are dropped here, and rung by the feeder."""
-    gate = threading.Event()
-
-    class HangingBell:
-        rung = 0
-
-        def ring(self, job_ids, lane):
-            self.rung += 1
-            gate.wait(10)
-
-    bell = HangingBell()
-    door = Door(RecordingLedger(), bell)
-    await door.enqueue_many([(parsed(), LIVE)] * 300)
-    await door.close(within_s=0)
-    gate.set()
-
-    assert bell.rung <= 64
 
 
 async def test_a_real_ledger_tells_duplicates_conflicts_and_fullness(store):
@@ -209,7 +165,6 @@ async def test_a_real_ledger_tells_duplicates_conflicts_and_fullness(store):
             parsed(),
         )
     ]
-    await door.close()
 
     assert first.verdict is Verdict.ACCEPTED
     assert verdicts == [Verdict.DUPLICATE, Verdict.CONFLICT, Verdict.ACCEPTED, Verdict.FULL]
