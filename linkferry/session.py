@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.reasons import Catalogue
+from worker.domain.states import Channel
 from worker.ledger import Ledger, open_redis
 from worker.limits import Limits
 from worker.ops.commands import Commands
@@ -68,6 +69,7 @@ class Session:
             self.bell,
             rules=rules,
             channels=self.settings.channels,
+            switched_off=() if self.settings.sms_provider != "none" else (Channel.SMS,),
             channel_policy=self.settings.channel_policy,
             max_waiting=self.settings.max_waiting,
         )

@@ -29,6 +29,7 @@ CHUNK_ROWS = 100  #: rows of one script call: it stays under 5 ms, so that claim
 CHUNKS_IN_FLIGHT = 2  #: the server works on one chunk while the next is being parsed and packed
 ID_CHANCE_BITS = 50  #: what an invitation id has room for
 NO_CONTACT = "no_contact"
+SWITCHED_OFF = "channel_not_configured"
 
 Parcel = tuple[ParsedRequest, "Origin"]  #: a request and where it comes from
 
@@ -74,6 +75,7 @@ class Door:
         *,
         rules: ParseRules | None = None,
         channels: Sequence[Channel] = (Channel.EMAIL, Channel.SMS),
+        switched_off: Iterable[Channel] = (),
         channel_policy: ChannelPolicy = ChannelPolicy.ALL,
         max_waiting: int = 2_000_000,
         clock: Clock | None = None,
@@ -82,6 +84,7 @@ class Door:
         self._ledger = ledger
         self._bell = bell
         self._channels = tuple(channels)
+        self._switched_off = frozenset(switched_off)  # on purpose: a message for them would wait for ever
         self._channel_policy = channel_policy
         self._max_waiting = max_waiting
         self._clock = clock or SystemClock()
@@ -137,7 +140,9 @@ class Door:
         key = origin.idempotency_key
         wanted = self._channels if request.channels is None else request.channels
         contact = request.contact
-        channels, skips = _route(wanted, has_email=bool(contact.email), has_phone=bool(contact.phone))
+        channels, skips = _route(
+            wanted, self._switched_off, has_email=bool(contact.email), has_phone=bool(contact.phone)
+        )
         return NewInvitation(
             id=new_invitation_id(now_ms=now_ms, chance=self._draw(ID_CHANCE_BITS)),
             lane=origin.lane,
@@ -163,13 +168,17 @@ def row_text(fields: Mapping[str, str]) -> str:
 
 @functools.cache  # a handful of different arguments, asked for once a row
 def _route(
-    wanted: tuple[Channel, ...], *, has_email: bool, has_phone: bool
+    wanted: tuple[Channel, ...], switched_off: frozenset[Channel], *, has_email: bool, has_phone: bool
 ) -> tuple[tuple[Channel, ...], tuple[tuple[Channel, str], ...]]:
     """Return the channels that can reach the customer, and those that cannot with the reason."""
-    reachable = {Channel.EMAIL: has_email, Channel.SMS: has_phone}
+    has_contact = {Channel.EMAIL: has_email, Channel.SMS: has_phone}
+    reasons = {
+        channel: SWITCHED_OFF if channel in switched_off else None if has_contact[channel] else NO_CONTACT
+        for channel in wanted
+    }
     return (
-        tuple(channel for channel in wanted if reachable[channel]),
-        tuple((channel, NO_CONTACT) for channel in wanted if not reachable[channel]),
+        tuple(channel for channel, reason in reasons.items() if reason is None),
+        tuple((channel, reason) for channel, reason in reasons.items() if reason is not None),
     )
 
 

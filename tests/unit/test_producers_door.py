@@ -168,3 +168,11 @@ async def test_a_real_ledger_tells_duplicates_conflicts_and_fullness(store):
 
     assert first.verdict is Verdict.ACCEPTED
     assert verdicts == [Verdict.DUPLICATE, Verdict.CONFLICT, Verdict.ACCEPTED, Verdict.FULL]
+
+
+async def test_a_channel_that_is_switched_off_is_skipped_with_its_reason():
+    """Without an SMS provider no text waits for one for ever."""
+    invitation = await invitation_of(parsed(), switched_off=[Channel.SMS])
+
+    assert invitation.channels == (Channel.EMAIL,)
+    assert invitation.skips == ((Channel.SMS, "channel_not_configured"),)
