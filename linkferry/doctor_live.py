@@ -16,7 +16,7 @@ from worker.domain.states import Channel
 from worker.execution.shop import Dispatcher
 from worker.ledger import open_redis
 from worker.limits import Limits, TokenStore
-from worker.main import build_catalogue, build_dispatchers, build_partner, build_sender
+from worker.main import build_dispatchers, build_partner, build_sender
 from worker.settings import Settings
 
 _WHAT_IT_MEANS = "linkferry reasons list says what it means."
@@ -69,7 +69,7 @@ async def send_test(settings: Settings, address: str) -> Finding:
     if request is None:
         return bad("test", "That is no address and no number.", "Write dana@example.com or 0501234567.")
     sender = build_sender(settings)
-    dispatchers = build_dispatchers(settings, sender, build_catalogue(settings))
+    dispatchers = build_dispatchers(settings, sender, settings.load_catalogue())
     dispatcher = dispatchers.get(channel)
     if dispatcher is None:
         return bad("test", f"No {channel.value} is set up.", "See the findings above for what to set.")

@@ -15,7 +15,7 @@ from worker.ledger import Ledger, open_redis
 from worker.limits import Limits
 from worker.ops.commands import Commands
 from worker.ops.queries import Queries
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from producers.enqueue import Door
@@ -80,22 +80,6 @@ class Session:
             self._bell.close()
 
 
-def load_catalogue(settings: Settings) -> Catalogue:
-    """Return the reasons catalogue with the operator's own entries.
-
-    Raises:
-        SettingsError: REASONS_FILE cannot be read or is not valid.
-    """
-    shipped = Catalogue.shipped()
-    if settings.reasons_file is None:
-        return shipped
-    try:
-        return shipped.with_overrides(settings.reasons_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        message = f"LINKFERRY_REASONS_FILE {settings.reasons_file}: {exc}. Mend the file or unset it."
-        raise SettingsError(message) from exc
-
-
 @contextmanager
 def on_some_redis(settings: Settings) -> Iterator[Settings]:
     """Yield the settings with a server: REDIS_URL's, or the embedded Valkey for as long as the block lasts.
@@ -124,7 +108,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             limits=Limits(
                 redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate
             ),
-            catalogue=load_catalogue(settings),
+            catalogue=settings.load_catalogue(),
         )
         await session.ledger.open()
         yield session

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from linkferry.frame import USAGE, CommandError
-from linkferry.session import Session, load_catalogue
+from linkferry.session import Session
 from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
 from producers.problems import problem_middleware
@@ -65,7 +65,7 @@ async def _serve(settings: Settings) -> int:
         settings=settings,
         ledger=Ledger(redis, namespace=settings.namespace),
         limits=Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate),
-        catalogue=load_catalogue(settings),
+        catalogue=settings.load_catalogue(),
     )
     runner = web.AppRunner(build_app(session), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     try:

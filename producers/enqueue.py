@@ -68,7 +68,7 @@ class Recorder(Protocol):
 class Door:
     """Makes invitations of parsed requests, has the ledger record them and rings for the live ones."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all keyword-only, and all are settings or parts
         self,
         ledger: Recorder,
         bell: Bell,

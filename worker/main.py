@@ -64,17 +64,6 @@ def new_worker_id() -> str:
     return given or f"{platform.node().split('.')[0]}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def build_catalogue(settings: Settings) -> Catalogue:
-    """Return the reasons catalogue, the operator's own file winning. Raises SettingsError for a bad file."""
-    catalogue = Catalogue.shipped()
-    if settings.reasons_file is None:
-        return catalogue
-    try:
-        return catalogue.with_overrides(settings.reasons_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise SettingsError(f"LINKFERRY_REASONS_FILE {settings.reasons_file}: {exc}") from exc
-
-
 def build_partner(settings: Settings, limits: Limits, tokens: TokenStore) -> PartnerClient:
     """Return the partner's client; without credentials it holds every call."""
 
@@ -146,7 +135,7 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
     limits = limit(name="partner", ceiling=settings.provider_rate)
     creates = settings.provider_concurrency
     sender = build_sender(settings)
-    catalogue = build_catalogue(settings)
+    catalogue = settings.load_catalogue()
     return Shop(
         worker_id=worker_id,
         ledger=ledger,

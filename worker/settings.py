@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 
+from worker.domain.reasons import Catalogue
 from worker.settings_fields import PREFIX, DeclaredSettings, SmsProvider, guarded_fields, public_name
 
 #: Names that one process of ours gives to another; not for people.
@@ -211,6 +212,21 @@ class Settings(DeclaredSettings):
             message = "LINKFERRY_REDIS_URL is not set: name a Redis or Valkey, or run `linkferry up`, which brings one."
             raise SettingsError(message)
         return self.redis_url
+
+    def load_catalogue(self) -> Catalogue:
+        """Return the reasons catalogue, the operator's own file winning.
+
+        Raises:
+            SettingsError: REASONS_FILE cannot be read or is not valid.
+        """
+        shipped = Catalogue.shipped()
+        if self.reasons_file is None:
+            return shipped
+        try:
+            return shipped.with_overrides(self.reasons_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as exc:
+            message = f"{PREFIX}REASONS_FILE {self.reasons_file}: {exc}. Mend the file or unset it."
+            raise SettingsError(message) from exc
 
     def with_redis(self, url: str) -> Settings:
         """Return these settings on the server at *url* (the embedded one)."""

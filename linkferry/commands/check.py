@@ -115,10 +115,9 @@ def _register_words(app: typer.Typer) -> None:
     @command(group, "list")
     def list_reasons() -> None:
         """List every reason: what it means, what to do, what Linkferry does by itself."""
-        from linkferry.session import load_catalogue
         from worker.ops.queries import reasons_view
 
-        document = reasons_view(load_catalogue(frame.settings()))
+        document = reasons_view(frame.settings().load_catalogue())
         emit(document, lambda: _print_reasons(document["items"]))
 
     @command(app, "preview")

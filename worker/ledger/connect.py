@@ -5,13 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 import redis.asyncio
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 
 CONNECT_TIMEOUT_S = 3.0
 #: Longer than any script or `WAITAOF` of ours may take, short enough to notice a half-open link.
 SOCKET_TIMEOUT_S = 10.0
 HEALTH_CHECK_S = 15
+
+_packer = HiredisRespSerializer()
+
+
+class _Packed:
+    """Packs commands in C. The asyncio client does it in Python, which costs a backfill 3 µs a row."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        return list(_packer.pack(*args))
+
+
+class PackedConnection(_Packed, Connection):
+    """A connection by TCP."""
+
+
+class PackedSSLConnection(_Packed, SSLConnection):
+    """A connection by TLS."""
+
+
+class PackedUnixConnection(_Packed, UnixDomainSocketConnection):
+    """A connection by a unix socket."""
+
+
+_CLASSES: dict[str, type[Connection | UnixDomainSocketConnection]] = {
+    "redis": PackedConnection,
+    "rediss": PackedSSLConnection,
+    "unix": PackedUnixConnection,
+}
 
 
 def open_redis(url: str, *, decode: bool = False, max_connections: int = 256) -> redis.asyncio.Redis:
@@ -30,4 +60,7 @@ def open_redis(url: str, *, decode: bool = False, max_connections: int = 256) ->
     }
     if not url.startswith("unix:"):
         options["socket_keepalive"] = True
-    return redis.asyncio.Redis.from_url(url, **options)
+    pool = redis.asyncio.ConnectionPool.from_url(url, **options)
+    # Set afterwards: from_url itself decides for rediss:// and unix://.
+    pool.connection_class = _CLASSES[url.partition("://")[0]]
+    return redis.asyncio.Redis.from_pool(pool)

@@ -80,6 +80,7 @@ class Scripts:
 
     async def run(self, verb: str, *args: str | float) -> Any:
         """Call *verb*; raises LedgerUnavailable or LedgerFull."""
+        await self._be_loaded()
         with translated():
             try:
                 return await self._execute(*self._command(verb, args))
@@ -96,6 +97,7 @@ class Scripts:
             LedgerUnavailable: also when the disk did not follow in time; it may all have been written.
             LedgerFull: some may have been written.
         """
+        await self._be_loaded()
         with translated():
             replies = await self._send(verb, calls, durable=durable)
             if any(isinstance(reply, server_errors.NoScriptError) for reply in replies):
@@ -121,6 +123,10 @@ class Scripts:
     def has_wait_for_disk(self) -> bool:
         """Tell whether the server can say when its append-only file is on disk (`WAITAOF`)."""
         return self._has_wait_for_disk
+
+    async def _be_loaded(self) -> None:
+        if not self._hashes:  # the ledger was not there when it was to be opened
+            await self.load()
 
     def _command(self, verb: str, args: Sequence[str | float]) -> tuple[str | float, ...]:
         now = "" if self._now_ms is None else self._now_ms()

@@ -13,6 +13,8 @@ from worker.limits import LimitsUnavailable
 
 log = structlog.get_logger()
 
+_CANCEL_AGAIN_S = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
@@ -32,6 +34,7 @@ class Minder:
         self._ledger = ledger
         self._worker_id = worker_id
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
 
     def start(self) -> None:
         """Begin to run every duty."""
@@ -41,15 +44,22 @@ class Minder:
 
     async def stop(self) -> None:
         """Stop all duties and hand the single ones to whoever asks next."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for duty in self._duties:
-            if duty.is_single:
-                await self._ledger.fleet.release_duty(duty.name, self._worker_id)
+        self._is_stopping = True
+        pending = set(self._tasks)
+        while pending:
+            # Asked again and again: a client that turns a cancellation into a lost connection swallows one.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+        try:
+            for duty in self._duties:
+                if duty.is_single:
+                    await self._ledger.fleet.release_duty(duty.name, self._worker_id)
+        except LedgerUnavailable as exc:
+            log.warning("duties_not_released", error=type(exc).__name__)  # they run out by themselves
 
     async def _mind(self, duty: Duty) -> None:
-        while True:
+        while not self._is_stopping:
             try:
                 if not duty.is_single or await self._is_ours(duty):
                     await duty.run_once()

@@ -136,5 +136,7 @@ for at = 3, #ARGV, WIDTH do
   replies[#replies + 1] = admit(#replies, unpack(ARGV, at, at + WIDTH - 1))
 end
 for _, group in ipairs(group_list) do write_group(group) end
-if jobs > 0 then call('HINCRBY', K.meta, 'accepted', jobs) end
+-- Written even when nothing was new: `WAITAOF` waits for this connection's own last write, and only so does the
+-- answer "recorded before" prove that what was recorded before is on disk.
+call('HINCRBY', K.meta, 'accepted', jobs)
 return replies
