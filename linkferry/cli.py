@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from linkferry import frame
-from linkferry.commands import backfill, batches, check, enqueue, failed, jobs, keys, lanes, run
+from linkferry.commands import backfill, batches, check, enqueue, failed, jobs, keys, lanes, resend, run
 
 app = typer.Typer(
     name="linkferry",
@@ -46,7 +46,7 @@ def front(
     frame.note_global_sandbox(is_sandbox)
 
 
-for part in (run, enqueue, backfill, jobs, failed, batches, lanes, keys, check):
+for part in (run, enqueue, backfill, jobs, failed, batches, lanes, keys, resend, check):
     part.register(app)
 
 

@@ -231,5 +231,5 @@ _FIRST_CONTACT_STANDS = Problem(
     field="contact",
     code="contact_differs",
     message="the same request stands already, with another contact; the first contact stands",
-    remedy="An operator sees where it went with `linkferry job show`.",
+    remedy="To send it elsewhere: `linkferry resend JOB --to ADDRESS`.",
 )

@@ -116,6 +116,8 @@ class FastLoop(AsyncIO):
     def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
         """Start the loop that every async actor of this process runs on."""
         thread = EventLoopThread(self.logger)
+        # Stopped in order by `after_worker_shutdown`; a boot that fails must be able to end the process without it.
+        thread.daemon = True
         with contextlib.suppress(ImportError):
             import uvloop
 
@@ -210,7 +212,10 @@ class BrokerBell:
 
     def _send(self, messages: list[dramatiq.Message[Any]]) -> None:
         if messages and self._room.acquire(blocking=False):
-            self._thread.submit(self._send_now, messages)
+            try:
+                self._thread.submit(self._send_now, messages)
+            except RuntimeError:  # closed already: another process rings
+                self._room.release()
 
     def _send_now(self, messages: list[dramatiq.Message[Any]]) -> None:
         try:

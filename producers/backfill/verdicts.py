@@ -24,7 +24,7 @@ def contact_differs(receipt: Receipt) -> Problem:
         "email",
         "contact_differs",
         "the same request stands already, with another contact; the first contact stands",
-        f"See linkferry job show {_job_of(receipt)}.",
+        f"To send it elsewhere: linkferry resend {_job_of(receipt)} --to ADDRESS",
     )
 
 

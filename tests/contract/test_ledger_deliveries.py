@@ -363,7 +363,7 @@ async def test_an_operator_sends_again(desk: Desk, outcome: DeliveryOutcome) -> 
     history = await desk.ledger.queries.history(claimed.links[0].job_id)
 
     assert (first.done, second.done, second.refusal) == (True, False, "waits_already")
-    assert claimed.is_resend
+    assert claimed.asked_again == 1
     assert history[-1].event == "resend"
 
 

@@ -82,7 +82,7 @@ class Composer:
         person = _person(delivery)
         subject = self._subject(delivery, wording)
         return MailMessage(
-            delivery_id=delivery.id,
+            delivery_id=_mark(delivery),
             sender=self._sender,
             to=delivery.request.contact.email or "",
             to_name=person or None,
@@ -110,7 +110,7 @@ class Composer:
         )
         text = compose_text(parts, wording)
         return SmsMessage(
-            delivery_id=delivery.id,
+            delivery_id=_mark(delivery),
             to=delivery.request.contact.phone or "",
             text=text,
             segments=measure(text).segments,
@@ -156,6 +156,11 @@ class Composer:
             "help": fill(mail["help_contact" if self._sender.help_contact else "help_reply"], values),
             "footer": fill(mail["footer"], values),
         }
+
+
+def _mark(delivery: ClaimedDelivery) -> str:
+    """Return what the message is known by. A mailbox drops a second one of the same mark: right after doubt only."""
+    return f"{delivery.id}+{delivery.asked_again}" if delivery.asked_again else delivery.id
 
 
 def recipient_of(delivery: ClaimedDelivery) -> str | None:

@@ -119,7 +119,8 @@ class ClaimedDelivery:
     template: str  #: `invitation`
     generation: int  #: 1 for the first message; later links of the same invitation come in later generations
     failures: int
-    is_resend: bool  #: sent again after doubt
+    is_resend: bool  #: sent again after doubt: the same message, mark and all
+    asked_again: int = 0  #: times an operator asked for it to be sent again: another message each time
     request: OnboardingRequest
     links: tuple[LinkToSend, ...]
     lease: Lease

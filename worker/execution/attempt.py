@@ -17,7 +17,7 @@ import structlog
 
 from worker.domain.classify import classify_create
 from worker.domain.job import ClaimedJob, ClaimRefusal, Settled
-from worker.domain.outcome import Answered, Ending, NotDone, Outcome
+from worker.domain.outcome import Answered, Ending, NotDone, Outcome, Snoozed
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.execution.shop import Shop
@@ -76,7 +76,8 @@ async def _work(job: ClaimedJob, shop: Shop) -> Settled:
             return Settled(held=False)
         began = shop.clock.monotonic()
         if began > sent_by:  # this process was stopped for so long that the job may be somebody else's by now
-            return Settled(held=False)
+            snoozed = Snoozed(reason="lease_lost")
+            return await surely(lambda: shop.ledger.settle(job.lease, snoozed), job.id, shop)
         ending = await _call(job, shop)
         elapsed_s = shop.clock.monotonic() - began
         await _tell_limits(ending, elapsed_s, shop)

@@ -11,6 +11,7 @@ from worker.domain.outcome import ChannelDown, DeliveryOutcome, Fail, Sent, Skip
 from worker.domain.states import Channel, DeliveryState, Lane
 from worker.execution.attempt import surely
 from worker.execution.shop import Shop
+from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.limits import Closed
 
 log = structlog.get_logger()
@@ -88,8 +89,13 @@ async def _dispatch(delivery: ClaimedDelivery, shop: Shop) -> DeliveryOutcome:
         return message
 
     async def may_send() -> bool:
-        # From here on the ledger knows that the message may be out. False: another process has the delivery by now.
-        return await shop.ledger.deliveries.begin_send(delivery.lease)
+        # From here on the ledger knows that the message may be out. False: another process has the delivery by now, or
+        # nobody knows whether it was written down: then the message stays here, and that is sure.
+        try:
+            return await shop.ledger.deliveries.begin_send(delivery.lease)
+        except (LedgerUnavailable, LedgerFull) as exc:
+            log.warning("send_not_begun", delivery_id=delivery.id, error=type(exc).__name__)
+            return False
 
     return await shop.dispatchers[delivery.channel].dispatch(
         message, before_data=may_send, deadline_s=shop.lease_s * _SEND_SHARE

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from worker.domain.job import Lease
-from worker.ledger import Ledger, LedgerUnavailable
+from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 
 log = structlog.get_logger()
 
@@ -46,10 +46,13 @@ class Heartbeat:
                 log.warning("lease_lost", job_id=subject_id)
 
     async def run(self) -> None:
-        """Beat until cancelled; an unreachable ledger is waited out."""
+        """Beat until cancelled; a ledger that is away or full is waited out."""
         while True:
             await asyncio.sleep(self._interval_s)
             try:
                 await self.run_once()
-            except LedgerUnavailable as exc:
+            except (LedgerUnavailable, LedgerFull) as exc:
                 log.warning("heartbeat_missed", error=str(exc), held=len(self._leases))
+            except Exception:
+                # Whatever it was: a process without a heartbeat would lose every lease from now on.
+                log.exception("heartbeat_failed", held=len(self._leases))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from worker.domain.ids import product_of
@@ -16,9 +17,17 @@ from worker.domain.outcome import (
     Skipped,
     Undelivered,
 )
+from worker.domain.request import Contact
 from worker.domain.states import Channel, DeliveryState
 from worker.ledger.accepting import ms
-from worker.ledger.codec import delivery_parts, delivery_record, flag, request_of
+from worker.ledger.codec import (
+    delivery_parts,
+    delivery_record,
+    flag,
+    join_record,
+    request_of,
+    split_record,
+)
 from worker.ledger.errors import translated
 from worker.ledger.keys import Keys
 from worker.ledger.records import Mended, Page
@@ -62,8 +71,9 @@ class Deliveries:
             generation=generation,
             failures=int(reply[1]),
             is_resend=int(reply[2]) == 1,
-            request=request_of(reply[3]),
-            links=_links(reply[4:]),
+            asked_again=int(reply[3]),
+            request=request_of(reply[4]),
+            links=_links(reply[5:]),
             lease=Lease(subject_id=delivery_id, token=token, expires_at_ms=int(reply[0]), ttl_s=lease_s),
         )
 
@@ -97,13 +107,25 @@ class Deliveries:
         """
         return tuple(text(item) for item in await self._scripts.run("fan_out", invitation_id))
 
-    async def resend(self, delivery_id: str, *, by: str, why: str) -> Mended:
-        """Send a delivery again that was sent, failed, skipped or in doubt; raises LedgerUnavailable, LedgerFull."""
-        reply = await self._scripts.run("delivery_resend", delivery_id, by, why)
+    async def resend(self, delivery_id: str, *, by: str, why: str, contact: Contact | None = None) -> Mended:
+        """Send a delivery again that was sent, failed, skipped or in doubt, perhaps to another *contact*.
+
+        The contact is the invitation's from then on. Raises LedgerUnavailable, LedgerFull.
+        """
+        record = "" if contact is None else await self._readdressed(delivery_id, contact)
+        reply = await self._scripts.run("delivery_resend", delivery_id, by, why, record)
         done, state = int(reply[0]) == 1, text(reply[1])
         return Mended(
             done=done, state=DeliveryState(state) if state else None, refusal=None if done else text(reply[2])
         )
+
+    async def _readdressed(self, delivery_id: str, contact: Contact) -> str:
+        with translated():
+            record = await self._scripts.redis.get(self._keys.invitation + delivery_id.partition(".")[0])
+        if record is None:
+            return ""  # the script says `gone`
+        header, _ = split_record(record)
+        return join_record(header, replace(request_of(record), contact=contact))
 
     async def late_invitations(self, older_than_s: float, limit: int) -> list[str]:
         """Return invitations that have waited longer than that with a link nobody was told of, oldest first.

@@ -37,6 +37,7 @@ class Rescuer:
             ("in_doubt", rescued.in_doubt),
             ("failed", rescued.failed),
             ("retried", rescued.retried),
+            ("cancelled", rescued.cancelled),
         ):
             for job_id in job_ids:
                 self.stats.count("rescues", state=state)
@@ -46,9 +47,7 @@ class Rescuer:
         messages = await self.ledger.deliveries.rescue(limit=_BATCH, resend_after_s=self.resend_after_s)
         if messages:
             log.warning("deliveries_rescued", count=messages)
-        return messages + sum(
-            len(each) for each in (rescued.available, rescued.in_doubt, rescued.failed, rescued.retried)
-        )
+        return messages + rescued.total
 
     async def send_late_invitations(self) -> int:
         """Send invitations whose last links keep them waiting, with the links they have; return how many."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from worker.domain.ids import is_job_id
+from worker.domain.ids import invitation_of, is_job_id
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.reasons import Catalogue
-from worker.domain.states import DeliveryState, JobState
+from worker.domain.request import Contact
+from worker.domain.states import Channel, DeliveryState, JobState
 from worker.ledger import JobFilter, Ledger, Mended
 from worker.limits import Limits
 from worker.ops.queries import concerns_messages, failed_messages
@@ -71,6 +72,25 @@ class Report:
     def document(self) -> dict[str, Any]:
         """Return it ready for JSON."""
         return {"act": self.act.value, "done": self.done, "refused": self.refused}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resent:
+    """One message that was asked for again."""
+
+    delivery_id: str
+    channel: Channel
+    done: bool
+    refusal: str | None
+
+    def document(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "delivery_id": self.delivery_id,
+            "channel": self.channel.value,
+            "done": self.done,
+            "refusal": self.refusal,
+        }
 
 
 class Commands:
@@ -154,6 +174,31 @@ class Commands:
                 cursor = page.next
                 if cursor is None:
                     break
+
+    async def resend(
+        self, job_id: str, *, channel: Channel | None, contact: Contact | None, by: str, why: str
+    ) -> list[Resent]:
+        """Send the messages that carry a job's link again, without another partner call.
+
+        Of each channel (or only *channel*) the newest message; to *contact* if given. Raises LedgerUnavailable,
+        LedgerFull.
+        """
+        newest: dict[Channel, DeliveryRecord] = {}
+        for delivery in await self._ledger.deliveries.of_invitation(invitation_of(job_id)):
+            if job_id in delivery.job_ids and channel in (None, delivery.channel):
+                newest[delivery.channel] = delivery
+        resent = []
+        for delivery in newest.values():
+            mended = await self._ledger.deliveries.resend(delivery.id, by=by, why=why, contact=contact)
+            resent.append(
+                Resent(
+                    delivery_id=delivery.id,
+                    channel=delivery.channel,
+                    done=mended.done,
+                    refusal=mended.refusal,
+                )
+            )
+        return resent
 
     async def pause(self, target: str) -> None:
         """Stop *target* (`all`, `live`, `bulk`, `batch:<id>`) from taking new jobs; raises LedgerUnavailable."""

@@ -3,7 +3,7 @@
 -- pending -> sending, under a lease; -> skipped when none of its links stands any more.
 --
 -- ARGV: 2 delivery, 3 token, 4 lease ms. Returns {} when it is not to be had, or
--- {lease end, failures, is a resend, record, job, link, number, job, link, number, …}.
+-- {lease end, failures, is a resend, times an operator asked for it again, record, job, link, number, job, link, number, …}.
 local delivery = load_delivery(ARGV[2])
 if not delivery or delivery.s ~= 'pending' or tonumber(delivery.d) > now then return {} end
 
@@ -24,8 +24,8 @@ end
 local lease_end = now + tonumber(ARGV[4])
 move_delivery(delivery, 'sending', lease_end)
 write(delivery, 'k', ARGV[3], 'n', (delivery.n or 0) + 1)
-local is_resend = (delivery.u or delivery.m) and 1 or 0
+local is_resend = delivery.u and 1 or 0
 return {
-  string.format('%.0f', lease_end), tonumber(delivery.f or 0), is_resend,
+  string.format('%.0f', lease_end), tonumber(delivery.f or 0), is_resend, tonumber(delivery.m or 0),
   call('GET', K.invitation .. delivery.inv), unpack(links),
 }

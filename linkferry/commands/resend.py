@@ -1,0 +1,83 @@
+"""`linkferry resend`: a message once more, without another partner call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from linkferry.commands import filters
+from linkferry.commands.jobs import no_such_job
+from linkferry.frame import FAILED, USAGE, CommandError, command, complain
+from linkferry.output import emit, say
+from worker.domain.states import Channel
+
+if TYPE_CHECKING:
+    from linkferry.session import Session
+    from worker.domain.request import Contact
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job whose link the message carries.")]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="ADDRESS", help="Another e-mail address or mobile number; kept from then on."
+    ),
+]
+Only = Annotated[Channel | None, typer.Option("--channel", help="Only this channel; without it, each one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+
+    @command(app, "resend")
+    async def resend(
+        session: Session, job_id: JobId, channel: Only = None, to: To = None, why: filters.Why = ""
+    ) -> int:
+        """Send a customer's message again: the same links, no partner call. Also ends a doubt about a text.
+
+        Example: `linkferry resend 01k8…w --channel email --to dana@example.com`
+        """
+        job = await session.ledger.queries.job(job_id.strip())
+        if job is None:
+            return no_such_job(job_id)
+        contact = None
+        if to is not None:
+            reached, contact = _readdressed(job.request.contact, to, session.settings.default_region)
+            if channel not in (None, reached):
+                message = f"--to {to} is for {reached.value}, but --channel says {channel.value}."
+                raise CommandError(message, exit_code=USAGE)
+            channel = reached
+        resent = await session.commands.resend(
+            job.id, channel=channel, contact=contact, by=filters.operator(), why=why
+        )
+        documents = [each.document() for each in resent]
+        lines = "\n".join(_line(each) for each in documents)
+        emit({"job_id": job.id, "messages": documents}, lambda: say(lines))
+        if not resent:
+            complain(
+                "It has no such message: one is made when the job is linked, for the channels asked for."
+            )
+        return 0 if any(each.done for each in resent) else FAILED
+
+
+def _line(document: dict[str, object]) -> str:
+    if document["done"]:
+        return f"{document['channel']}: will be sent again"
+    return f"{document['channel']}: not sent again, {document['refusal']}"
+
+
+def _readdressed(contact: Contact, to: str, region: str) -> tuple[Channel, Contact]:
+    """Return the channel that *to* belongs to and the contact with it; raises CommandError (2)."""
+    from worker.domain.fields import Notes, read_contact_phone, read_email
+
+    notes = Notes()
+    if "@" in to:
+        address = read_email("--to", to.strip(), notes)
+        found = Channel.EMAIL, replace(contact, email=address)
+    else:
+        found = Channel.SMS, replace(contact, phone=read_contact_phone(to.strip(), region, notes))
+    if notes.errors:
+        problem = notes.errors[0]
+        raise CommandError(f"--to {to}: {problem.message}. {problem.remedy}", exit_code=USAGE)
+    return found
