@@ -1,6 +1,6 @@
 """Whole jobs per second, beside the best peer's bare call.
 
-    .venv/bin/python -m bench.jobs [--jobs 3000] [--rounds 3] [--profile FILE]
+    .venv/bin/python -m bench.jobs [--jobs 3000] [--rounds 3]
 
 Ours: accept → ring → slot → claim → begin → a call of 50 ms → settle → fan out → a mail at a local SMTP server, by two
 worker processes at a rate that never binds, from the accept to the last mail. The peer: taskiq on Redis, two processes,
@@ -19,8 +19,6 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 
-import uvloop
-
 from bench.partner import MailSink, QuickPartner
 from bench.stack import (
     PEER_BIN,
@@ -31,6 +29,7 @@ from bench.stack import (
     invitation,
     machine,
     process_cpu_s,
+    run,
     server_cpu_s,
     until,
 )
@@ -51,7 +50,7 @@ async def our_round(jobs: int) -> float:
         BenchStack(
             partner.url,
             workers=PROCESSES,
-            provider_rate=100_000,
+            provider_rate=10_000,
             provider_concurrency=CONCURRENCY,
             email_rate=10_000,
             smtp_url=sink.url,
@@ -115,7 +114,7 @@ async def a_peer_worker(environment: dict[str, str]) -> AsyncIterator:
     """Run the peer's own command with two worker processes; yields a function that names its children."""
     command = [
         PEER_BIN / "taskiq", "worker", "bench.peers.taskiq_calls:broker",
-        "--workers", str(PROCESSES), "--max-async-tasks", str(PEER_TASKS), "--log-level", "ERROR",
+        "--workers", str(PROCESSES), "--max-async-tasks", str(PEER_TASKS), "--log-level", "WARNING",
     ]  # fmt: skip
     process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL)
     try:
@@ -148,6 +147,8 @@ async def main() -> None:
         ours.append(await our_round(asked.jobs))
         if has_taskiq:
             theirs.append(await peer_round(asked.jobs, asked.peer_broker))
+    if not ours:
+        return
     mine = statistics.median(ours)
     print(f"median: {mine:,.0f} whole jobs/s (no goal yet: measured and told)")
     if theirs:
@@ -156,4 +157,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    run(main())

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import time
+from typing import Self
 
 from aiohttp import web
 
@@ -22,7 +23,7 @@ class QuickPartner:
         self.arrived: dict[str, float] = {}  # reference → perf_counter at the request's arrival
         self._numbers = itertools.count(1)
 
-    async def __aenter__(self) -> QuickPartner:
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/settings/accessToken", self._token)
         app.router.add_post("/whatsapp/createAccount", self._create)
@@ -60,7 +61,7 @@ class MailSink:
     def __init__(self) -> None:
         self.taken: list[float] = []  # perf_counter at each message's end
 
-    async def __aenter__(self) -> MailSink:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Conversation(self.taken), "127.0.0.1", 0)
         self.url = f"smtp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
@@ -78,8 +79,7 @@ class _Conversation(asyncio.Protocol):
         self._buffer = b""
         self._is_data = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         transport.write(b"220 bench ESMTP\r\n")
 

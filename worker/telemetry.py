@@ -31,9 +31,25 @@ SAFE_FIELDS = frozenset(
 def mask_personal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask numbers, addresses and links in every field that is not one of our own words."""
     for field, value in event.items():
-        if isinstance(value, str) and field not in SAFE_FIELDS:
-            event[field] = mask_text(value)
+        if field not in SAFE_FIELDS and not field.startswith("_"):  # `_record` and such: structlog's own
+            event[field] = _masked(value)
     return event
+
+
+def mask_foreign(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask what a library says, too: its sentences quote arguments and addresses."""
+    event["event"] = mask_text(str(event.get("event", "")))
+    return event
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, Mapping):
+        return {_masked(name): _masked(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(each) for each in value]
+    return value if isinstance(value, bool | int | float | None) else mask_text(str(value))
 
 
 def configure_logging(log_format: str, *, level: int = logging.INFO, stream: Any = None) -> None:
@@ -55,7 +71,7 @@ def configure_logging(log_format: str, *, level: int = logging.INFO, stream: Any
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, mask_foreign],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

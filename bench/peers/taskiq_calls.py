@@ -31,7 +31,7 @@ async def close_session(state: TaskiqState) -> None:
     await state.http.close()
 
 
-@broker.task
+@broker.task(task_name="create_link")
 async def create_link(reference: str, whatsapp: str) -> None:
     async with broker.state.http.post(_CREATE, json={"reference": reference, "whatsapp": whatsapp}) as answer:
         await answer.read()

@@ -39,8 +39,7 @@ async def ledger(real_redis) -> Ledger:
 
 @pytest.fixture
 async def door(ledger) -> AsyncIterator[Door]:
-    door = Door(ledger, SilentBell(), max_waiting=100_000)
-    yield door
+    return Door(ledger, SilentBell(), max_waiting=100_000)
 
 
 def a_file(folder: Path, rows: list[str], *, header: str = HEADER, name: str = "in.csv") -> Path:

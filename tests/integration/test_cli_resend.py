@@ -67,7 +67,9 @@ def test_a_message_that_still_waits_is_not_doubled(cli: Cli) -> None:
         (("--channel", "sms"), 1, "no such message"),
     ],
 )
-def test_what_cannot_be_sent_is_said_in_a_line(cli: Cli, words: tuple[str, ...], code: int, says: str) -> None:
+def test_what_cannot_be_sent_is_said_in_a_line(
+    cli: Cli, words: tuple[str, ...], code: int, says: str
+) -> None:
     """A wrong address or channel names itself; nothing is changed."""
     job = cli.on_ledger(link_one)
     cli.on_ledger(send_all)

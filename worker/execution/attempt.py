@@ -11,13 +11,13 @@ import asyncio
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from worker.domain.classify import classify_create
 from worker.domain.job import ClaimedJob, ClaimRefusal, Settled
-from worker.domain.outcome import Answered, Ending, NotDone, Outcome, Snoozed
+from worker.domain.outcome import Answered, Ending, NotDone, Outcome, Snoozed, Unanswered
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.execution.shop import Shop
@@ -102,14 +102,18 @@ async def _call(job: ClaimedJob, shop: Shop) -> Ending:
     return await shop.partner.create_facebook(body)
 
 
+def shows_health(ending: Answered | NotDone | Unanswered | list[Any]) -> bool:
+    """Tell whether an answer (to a list call: its rows) shows that the partner works, whatever it thinks of us."""
+    if isinstance(ending, NotDone):
+        return ending.reason in _HEALTHY_NOT_DONE
+    return not isinstance(ending, Unanswered)
+
+
 async def _tell_limits(ending: Ending, elapsed_s: float, shop: Shop) -> None:
     # The partner's health is the fleet's business (what it asks for in headers, the client has passed on already);
     # losing one observation is not worth an attempt.
-    is_healthy = isinstance(ending, Answered) or (
-        isinstance(ending, NotDone) and ending.reason in _HEALTHY_NOT_DONE
-    )
     try:
-        await shop.limits.note(is_healthy, elapsed_s)
+        await shop.limits.note(shows_health(ending), elapsed_s)
     except LimitsUnavailable as exc:
         log.warning("call_not_noted", error=str(exc))
 

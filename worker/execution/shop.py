@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,32 +38,34 @@ class Dispatcher(Protocol):
 class Places:
     """How many of each kind this process works on at once, so that none can take the room of another.
 
-    Some create places are `live`'s alone: a backfill that fills the rest never makes a single customer wait.
+    Never more than *creates* of both lanes together. Some of them are `live`'s alone: a backfill that fills the rest
+    never makes a single customer wait.
     """
 
     def __init__(self, *, creates: int, live_only: int, mails: int, texts: int) -> None:
         self.bulk_creates = max(1, creates - live_only)
+        all_creates = asyncio.Semaphore(creates)
         self._rooms = {
-            Lane.LIVE.value: asyncio.Semaphore(creates),
-            Lane.BULK.value: asyncio.Semaphore(self.bulk_creates),
-            Channel.EMAIL.value: asyncio.Semaphore(mails),
-            Channel.SMS.value: asyncio.Semaphore(texts),
+            Lane.LIVE.value: (all_creates,),
+            # Its own share first: a bulk job that waits for that keeps no place from a live one.
+            Lane.BULK.value: (asyncio.Semaphore(self.bulk_creates), all_creates),
+            Channel.EMAIL.value: (asyncio.Semaphore(mails),),
+            Channel.SMS.value: (asyncio.Semaphore(texts),),
         }
 
     @asynccontextmanager
     async def one(self, kind: Lane | Channel, *, patience_s: float = 1.0) -> AsyncIterator[bool]:
         """Hold a place for the block; yields False when none came free within *patience_s* seconds."""
-        room = self._rooms[kind.value]
-        try:
-            async with asyncio.timeout(patience_s):
-                await room.acquire()
-        except TimeoutError:
-            yield False
-            return
-        try:
+        async with AsyncExitStack() as places:
+            try:
+                async with asyncio.timeout(patience_s):
+                    for room in self._rooms[kind.value]:
+                        await places.enter_async_context(room)
+            except TimeoutError:
+                await places.aclose()
+                yield False
+                return
             yield True
-        finally:
-            room.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

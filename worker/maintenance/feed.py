@@ -7,9 +7,11 @@ cancelled batch or a live customer takes effect at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from worker.broker import BrokerBell
+from worker.domain.outcome import NotDone
 from worker.domain.states import Channel, Lane
 from worker.ledger import Ledger
 from worker.limits import Limits
@@ -32,13 +34,13 @@ class Feeder:
     bell: BrokerBell
     channels: tuple[Channel, ...]  #: those that can send: for the others, messages wait unrung
     bulk_places: int  #: bulk attempts at once in one worker
-    has_credentials: bool  #: without them no call can be made
+    token: Callable[[], Awaitable[str | NotDone]]  #: the partner's: without one no call can be made
 
     async def run_once(self) -> int:
         """Ring for as many jobs as the fleet can use now; return how many."""
         status = await self.limits.status()
-        if status.closed_reason is not None or not self.has_credentials:
-            return 0  # every call is held: bells would only be handed back
+        if status.closed_reason is not None or isinstance(await self.token(), NotDone):
+            return 0  # no call can be made: bells would only be handed back, again and again
         live = await self.ledger.feed(Lane.LIVE, want=_LIVE_BELLS, rering_after_s=RERING_AFTER_S)
         self.bell.ring(live, Lane.LIVE)
         bulk = await self.ledger.feed(

@@ -23,6 +23,7 @@ from worker.domain.outcome import (
 )
 from worker.domain.reasons import Catalogue, ReasonClass
 from worker.domain.states import JobState, Lane
+from worker.execution.attempt import shows_health
 from worker.ledger import JobFilter, Ledger
 from worker.limits import Closed, Limits
 from worker.partner import PartnerClient
@@ -109,7 +110,7 @@ class LookUp:
             return None
         answer = await call()
         # A long list takes its time: that says nothing about how fast the partner answers creates.
-        await self.limits.note(isinstance(answer, list), 0.0)
+        await self.limits.note(shows_health(answer), 0.0)
         if isinstance(answer, NotDone | Unanswered):
             self.stats.count("lookups", outcome="failed")
             log.warning("lookup_failed", reason=answer.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -45,12 +45,7 @@ class Minder:
     async def stop(self) -> None:
         """Stop all duties and hand the single ones to whoever asks next."""
         self._is_stopping = True
-        pending = set(self._tasks)
-        while pending:
-            # Asked again and again: a client that turns a cancellation into a lost connection swallows one.
-            for task in pending:
-                task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+        await end_tasks(self._tasks)
         try:
             for duty in self._duties:
                 if duty.is_single:
@@ -75,3 +70,13 @@ class Minder:
         # Longer than a turn and its pause, so that the holder keeps it; short enough that a dead holder is soon replaced.
         ttl_s = max(15.0, 3 * duty.every_s)
         return await self._ledger.fleet.hold_duty(duty.name, self._worker_id, ttl_s)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel *tasks* until all have ended; what they raise is dropped."""
+    pending = set(tasks)
+    while pending:
+        # Asked again and again: a client that turns a cancellation into a lost connection swallows one.
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
