@@ -183,6 +183,7 @@ async def _play(
         while not story.is_over and story.elapsed_s < GIVE_UP_AFTER_S:
             story.jobs = await session.ledger.queries.counts()
             story.messages = await session.ledger.deliveries.counts()
+            story.unexplained = len(await session.ledger.queries.unexplained(100, looked_before_s=3600))
             show(story)
             await asyncio.sleep(0.2)
     live.cancel()

@@ -34,6 +34,7 @@ class Story:
     backfill: BackfillResult | None = None
     live: list[tuple[str, float]] = field(default_factory=list)  #: job id, seconds from the POST to its link
     jobs: dict[JobState, int] = field(default_factory=dict)
+    unexplained: int = 0  #: failed jobs whose cause was not looked up yet
     messages: dict[DeliveryState, int] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -48,7 +49,7 @@ class Story:
         is_fed = self.backfill is not None and len(self.live) == self.live_expected
         at_work = sum(self.jobs.get(state, 0) for state in WAITING)
         on_the_way = sum(self.messages.get(state, 0) for state in RESTLESS)
-        return is_fed and bool(self.jobs) and not at_work and not on_the_way
+        return is_fed and bool(self.jobs) and not at_work and not on_the_way and not self.unexplained
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ the jobs' short fields. A call looks at a bounded number of jobs and goes on fro
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 
@@ -155,16 +156,16 @@ def _asked(wanted: JobFilter) -> set[str]:
     return {name for name in names if getattr(wanted, name) is not None}
 
 
-class _Stream:
+class _Stream(ABC):
     """Job ids of one or several indexes, newest first, each with the cursor that goes on behind it."""
 
     def __init__(self, scripts: Scripts, basis: str) -> None:
         self._scripts = scripts
         self._basis = basis
 
+    @abstractmethod
     async def take(self, count: int) -> list[tuple[str, str]]:
         """Return the next *count* (cursor, job id) pairs, fewer only at the end."""
-        raise NotImplementedError
 
     def covers(self, wanted: JobFilter) -> bool:
         """Tell whether the index alone answers the filter, so that nothing is left to match."""
