@@ -176,7 +176,9 @@ class BenchStack:
         return Path(self._log.name).read_text(errors="replace")
 
 
-def invitation(nth: int, *, lane: Lane = Lane.LIVE, email: str | None = None) -> NewInvitation:
+def invitation(
+    nth: int, *, lane: Lane = Lane.LIVE, email: str | None = None, batch_id: str | None = None
+) -> NewInvitation:
     """Return a plain WhatsApp invitation, the nth of its kind."""
     request = OnboardingRequest(
         products=(Product.WHATSAPP,),
@@ -195,4 +197,6 @@ def invitation(nth: int, *, lane: Lane = Lane.LIVE, email: str | None = None) ->
         contact_mark="00000000",
         channels=(Channel.EMAIL,) if email else (),
         channel_policy=ChannelPolicy.ALL,
+        batch_id=batch_id,
+        line=nth if batch_id else None,
     )

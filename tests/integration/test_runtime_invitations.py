@@ -18,6 +18,7 @@ from worker.execution import handlers
 from worker.execution.attempt import attempt, follow_up
 from worker.ledger import LedgerUnavailable
 from worker.maintenance.feed import Feeder
+from worker.partner.sandbox.outbox import Captured
 
 BOTH = (Channel.EMAIL, Channel.SMS)
 TWO_PRODUCTS = (Product.WHATSAPP, Product.FACEBOOK_PAGE)
@@ -62,15 +63,15 @@ async def test_one_link_failed_for_good_and_the_other_goes_out_when_the_last_has
     receipt = await bench.accept(request=a_request(products=TWO_PRODUCTS))
     whatsapp, facebook = receipt.job_ids
     await work(bench, facebook)
-    assert bench.sandbox.outbox.items == []
+    assert messages(bench) == []
 
     bench.sandbox.faults.update({"fail_code": 19})
     await work(bench, whatsapp)
     await handlers.fan_out(whatsapp, bench.shop)
     await deliver_rung(bench)
 
-    (mail,) = await messages(bench)
-    assert await link_of(bench, facebook) in mail["text"]
+    (mail,) = messages(bench)
+    assert await link_of(bench, facebook) in mail.text
     assert await states(bench, receipt) == {("email", 1): DeliveryState.SENT}
     assert bench.bell.failures == [whatsapp]
 
@@ -88,13 +89,13 @@ async def test_an_invitation_that_waited_long_enough_goes_out_in_two_messages(be
     assert await bench.rescuer().send_late_invitations() == 0
     await work(bench, facebook)
 
-    first, second = await messages(bench)
+    first, second = messages(bench)
     first_link, second_link = await link_of(bench, whatsapp), await link_of(bench, facebook)
-    assert first_link in first["text"]
-    assert second_link not in first["text"]
-    assert second_link in second["text"]
-    assert first_link not in second["text"] + second["html"]
-    assert first["subject"] != second["subject"]
+    assert first_link in first.text
+    assert second_link not in first.text
+    assert second_link in second.text
+    assert first_link not in second.text + second.html
+    assert first.subject != second.subject
     assert await states(bench, receipt) == {
         ("email", 1): DeliveryState.SENT,
         ("email", 2): DeliveryState.SENT,
@@ -114,9 +115,9 @@ async def test_the_first_channel_that_works_is_the_text_where_the_mail_bounces(b
     await handlers.fan_out(receipt.job_ids[0], bench.shop)
     await deliver_rung(bench)
 
-    (text,) = await messages(bench)
-    assert text["kind"] == "sms"
-    assert await link_of(bench, receipt.job_ids[0]) in text["text"]
+    (text,) = messages(bench)
+    assert text.kind == "sms"
+    assert await link_of(bench, receipt.job_ids[0]) in text.text
     assert (await states(bench, receipt))["sms", 1] is DeliveryState.SENT
 
 
@@ -133,7 +134,7 @@ async def test_who_is_not_on_the_allowlist_gets_nothing(
         for receipt in (outsider, insider):
             await work(bench, receipt.job_ids[0])
 
-        assert [message["to"] for message in await messages(bench)] == ["noa@acme.example"]
+        assert [message.to for message in messages(bench)] == ["noa@acme.example"]
         found = await bench.shop.ledger.deliveries.of_invitation(outsider.invitation_id)
         assert {(each.state, each.reason) for each in found} == {
             (DeliveryState.SKIPPED, "outside_allowlist")
@@ -159,7 +160,7 @@ async def test_a_message_of_a_channel_without_settings_waits_for_a_worker_that_h
         assert await a_feeder(bench).ring_messages() == 1
         await deliver_rung(bench)
         assert await states(bench, receipt) == {("email", 1): DeliveryState.SENT}
-        assert len(await messages(bench)) == 1
+        assert len(messages(bench)) == 1
 
 
 async def test_a_send_whose_beginning_could_not_be_written_down_is_no_send(
@@ -176,7 +177,7 @@ async def test_a_send_whose_beginning_could_not_be_written_down_is_no_send(
     receipt = await bench.accept(channels=BOTH)
     await work(bench, receipt.job_ids[0])
     assert set((await states(bench, receipt)).values()) == {DeliveryState.PENDING}
-    assert await messages(bench) == []
+    assert messages(bench) == []
 
     monkeypatch.setattr(deliveries, "begin_send", begin_send)
     found = await deliveries.of_invitation(receipt.invitation_id)
@@ -205,17 +206,9 @@ async def test_a_template_that_fails_costs_nobody_his_message(
     assert (delivery.state, delivery.failures) == (DeliveryState.PENDING, 0)
 
 
-async def messages(bench: Bench) -> list[dict[str, str]]:
+def messages(bench: Bench) -> list[Captured]:
     """Return what was captured, oldest first."""
-    import aiohttp
-
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"{bench.sandbox.url}/sandbox/outbox", params={"limit": "100"}) as answer,
-    ):
-        body = await answer.json()
-    items = list(body["items"] if isinstance(body, dict) else body)
-    return sorted(items, key=lambda item: item["at"])
+    return list(bench.sandbox.outbox.newest())[::-1]
 
 
 def a_feeder(bench: Bench) -> Feeder:
