@@ -18,9 +18,7 @@ UNKNOWN_CODE = 19
 
 
 @pytest.fixture
-async def bench(
-    real_redis: redis.asyncio.Redis, valkey_url: str, tmp_path: Path
-) -> AsyncIterator[Bench]:
+async def bench(real_redis: redis.asyncio.Redis, valkey_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     async with a_bench(valkey_url, tmp_path) as opened:
         yield opened
 
@@ -139,7 +137,9 @@ async def test_a_list_that_failed_changes_nothing(bench: Bench, fault: str) -> N
     assert (job.state, job.reason) == (JobState.FAILED, f"unknown_{UNKNOWN_CODE}")
     assert lists(bench) == 3
     bench.sandbox.faults.reset()
-    assert [each.id for each in await bench.shop.ledger.queries.unexplained(10, looked_before_s=900)] == [failed]
+    assert [each.id for each in await bench.shop.ledger.queries.unexplained(10, looked_before_s=900)] == [
+        failed
+    ]
 
 
 async def test_an_unexplained_failure_of_an_unregistered_number_is_explained_and_later_released(

@@ -26,7 +26,9 @@ async def test_dramatiqs_own_command_works_a_job_to_its_end_and_stops_in_order(t
     """`dramatiq worker.main` makes the link and sends the mail; told to stop, it drains and exits 0."""
     async with Stack(tmp_path) as stack:
         job_id = await accept(stack)
-        stack.bell.ring([job_id], Lane.BULK)  # rung before anybody listens: the shop must be open when it is heard
+        stack.bell.ring(
+            [job_id], Lane.BULK
+        )  # rung before anybody listens: the shop must be open when it is heard
         command = stack.start_worker(DRAMATIQ, "worker.main", "--processes", "1", "--threads", "8")
         await stack.until(lambda: sent(stack, job_id), "the mail is sent")
         command.terminate()
