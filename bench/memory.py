@@ -61,7 +61,9 @@ async def redis_bytes(waiting: int) -> None:
         size = ((await redis.info("memory"))["used_memory"] - before) / waiting
         await ledger.aclose()
     verdict = "met" if size <= GOAL_BYTES else "missed"
-    print(f"Redis, {waiting:,} waiting jobs of one batch: {size:,.0f} bytes each   goal ≤ {GOAL_BYTES:,}: {verdict}")
+    print(
+        f"Redis, {waiting:,} waiting jobs of one batch: {size:,.0f} bytes each   goal ≤ {GOAL_BYTES:,}: {verdict}"
+    )
 
 
 async def our_worker(jobs: int) -> None:

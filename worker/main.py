@@ -201,7 +201,7 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
             JobState.CANCELLED: _KEEP_CANCELLED_S,
         },
     )
-    watch = Watch(ledger=shop.ledger, limits=shop.limits, stats=shop.stats)
+    watch = Watch(ledger=shop.ledger, limits=shop.limits, stats=shop.stats, dead_keep_s=settings.dead_keep)
     doubts_every_s = min(10.0, max(_LEAST_LOOK_UP_S, settings.doubt_grace_s / 3))
     return [
         Duty(name="feed", run_once=feeder.run_once, every_s=0.1),

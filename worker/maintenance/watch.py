@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import structlog
 
-from worker.domain.states import Lane
-from worker.ledger import Ledger
+from worker.domain.states import JobState, Lane
+from worker.ledger import JobFilter, Ledger
 from worker.limits import Limits
 from worker.telemetry import Stats
 
 log = structlog.get_logger()
+
+_DAY_S = 86_400.0
 
 
 @dataclass(kw_only=True)
@@ -22,6 +25,7 @@ class Watch:
     limits: Limits
     stats: Stats
     late_after_s: float = 900.0  #: a waiting job older than this is an alarm, unless something holds its lane
+    dead_keep_s: float = math.inf  #: dead letters are deleted at this age; an alarm comes a day ahead
     _raised: set[tuple[str, str]] = field(default_factory=set)
 
     async def run_once(self) -> None:
@@ -44,4 +48,15 @@ class Watch:
             is_late = view.oldest_s is not None and view.oldest_s > self.late_after_s
             if lane is Lane.LIVE and is_late and not is_stopped:
                 alarms.add((lane.value, "oldest_job_late"))
+        if await self._dead_letters_end():
+            alarms.add(("dead_letters", "deleted_within_a_day"))
         return alarms
+
+    async def _dead_letters_end(self) -> bool:
+        last_day_s = self.dead_keep_s - _DAY_S
+        if not 0 < last_day_s < math.inf:
+            return False
+        page = await self.ledger.queries.find(
+            JobFilter(state=JobState.DEAD, older_than_s=last_day_s), limit=1
+        )
+        return bool(page.items)
