@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.growth [--full]      # 1,000 against 100,000 waiting jobs; --full: and 1,000,000 (minutes)
 
-Each size has a server of its own and no worker; they are measured in turns. Scripts are timed by the server itself (SLOWLOG; its slowest
+Each size has a server of its own and no worker; they are measured in turns. Scripts are timed by the server itself (the slowest
 call may be one that the machine interrupted), questions by the clock of their caller.
 Goals: flat per job; no script above 5 ms; a console page within 100 ms and a CLI answer within 0.5 s at a million.
 """
@@ -57,15 +57,11 @@ class Site:
 
     async def scripts(self, what: str, calls: Callable[[], Awaitable[object]]) -> None:
         """Run *calls* and note what the server says that each script call of theirs cost."""
-        await self.redis.config_set("slowlog-log-slower-than", 0)
-        await self.redis.config_set("slowlog-max-len", 1_000)
-        await self.redis.slowlog_reset()
+        await self.redis.config_resetstat()
         await calls()
-        entries = await self.redis.slowlog_get(1_000)
-        await self.redis.config_set("slowlog-log-slower-than", -1)
-        each = [entry["duration"] for entry in entries if entry["command"].startswith(b"EVALSHA")]
-        self.costs.script_us.setdefault(what, []).append(statistics.mean(each))
-        self.costs.worst_ms.setdefault(what, []).append(max(each) / 1000)
+        means, most = await self.redis.info("commandstats"), await self.redis.info("latencystats")
+        self.costs.script_us.setdefault(what, []).append(means["cmdstat_evalsha"]["usec_per_call"])
+        self.costs.worst_ms.setdefault(what, []).append(most["latency_percentiles_usec_evalsha"]["p100"] / 1000)
 
     async def question(self, what: str, ask: Callable[[], Awaitable[object]]) -> None:
         """Ask once; note how long it took."""
@@ -93,6 +89,7 @@ async def open_site(stack: contextlib.AsyncExitStack, waiting: int) -> Site:
     stack.push_async_callback(ledger.aclose)
     await ledger.open()
     site = Site(redis, ledger, Costs(waiting))
+    await redis.config_set("latency-tracking-info-percentiles", "50 100")
     await ledger.batches.open("b1", name="customers.csv", source="csv", by="bench", total=waiting)
     await fill(ledger, 0, waiting)
     while len(site.rung) < _FED:
