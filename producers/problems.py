@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 PROBLEM_TYPE = "application/problem+json"
 #: Paths whose errors machines read. All others belong to the console, which shows pages.
-MACHINE_PATHS = ("/v1/", "/crm/", "/provider/", "/healthz", "/readyz", "/openapi.json")
+MACHINE_PATHS = ("/v1/", "/crm/", "/provider/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 FULL_RETRY_S = 60  #: a full ledger empties at the partner's rate: asking sooner is no use
 UNAVAILABLE_RETRY_S = 5  #: about what a failover takes
 

@@ -18,6 +18,7 @@ from worker.domain.states import Channel, ChannelPolicy
 PREFIX = "LINKFERRY_"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _MASK = "********"
+_LEAST_SEND_S = 1.0  #: between a claim and its call: with less, jobs would be put back again and again
 _NOWHERE = (
     "http://partner.invalid"  #: where a call would go that forgot about the sandbox: no such host exists
 )
@@ -210,7 +211,11 @@ class DeclaredSettings(BaseSettings):
     processes: int = _setting(2, "Work", "Worker processes that `up` runs.", ge=1, le=256)
     worker_threads: int = _setting(64, "Work", "Jobs at once per worker process.", ge=1, le=1024)
     lease_s: Duration = _setting(
-        60.0, "Work", "Seconds a claimed job stays its worker's; must exceed PROVIDER_TIMEOUT.", ge=2, le=3600
+        60.0,
+        "Work",
+        "Seconds a claimed job stays its worker's; must exceed PROVIDER_TIMEOUT by a second.",
+        ge=2,
+        le=3600,
     )
     doubt_grace_s: Duration = _setting(
         60.0, "Work", "Seconds before a look-up may say that a doubtful link does not exist.", ge=0, le=86_400
@@ -267,10 +272,10 @@ class DeclaredSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _lease_outlives_call(self) -> Self:
-        if self.lease_s <= self.provider_timeout:
+        if self.lease_s < self.provider_timeout + _LEAST_SEND_S:
             message = (
                 f"LINKFERRY_LEASE_S ({self.lease_s:g}) must exceed LINKFERRY_PROVIDER_TIMEOUT "
-                f"({self.provider_timeout:g}): raise the one or lower the other"
+                f"({self.provider_timeout:g}) by a second or more: raise the one or lower the other"
             )
             raise ValueError(message)
         return self

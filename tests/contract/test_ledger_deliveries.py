@@ -387,3 +387,17 @@ async def test_deliveries_are_listed_by_state(desk: Desk) -> None:
 
     assert [item.id for item in (*first.items, *second.items)] == made[::-1]
     assert (first.total, second.next) == (5, None)
+
+
+async def test_a_delivery_nobody_has_room_for_is_rung_again_at_the_next_turn(desk: Desk) -> None:
+    """Handed back, it does not wait ten seconds for its next bell; a claimed one is left alone."""
+    delivery = await desk.a_delivery()
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=10) == [delivery]
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=10) == []
+
+    await desk.ledger.deliveries.hand_back(delivery)
+
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=10) == [delivery]
+    await desk.ledger.deliveries.claim(delivery, worker_id="w", lease_s=60)
+    await desk.ledger.deliveries.hand_back(delivery)
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=10) == []

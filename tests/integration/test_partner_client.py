@@ -323,3 +323,32 @@ async def test_a_cancelled_call_stays_cancelled() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+
+
+class SlowToken(FixedToken):
+    """Gives its token when the event says so."""
+
+    def __init__(self, is_time: asyncio.Event) -> None:
+        super().__init__()
+        self._is_time = is_time
+
+    async def token(self) -> str:
+        await self._is_time.wait()
+        return await super().token()
+
+
+async def test_a_token_that_comes_after_the_deadline_sends_nothing() -> None:
+    """Waiting for a token is part of the call: a process that stood still meanwhile must not act late."""
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(10))
+        writer.close()
+
+    is_time = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, is_time.set)
+    async with raw_server(serve) as url:
+        ending = await create(url, tokens=SlowToken(is_time), timeout_s=0.1)
+
+    assert asked == []
+    assert isinstance(ending, NotDone)

@@ -49,9 +49,11 @@ async def deliver(delivery_id: str, channel: Channel, shop: Shop) -> DeliveryOut
     async with shop.places.one(channel) as has_place:
         dispatcher = shop.dispatchers.get(channel)
         if not has_place or dispatcher is None or shop.draining.is_set():
+            await shop.ledger.deliveries.hand_back(delivery_id)
             return None
         granted = await shop.channel_limits[channel].acquire(Lane.LIVE, stop=shop.draining)
         if isinstance(granted, Closed):
+            await shop.ledger.deliveries.hand_back(delivery_id)
             return None
         delivery = await shop.ledger.deliveries.claim(
             delivery_id, worker_id=shop.worker_id, lease_s=shop.lease_s

@@ -50,6 +50,10 @@ class Deliveries:
         reply = await self._scripts.run("delivery_due", channel, want, ms(rering_after_s))
         return [text(item) for item in reply]
 
+    async def hand_back(self, delivery_id: str) -> None:
+        """Put a rung delivery that nobody has room for back to the front of its queue; raises LedgerUnavailable."""
+        await self._scripts.run("delivery_hand_back", delivery_id)
+
     async def claim(self, delivery_id: str, *, worker_id: str, lease_s: float) -> ClaimedDelivery | None:
         """Take a due delivery under a lease of *lease_s* seconds; None when it is not to be had.
 

@@ -174,11 +174,16 @@ class PartnerClient:
     async def _authorised(
         self, method: str, path: str, body: Mapping[str, Any] | None, limits: _Limits | None = None
     ) -> Ending:
+        limits = limits or self._call
+        ends_at_s = asyncio.get_running_loop().time() + limits.timeout_s
         token = await self._tokens.token()
         if isinstance(token, NotDone):
             return token
+        if asyncio.get_running_loop().time() >= ends_at_s:
+            # Waiting for a token is part of the call: a process that was stopped meanwhile must send nothing late.
+            return NotDone(reason="token_unavailable", detail="the token came after the call's deadline")
         headers = {"Authorization": f"Bearer {token}"}
-        ending, _ = await self._once(method, path, body, headers=headers, limits=limits or self._call)
+        ending, _ = await self._once(method, path, body, headers=headers, limits=limits, ends_at_s=ends_at_s)
         if _is_token_refused(ending):
             await self._tokens.drop(token)
             return NotDone(
@@ -198,11 +203,14 @@ class PartnerClient:
         *,
         headers: Mapping[str, str],
         limits: _Limits,
+        ends_at_s: float | None = None,
     ) -> tuple[Ending, Reply | None]:
-        """Make one call: send, read, parse, tell the gate."""
+        """Make one call: send, read, parse, tell the gate. *ends_at_s*: by the loop's clock; else its whole time."""
         session, trail = self._entered(), _Trail()
+        if ends_at_s is None:
+            ends_at_s = asyncio.get_running_loop().time() + limits.timeout_s
         try:
-            async with asyncio.timeout(limits.timeout_s):
+            async with asyncio.timeout_at(ends_at_s):
                 request = session.request(
                     method,
                     self._base_url + path,
