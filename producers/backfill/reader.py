@@ -223,9 +223,9 @@ class _Lines:
             raise InputProblemError("line_too_long", message, "Is it a CSV file?")
 
     def _refuse_other_formats(self, raw: bytes) -> None:
-        for magic, what in _OTHER_FORMATS.items():
+        for magic, (what, remedy) in _OTHER_FORMATS.items():
             if raw.startswith(magic):
-                raise InputProblemError("not_csv", f"The file is {what}, not CSV text in UTF-8.", _SAVE_AS)
+                raise InputProblemError("not_csv", f"The file is {what}, not CSV text in UTF-8.", remedy)
 
 
 class _RunawayQuoteError(Exception):
@@ -260,16 +260,16 @@ def no_rows() -> InputProblemError:
 
 def not_utf8(raw: bytes, *, line: int, byte: int) -> InputProblemError:
     """Return the problem of text in another encoding, with a guess where one is safe."""
-    guess = ""
+    guess, remedy = "", _SAVE_AS
     try:
         # Hebrew text in this encoding never passes for UTF-8, and undefined bytes rule out most others.
         raw.decode("cp1255")
     except UnicodeDecodeError:
         pass
     else:
-        guess = " It looks like Windows-1255 (Hebrew)."
+        guess, remedy = " It looks like Windows-1255 (Hebrew).", _FROM_HEBREW
     return InputProblemError(
-        "not_utf8", f"The file is not UTF-8: line {line}, byte {byte} of the file.{guess}", _SAVE_AS
+        "not_utf8", f"The file is not UTF-8: line {line}, byte {byte} of the file.{guess}", remedy
     )
 
 
@@ -368,11 +368,13 @@ _TOO_LONG = Problem(
 _NUL = Problem(
     field=UNSPLIT, code="nul_byte", message="the row holds a NUL byte", remedy="Write the row's text anew."
 )
-_SAVE_AS = "Save it as `CSV UTF-8`, or convert it: iconv -f WINDOWS-1255 -t UTF-8 OLD.csv > NEW.csv"
+_SAVE_AS = "Save it as `CSV UTF-8` from the program that it comes from."
+_FROM_HEBREW = f"{_SAVE_AS} Or convert it: iconv -f WINDOWS-1255 -t UTF-8 OLD.csv > NEW.csv"
+_FROM_UTF16 = f"{_SAVE_AS} Or convert it: iconv -f UTF-16 -t UTF-8 OLD.csv > NEW.csv"
 _OTHER_FORMATS = {
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"PK\x03\x04": "an Excel workbook or a zip file",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"%PDF": "a PDF document",
+    b"\xff\xfe": ("UTF-16 text", _FROM_UTF16),
+    b"\xfe\xff": ("UTF-16 text", _FROM_UTF16),
+    b"PK\x03\x04": ("an Excel workbook or a zip file", _SAVE_AS),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _SAVE_AS),
+    b"%PDF": ("a PDF document", _SAVE_AS),
 }

@@ -246,3 +246,16 @@ async def test_a_key_that_cannot_be_kept_is_refused(desk: Desk, broken: dict[str
     """Keys are made by us; a separator in one is a mistake that must not reach the ledger."""
     with pytest.raises(ValueError, match="line breaks"):
         await desk.accept(**broken)
+
+
+async def test_a_reused_event_key_is_told_from_a_number_taken(desk: Desk) -> None:
+    """The same key for other data is the caller's slip, not a conflict about the customer."""
+    first = an_invitation(event_key="e1")
+    await desk.ledger.accept([first], max_waiting=10)
+
+    (reused,) = await desk.ledger.accept([an_invitation(event_key="e1")], max_waiting=10)
+    (taken,) = await desk.ledger.accept([an_invitation(request=first.request)], max_waiting=10)
+
+    assert (reused.verdict, reused.is_key_reused) == (Verdict.CONFLICT, True)
+    assert (taken.verdict, taken.is_key_reused) == (Verdict.CONFLICT, False)
+    assert reused.invitation_id == taken.invitation_id == first.id

@@ -160,10 +160,10 @@ async def test_too_many_bad_rows_stop_the_run_and_the_rest_is_kept(tmp_path, led
     assert result.stop is not None
     assert (result.stop.code, result.exit_code) == ("max_errors", 1)
     assert f"--resume {result.run}" in result.stop.remedy
-    assert result.tally.rejected == 100
-    assert result.tally.unprocessed == 150
+    assert result.tally.rejected == 11
+    assert result.tally.unprocessed == 239
     rest = await backfill(result.unprocessed_file, ledger, door)
-    assert (rest.tally.accepted, rest.tally.rejected) == (100, 50)
+    assert (rest.tally.accepted, rest.tally.rejected) == (100, 139)
 
 
 async def test_an_interrupted_run_goes_on_in_the_same_batch(tmp_path, ledger, door):
@@ -206,6 +206,19 @@ async def test_resuming_a_run_that_never_was_is_refused(tmp_path, ledger, door):
 
     assert caught.value.code == "no_such_run"
     assert (await ledger.queries.audit()).accepted == 0
+
+
+async def test_a_run_goes_on_with_its_own_file_only(tmp_path, ledger, door):
+    """Another file's rows must not be counted into this run."""
+    first = await backfill(a_file(tmp_path, [good(1)]), ledger, door)
+    other = tmp_path / "other.csv"
+    other.write_text(f"{HEADER}\n{good(2)}\n", encoding="utf-8")
+
+    with pytest.raises(InputProblemError) as caught:
+        await backfill(other, ledger, door, resume=first.run)
+
+    assert caught.value.code == "other_file"
+    assert (await ledger.queries.audit()).accepted == 1
 
 
 @pytest.mark.parametrize(

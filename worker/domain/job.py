@@ -50,6 +50,7 @@ class Receipt:
     state: JobState = JobState.AVAILABLE  #: of the first job
     contact_differs: bool = False  #: a duplicate whose contact is another: the first contact stands
     is_replaceable: bool = False  #: a conflict whose link could be replaced by an operator
+    is_key_reused: bool = False  #: a conflict of keys: the idempotency key or event stands for other data
     ring: tuple[str, ...] = ()  #: jobs whose bell the caller is to ring now (live lane, not too many yet)
 
 

@@ -8,6 +8,8 @@ from jinja2 import TemplateError
 from worker.domain import ids
 from worker.domain.job import ClaimedDelivery
 from worker.domain.outcome import ChannelDown, DeliveryOutcome, Fail, Sent, Skipped
+from worker.domain.reasons import ReasonClass
+from worker.domain.request import Product
 from worker.domain.states import Channel, DeliveryState, Lane
 from worker.execution.attempt import surely
 from worker.execution.shop import Shop
@@ -33,6 +35,7 @@ async def record_failure(job_id: str, shop: Shop) -> None:
     if job is None or job.reason is None:
         return
     shop.stats.count("failures", reason=job.reason, reason_class=job.reason_class)
+    is_looked_up = job.reason_class == ReasonClass.UNKNOWN and job.product is Product.WHATSAPP
     log.warning(
         "job_failed",
         job_id=job_id,
@@ -40,7 +43,8 @@ async def record_failure(job_id: str, shop: Shop) -> None:
         reason_class=job.reason_class,
         code=job.code,
         attempt=job.attempt,
-        remedy=shop.catalogue.named(job.reason).remedy,
+        # Advice for a code nobody knows would be wrong in a moment: the partner's lists mostly explain it.
+        remedy=None if is_looked_up else shop.catalogue.named(job.reason).remedy,
     )
 
 

@@ -29,7 +29,7 @@ HEADER = (
 )
 _SEPARATORS = len(HEADER) - 1
 RAW_LIMIT = 2_000
-_VERDICTS = {"A": Verdict.ACCEPTED, "D": Verdict.DUPLICATE, "C": Verdict.CONFLICT}
+_VERDICTS = {"A": Verdict.ACCEPTED, "D": Verdict.DUPLICATE, "C": Verdict.CONFLICT, "K": Verdict.CONFLICT}
 _NUMBERS_IN_HISTORY = frozenset({"attempt", "failures", "code", "list_began_ms"})
 
 
@@ -75,6 +75,7 @@ def receipt_of(invitation: NewInvitation, reply: Any) -> Receipt:
         state=JobState(state_word),
         contact_differs=differs == "1",
         is_replaceable=replaceable == "1",
+        is_key_reused=verdict == "K",
         # Rung once more: the answer that named these bells was lost.
         ring=jobs if is_repeat and invitation.lane is Lane.LIVE and state_word == "available" else (),
     )

@@ -141,7 +141,9 @@ class LookUp:
             return False
         state = await self.ledger.explain(job.id, explanation)
         if state is not None:
-            log.info("failure_explained", job_id=job.id, state=state.value)
+            self.stats.count("explained", state=state.value)
+            reason = explanation.reason if isinstance(explanation, Fail) else None
+            log.info("failure_explained", job_id=job.id, state=state.value, reason=reason)
             self._follow_up(job.id, state)
         return state is not None
 

@@ -29,6 +29,7 @@ _HELP = {
     "messages_resent": "Messages sent once more after doubt.",
     "rescues": "Jobs taken back from a lease that ran out, by the state they went to.",
     "doubts_resolved": "Creates of unknown outcome that a look-up settled, by state.",
+    "explained": "Failures of an unknown code that a look-up found the cause of (or did not), by the job's state then.",
     "lookups": "List calls to the partner.",
     "alarms": "Alarms raised.",
 }

@@ -5,7 +5,8 @@
 -- ARGV[2] most jobs that may wait, then 8 per invitation: id, product codes, lane, batch or '', due ms or '',
 -- claim key, event key or '', record (header line and JSON).
 -- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), or
--- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: seen before.
+-- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: this very one, seen
+-- before; D: a duplicate; C: other data for the same customer; K: other data under the same event key.
 local WIDTH = 8
 local RUNG_AT_ONCE = 200 -- live bells outstanding: more than that waits for the feeder
 local max_waiting = tonumber(ARGV[2])
@@ -22,7 +23,7 @@ local function standing(verdict, inv, codes, differs, replaceable)
 end
 
 -- Somebody stands on the event or claim key already: the same customer again, or another with his number?
-local function met(inv, owner, record)
+local function met(inv, owner, record, is_by_event)
   local header = header_of(owner)
   if owner == inv then return standing('A', inv, header.products) end
   local part = string.gmatch(record, '([^' .. US .. ']*)' .. US)
@@ -30,6 +31,7 @@ local function met(inv, owner, record)
   if header.fingerprint == fingerprint then
     return standing('D', owner, header.products, header.contact_mark ~= contact_mark)
   end
+  if is_by_event then return standing('K', owner, header.products) end
   local claimant = string.sub(header.claim, 1, 2) == 'n:' and 'w' or string.sub(header.products, 1, 1)
   local state = call('HGET', K.job .. owner .. claimant, 's')
   return standing('C', owner, header.products, false, state == 'linked' or state == 'failed')
@@ -104,8 +106,8 @@ local room, jobs, replies = max_waiting - waiting(), 0, {}
 
 -- Somebody is there before: told apart in the order event, claim, and this very invitation said again.
 local function meet(inv, claim, event, record)
-  local owner = event ~= '' and call('GET', K.event .. event) or call('GET', K.claim .. claim)
-  return met(inv, owner or inv, record)
+  local first = event ~= '' and call('GET', K.event .. event) or false
+  return met(inv, first or call('GET', K.claim .. claim) or inv, record, first)
 end
 
 -- All keys that must be new are set at once or not at all: one call for the usual row.
