@@ -12,6 +12,7 @@ import statistics
 import time
 
 import aiohttp
+import uvloop
 
 from bench.partner import QuickPartner
 from bench.stack import BenchStack, invitation
@@ -38,9 +39,7 @@ async def measure(
         accepted = time.perf_counter()
         stack.bell.ring(receipt.ring, Lane.LIVE)
         job_id = receipt.job_ids[0]
-        while job_id not in partner.arrived:
-            await asyncio.sleep(0.0005)
-        seconds.append(partner.arrived[job_id] - accepted)
+        seconds.append(await partner.arrival(job_id) - accepted)
         await asyncio.sleep(random.uniform(*gap))
     return seconds
 
@@ -78,4 +77,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # The loop that `web` and the workers run on.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -21,6 +21,7 @@ class QuickPartner:
     def __init__(self, *, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s
         self.arrived: dict[str, float] = {}  # reference → perf_counter at the request's arrival
+        self._news = asyncio.Event()
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
@@ -37,6 +38,13 @@ class QuickPartner:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    async def arrival(self, reference: str) -> float:
+        """Wait for the create of that reference and return when it arrived."""
+        while reference not in self.arrived:
+            self._news.clear()
+            await self._news.wait()
+        return self.arrived[reference]
+
     async def _token(self, _request: web.Request) -> web.Response:
         end = str(int(time.time()) + 3600)
         return web.json_response(
@@ -47,6 +55,7 @@ class QuickPartner:
         now = time.perf_counter()
         body = json.loads(await request.read())
         self.arrived.setdefault(body["reference"], now)
+        self._news.set()
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         link = f"https://onboarding.example/{next(self._numbers)}"

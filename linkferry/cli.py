@@ -15,7 +15,9 @@ app = typer.Typer(
     help=(
         "Ferries onboarding links from the partner API to customers, and never loses one.\n\n"
         "New here? `linkferry demo` shows all of it in a minute; `linkferry up --sandbox` lets you try it; "
-        "`linkferry doctor` says what is missing for real use."
+        "`linkferry doctor` says what is missing for real use.\n\n"
+        "Exit codes: 0 done, 1 failed or stopped (what was accepted stays accepted), 2 usage or settings, "
+        "3 done with some bad rows or failed jobs."
     ),
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -55,7 +57,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(frame.FAILED)
 
 
 if __name__ == "__main__":

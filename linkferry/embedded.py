@@ -47,6 +47,10 @@ class EmbeddedError(Exception):
     """The embedded Valkey would not come up; the text says why and where its log is."""
 
 
+class FolderError(EmbeddedError):
+    """The data folder cannot be used: a setting to correct."""
+
+
 @dataclass(slots=True)
 class EmbeddedUse:
     """The right to use the embedded Valkey; it runs at least until `close`, or the end of this process."""
@@ -67,7 +71,8 @@ def enter(data_dir: Path) -> EmbeddedUse:
     """Use the Valkey under *data_dir*: the one that runs, or a new one.
 
     Raises:
-        EmbeddedError: it could not be started, or its folder cannot be used.
+        FolderError: its folder cannot be used.
+        EmbeddedError: it could not be started.
     """
     folder = (data_dir / "valkey").resolve()
     try:
@@ -75,7 +80,7 @@ def enter(data_dir: Path) -> EmbeddedUse:
         users = keeper.open_lock(folder / "users.lock")
     except OSError as exc:
         message = f"Cannot use {folder} for the embedded Valkey: {exc.strerror}. Set LINKFERRY_DATA_DIR or LINKFERRY_REDIS_URL."
-        raise EmbeddedError(message) from exc
+        raise FolderError(message) from exc
     server_socket = socket_path(folder)
     try:
         _wait_for_lock(users, fcntl.LOCK_SH, folder)

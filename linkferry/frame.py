@@ -11,16 +11,18 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from linkferry.hints import as_typed
 
 if TYPE_CHECKING:
     from worker.settings import Settings
 
 DONE = 0
-FAILED = 1  #: nothing was accepted, something is gone or bad
+FAILED = 1  #: failed or stopped; what was accepted until then stays accepted
 USAGE = 2  #: the command or the settings are wrong
 DONE_WITH_BAD_ROWS = 3
 
@@ -105,7 +107,9 @@ def settings() -> Settings:
     """Read the settings for the running command. Raises SettingsError."""
     from worker.settings import load_settings
 
-    return load_settings(sandbox=True if flags().is_sandbox else None)
+    loaded = load_settings(sandbox=True if flags().is_sandbox else None)
+    _flags.set(replace(flags(), is_sandbox=loaded.is_sandbox))  # the environment may have said so
+    return loaded
 
 
 def guarded(body: Callable[[], int | None]) -> int:
@@ -117,7 +121,7 @@ def guarded(body: Callable[[], int | None]) -> int:
         return exc.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
         complain("Interrupted.")
-        return 130
+        return FAILED
     except BrokenPipeError:
         # Whoever read us (`| head`) has seen enough; a second failure at the interpreter's last flush is kept quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -129,17 +133,22 @@ def guarded(body: Callable[[], int | None]) -> int:
 
 
 def complain(text: str) -> None:
-    """Print one line for the operator on standard error."""
-    print(text, file=sys.stderr)
+    """Print one line for the operator on standard error, its hints as he has to type them."""
+    print(hint(text), file=sys.stderr)
+
+
+def hint(text: str) -> str:
+    """Return *text* with the commands in it as they have to be typed here, in the sandbox for the sandbox."""
+    return as_typed(text, is_sandbox=flags().is_sandbox)
 
 
 def _explain(exc: Exception) -> int:
-    from linkferry.embedded import EmbeddedError
+    from linkferry.embedded import EmbeddedError, FolderError
     from worker.ledger import LedgerFull, LedgerUnavailable, SchemaMismatch
     from worker.limits import LimitsUnavailable
     from worker.settings import SettingsError
 
-    if isinstance(exc, SettingsError):
+    if isinstance(exc, (SettingsError, FolderError)):
         complain(str(exc))
         return USAGE
     if isinstance(exc, LedgerFull):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from linkferry.frame import flags
+from linkferry.frame import flags, hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,31 +35,16 @@ def print_json(document: Any) -> None:
 def say(text: str = "") -> None:
     """Print a line for people; silent with `--json`."""
     if not flags().is_json:
-        console().print(text, markup=False, highlight=False, soft_wrap=True)
+        console().print(hint(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def console(*, is_error: bool = False) -> Console:
-    """Return a console as wide as the terminal, or wide enough where there is none."""
+    """Return a console as wide as the terminal (or COLUMNS), or wide enough where there is none."""
     from rich.console import Console
 
     stream = sys.stderr if is_error else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else _WIDE, highlight=False)
-
-
-def print_table(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
-) -> None:
-    """Print a plain table. Cells are data: nothing in them is taken for markup."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    console().print(table)
+    is_known = stream.isatty() or "COLUMNS" in os.environ
+    return Console(file=stream, width=None if is_known else _WIDE, highlight=False)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -66,6 +53,11 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if not (value is None or value is False or value in ("", [], {})):
             say(f"  {name:<{width}}  {value}")
+
+
+def instant(text: object) -> str:
+    """Return an instant of a document without its milliseconds; nothing for None."""
+    return re.sub(r"\.\d+(?=Z$)", "", str(text or ""))
 
 
 def ago(at_ms: int | None, *, now_ms: int | None = None) -> str:

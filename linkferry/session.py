@@ -30,6 +30,7 @@ class Session:
     ledger: Ledger
     limits: Limits
     catalogue: Catalogue
+    is_embedded: bool = False  #: its server is the one that comes with the package
     _bell: BrokerBell | None = field(default=None, init=False)
 
     @cached_property
@@ -124,6 +125,7 @@ def run_session(settings: Settings, body: Callable[[Session], Coroutine[Any, Any
 
     async def run(on_redis: Settings) -> int | None:
         async with open_session(on_redis) as session:
+            session.is_embedded = settings.redis_url is None
             return await body(session)
 
     with on_some_redis(settings) as on_redis:

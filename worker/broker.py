@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 from uuid import uuid4
@@ -95,18 +95,28 @@ class DoorbellBroker(RedisBroker):
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
 
-    def enqueue_many(self, messages: Iterable[dramatiq.Message[Any]]) -> None:
+    def enqueue_many(self, messages: Sequence[dramatiq.Message[Any]]) -> None:
         """Enqueue messages in one round trip, by the broker's own script."""
-        dispatch = self.scripts["dispatch"]
+        calls = [self._enqueue_call(message) for message in messages]
+        try:
+            self._send_all(calls)
+        except redis.exceptions.NoScriptError:  # the server was restarted: none of them was done
+            self.client.script_load(self.scripts["dispatch"].script)
+            self._send_all(calls)
+
+    def _enqueue_call(self, message: dramatiq.Message[Any]) -> list[Any]:
+        redis_id = str(uuid4())
+        copy = message.copy(options={"redis_message_id": redis_id})
+        return [
+            "enqueue", current_millis(), message.queue_name, self.broker_id, self.heartbeat_timeout,
+            self.dead_message_ttl, 0, self._max_unpack_size(), redis_id, copy.encode(),
+        ]  # fmt: skip
+
+    def _send_all(self, calls: Sequence[Sequence[Any]]) -> None:
+        # By its hash: a script given to a pipeline as such costs another round trip, to ask whether it is loaded.
         pipeline = self.client.pipeline(transaction=False)
-        for message in messages:
-            redis_id = str(uuid4())
-            copy = message.copy(options={"redis_message_id": redis_id})
-            arguments = [
-                "enqueue", current_millis(), message.queue_name, self.broker_id, self.heartbeat_timeout,
-                self.dead_message_ttl, 0, self._max_unpack_size(), redis_id, copy.encode(),
-            ]  # fmt: skip
-            dispatch(keys=[self.namespace], args=arguments, client=pipeline)
+        for arguments in calls:
+            pipeline.evalsha(self.scripts["dispatch"].sha, 1, self.namespace, *arguments)
         pipeline.execute()
 
 

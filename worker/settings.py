@@ -70,7 +70,7 @@ class Settings(DeclaredSettings):
 
     crm: Mapping[str, SecretStr] = Field(
         default_factory=dict,
-        description="CRM_<NAME>_… settings, keyed by the part after CRM_.",
+        description="CRM_<NAME>_… settings, keyed by the part after CRM_. Reserved for a later version; not used yet.",
         json_schema_extra={"group": "CRM"},
     )
 
@@ -227,6 +227,12 @@ class Settings(DeclaredSettings):
         except (OSError, ValueError) as exc:
             message = f"{PREFIX}REASONS_FILE {self.reasons_file}: {exc}. Mend the file or unset it."
             raise SettingsError(message) from exc
+
+    def reserved_names(self) -> list[str]:
+        """Return the settings that are set and that nothing uses yet, as written in the environment."""
+        named = ("real_provider_webhook_secret", "real_events_url", "real_events_secret")
+        names = [public_name(each) for each in named if getattr(self, each) is not None]
+        return [*names, *(f"{PREFIX}CRM_{each}" for each in sorted(self.crm))]
 
     def with_redis(self, url: str) -> Settings:
         """Return these settings on the server at *url* (the embedded one)."""

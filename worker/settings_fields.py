@@ -22,6 +22,7 @@ _LEAST_SEND_S = 1.0  #: between a claim and its call: with less, jobs would be p
 _NOWHERE = (
     "http://partner.invalid"  #: where a call would go that forgot about the sandbox: no such host exists
 )
+_RESERVED = "Reserved for a later version; not used yet."
 _UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -137,7 +138,7 @@ class DeclaredSettings(BaseSettings):
     real_provider_webhook_secret: SecretStr | None = _setting(
         None,
         "Partner",
-        "Unguessable last part of the address that the partner reports completions to.",
+        _RESERVED,
         name="PROVIDER_WEBHOOK_SECRET",
     )
 
@@ -192,10 +193,8 @@ class DeclaredSettings(BaseSettings):
     web_host: str = _setting("127.0.0.1", "Web", "Address that `web` listens on.")
     web_port: int = _setting(8080, "Web", "Port that `web` listens on; PORT is honoured too.", ge=0, le=65535)
     public_url: str | None = _setting(None, "Web", "Address under which the outside reaches `web`.")
-    real_events_url: str | None = _setting(None, "Web", "Where our own events are posted.", name="EVENTS_URL")
-    real_events_secret: SecretStr | None = _setting(
-        None, "Web", "Signs the events posted to EVENTS_URL.", name="EVENTS_SECRET"
-    )
+    real_events_url: str | None = _setting(None, "Web", _RESERVED, name="EVENTS_URL")
+    real_events_secret: SecretStr | None = _setting(None, "Web", _RESERVED, name="EVENTS_SECRET")
 
     default_region: str = _setting(
         "IL", "Requests", "Country of numbers written without a country code.", pattern=r"^[A-Z]{2}$"
@@ -346,7 +345,7 @@ def _shown(value: object) -> str:
         return "1" if value else "0"
     if isinstance(value, float):
         return _shown_number(value)
-    return _without_password(str(value))
+    return without_password(str(value))
 
 
 def _shown_number(value: float) -> str:
@@ -356,7 +355,8 @@ def _shown_number(value: float) -> str:
     return f"{value:g}"
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
+    """Return an address with the password in it masked."""
     parts = urlsplit(text)
     if parts.password is None:
         return text

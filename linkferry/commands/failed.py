@@ -9,7 +9,8 @@ import typer
 from linkferry.commands import filters
 from linkferry.commands.jobs import no_such_job, print_job, print_jobs
 from linkferry.frame import FAILED, USAGE, CommandError, command
-from linkferry.output import confirm, emit, print_fields, print_table, say
+from linkferry.output import confirm, emit, instant, print_fields, say
+from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -52,6 +53,7 @@ def _register_looking(group: typer.Typer) -> None:
 
         Example: `linkferry failed list --reason number_not_registered`
         """
+        await filters.require_known(session, reason=reason, batch=batch)
         if stage == "delivery" and state == "in_doubt":
             doubtful = await filters.page(session.queries.messages(state, cursor=cursor, limit=limit))
             emit(doubtful, lambda: print_failed(doubtful))
@@ -90,7 +92,7 @@ def _register_looking(group: typer.Typer) -> None:
             return 0
         message = await session.queries.delivery(job_id.strip())
         if message is None:
-            return no_such_job(job_id)
+            return no_such_job(session, job_id)
         emit(message, lambda: print_fields(message))
         return 0
 
@@ -161,6 +163,7 @@ async def _mend(
     from worker.ops.commands import Act
 
     act = Act(verb)
+    await filters.require_known(session, reason=wanted["reason"], batch=wanted["batch"])
     preview = await _preview(session, act, job_ids, wanted, state, is_all=is_all)
     is_bulk = not job_ids
     if not preview.ids:
@@ -170,7 +173,7 @@ async def _mend(
         say(_announcement(preview))
         if not confirm(f"{verb.capitalize()} these {len(preview.ids)}?"):
             message = "Nothing done. Add --yes to go ahead without being asked."
-            raise CommandError(message)
+            raise CommandError(message, exit_code=USAGE)
     report = await session.commands.carry_out(preview, by=filters.operator(), why=why)
     emit(
         report.document() | {"not_eligible": preview.not_eligible},
@@ -217,6 +220,24 @@ def _report_line(verb: str, done: int, refused: dict[str, int]) -> str:
     return f"{done} {past}." + (f" Not: {rest}." if rest else "")
 
 
+_MESSAGE_COLUMNS = (
+    "message",
+    "reason",
+    Column("state", rank=1),
+    Column("changed", rank=2),
+    Column("failures", rank=3),
+)
+_GROUP_COLUMNS = (
+    "how many",
+    Column("of", rank=1),
+    "reason",
+    Column("class", rank=4),
+    Column("code", rank=3),
+    Column("what it means", rank=2, is_text=True),
+    Column("what to do", is_text=True),
+)
+
+
 def print_failed(page: dict[str, Any]) -> None:
     """Print a page of the failed queue for people: jobs, then messages."""
     jobs = [item for item in page["items"] if item["stage"] == "link"]
@@ -228,15 +249,14 @@ def print_failed(page: dict[str, Any]) -> None:
     rows = [
         (
             item["delivery_id"],
-            item["channel"],
-            item["state"],
-            item["failures"],
             item["reason"],
-            item["changed_at"],
+            item["state"],
+            instant(item["changed_at"]),
+            item["failures"],
         )
         for item in messages
     ]
-    print_table(("message", "channel", "state", "failures", "reason", "changed"), rows)
+    print_table(_MESSAGE_COLUMNS, rows)
     if page["next"]:
         say(f"More: add --cursor {page['next']}")
 
@@ -258,6 +278,21 @@ def print_groups(document: dict[str, Any]) -> None:
         )
         for item in document["items"]
     ]
-    print_table(("how many", "of", "reason", "class", "code", "what it means", "what to do"), rows)
-    first = document["items"][0]["reason"]
-    say(f"Then: linkferry failed list --reason {first}   or: linkferry failed requeue --reason {first}")
+    print_table(_GROUP_COLUMNS, rows)
+    for line in _next_steps(document["items"][0]):
+        say(line)
+
+
+def _next_steps(group: dict[str, Any]) -> list[str]:
+    """Return what to type about a group: to look, and to do what its remedy says, where a command does that."""
+    reason, remedy = group["reason"], (group["remedy"] or "").lower()
+    if group["stage"] == "delivery":
+        return [f"Look: linkferry failed list --stage delivery --reason {reason}"]
+    look = f"Look: linkferry failed list --reason {reason}"
+    if group["reason_class"] == "already_onboarded":
+        return [look, f"Then: linkferry failed discard --reason {reason}"]
+    requeue = f"linkferry failed requeue --reason {reason}"
+    if group["reason_class"] == "unknown":
+        return [look, f"Say what it means in LINKFERRY_REASONS_FILE, then: {requeue}"]
+    is_by_requeueing = "requeue" in remedy and group["reason_class"] != "bad_data"
+    return [look, f"When it is mended: {requeue}"] if is_by_requeueing else [look]

@@ -13,9 +13,11 @@ import typer
 from linkferry.frame import USAGE, CommandError
 
 if TYPE_CHECKING:
+    from linkferry.session import Session
     from worker.domain.states import JobState
     from worker.ledger import JobFilter
 
+_PARTNERS_CODE = re.compile(r"unknown_(-?\d+|none|other)")
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SPAN_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -30,7 +32,7 @@ ReasonClass = Annotated[
 Lane = Annotated[str | None, typer.Option("--lane", help="`live` or `bulk`.")]
 Batch = Annotated[str | None, typer.Option("--batch", help="Only this batch (a backfill's RUN).")]
 Source = Annotated[
-    str | None, typer.Option("--source", help="Only this source: `api`, `cli`, `csv`, `crm:…`.")
+    str | None, typer.Option("--source", help="Only this source: `api`, `cli` or `csv`.")
 ]
 OlderThan = Annotated[
     str | None, typer.Option("--older-than", help="Only older than, such as `30m`, `2h` or `3d`.")
@@ -44,21 +46,40 @@ Why = Annotated[str, typer.Option("--why", help="Why; kept in each job's history
 
 def job_filter(**wanted: Any) -> JobFilter:
     """Return the ledger's filter for what was asked; raises CommandError (2) for a word it does not know."""
+    from worker.domain.reasons import ReasonClass
     from worker.domain.states import JobState
     from worker.domain.states import Lane as LaneName
     from worker.ledger import JobFilter
 
     older_than = wanted.pop("older_than", None)
     fields: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    for name, kind in (("state", JobState), ("lane", LaneName)):
+    for name, kind in (("state", JobState), ("lane", LaneName), ("reason_class", ReasonClass)):
         if name in fields:
-            fields[name] = choice(kind, fields[name], f"--{name}")
+            option = "--class" if name == "reason_class" else f"--{name}"
+            fields[name] = choice(kind, fields[name], option)
     if fields.get("stage", "link") not in {"link", "delivery"}:
         message = f"--stage {fields['stage']}: say `link` or `delivery`."
         raise CommandError(message, exit_code=USAGE)
     if older_than is not None:
         fields["older_than_s"] = seconds(older_than, "--older-than")
     return JobFilter(**fields)
+
+
+async def require_known(session: Session, *, reason: str | None, batch: str | None) -> None:
+    """Refuse a filter that nothing can match; raises CommandError (2), LedgerUnavailable."""
+    if reason is not None and not await _is_reason(session, reason):
+        message = f"--reason {reason}: there is no such reason. `linkferry reasons list` names them."
+        raise CommandError(message, exit_code=USAGE)
+    if batch is not None and await session.ledger.batches.get(batch) is None:
+        message = f"--batch {batch}: there is no such batch. `linkferry batch list` shows what there is."
+        raise CommandError(message, exit_code=USAGE)
+
+
+async def _is_reason(session: Session, name: str) -> bool:
+    if _PARTNERS_CODE.fullmatch(name) or any(name == each.name for each in session.catalogue.all()):
+        return True
+    # An operator's file may have named it once, and no longer does.
+    return any(name == group.reason for group in await session.ledger.queries.groups())
 
 
 async def page(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
-from linkferry.frame import FAILED, command, complain
-from linkferry.output import emit, print_fields, print_table, say
+from linkferry.frame import FAILED, USAGE, CommandError, command, complain
+from linkferry.notices import sandbox_beside
+from linkferry.output import emit, instant, print_fields, say
+from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -43,6 +45,7 @@ def register(app: typer.Typer) -> None:
 
         Example: `linkferry job list --state in_doubt --older-than 5m`
         """
+        await filters.require_known(session, reason=reason, batch=batch)
         wanted = filters.job_filter(
             state=state,
             reason=reason,
@@ -66,7 +69,7 @@ def register(app: typer.Typer) -> None:
         """
         document = await session.queries.job(job_id.strip(), is_revealed=is_revealed)
         if document is None:
-            return no_such_job(job_id)
+            return no_such_job(session, job_id)
         emit(document, lambda: print_job(document))
         return 0
 
@@ -77,7 +80,7 @@ def register(app: typer.Typer) -> None:
         Example: `linkferry job cancel 01k8…w --why "asked for twice"`
         """
         if await session.queries.job(job_id.strip()) is None:
-            return no_such_job(job_id)
+            return no_such_job(session, job_id)
         ending = await session.ledger.cancel(job_id.strip(), by=filters.operator(), why=why)
         document = {
             "job_id": job_id.strip(),
@@ -85,10 +88,28 @@ def register(app: typer.Typer) -> None:
             "state": ending.state.value if ending.state else None,
             "refusal": ending.refusal,
         }
-        emit(document, lambda: say(f"{job_id}: {document['state']}"))
+        emit(document, lambda: say(_cancel_line(document)) if ending.done else None)
         if not ending.done:
-            complain(f"Not cancelled: it is {document['state']}.")
+            complain(f"Not cancelled: {document['job_id']} is {document['state']} already.")
         return 0 if ending.done else FAILED
+
+
+def _cancel_line(document: dict[str, Any]) -> str:
+    if document["state"] == "cancelled":
+        return f"Cancelled: {document['job_id']}"
+    return f"{document['job_id']} is being worked on: it ends as it may, and is not tried again."
+
+
+_COLUMNS = (
+    "job",
+    "state",
+    Column("number", rank=1),
+    "reason",
+    Column("changed", rank=2),
+    Column("product", rank=3),
+    Column("attempt", rank=4),
+    Column("lane", rank=5),
+)
 
 
 def print_jobs(page: dict[str, Any]) -> None:
@@ -97,19 +118,19 @@ def print_jobs(page: dict[str, Any]) -> None:
         (
             item["job_id"],
             item["state"],
+            item["number"],
+            item["reason"],
+            instant(item["changed_at"]),
             item["product"],
-            item["number"] or "",
-            item["lane"],
             item["attempt"],
-            item["reason"] or "",
-            item["changed_at"],
+            item["lane"],
         )
         for item in page["items"]
     ]
     if not rows:
         say("None.")
         return
-    print_table(("job", "state", "product", "number", "lane", "attempt", "reason", "changed"), rows)
+    print_table(_COLUMNS, rows)
     say(f"{len(rows)} of {page['total']}.")
     if page["next"]:
         say(f"More: add --cursor {page['next']}")
@@ -118,8 +139,13 @@ def print_jobs(page: dict[str, Any]) -> None:
 def print_job(document: dict[str, Any]) -> None:
     """Print all of one job for people."""
     say(f"Job {document['job_id']}: {document['state']}")
-    shown = {name: value for name, value in document.items() if name not in _APART}
+    shown = {
+        name: value
+        for name, value in document.items()
+        if name not in _APART and not (name in _USUALLY_NONE and not value)
+    }
     contact = {name: value for name, value in document["contact"].items() if value}
+    shown = {name: instant(value) if name.endswith("_at") else value for name, value in shown.items()}
     print_fields(shown | {"contact": ", ".join(f"{name} {value}" for name, value in contact.items())})
     if document["reason"]:
         say(f"  Why:   {document['meaning']}")
@@ -128,18 +154,22 @@ def print_job(document: dict[str, Any]) -> None:
         say("History")
         for entry in document["history"]:
             rest = ", ".join(f"{key} {value}" for key, value in entry.items() if key not in {"at", "event"})
-            say(f"  {entry['at']}  {entry['event']}" + (f"  ({rest})" if rest else ""))
+            say(f"  {instant(entry['at'])}  {entry['event']}" + (f"  ({rest})" if rest else ""))
     for each in document["deliveries"]:
         why = f": {each['reason']}" if each["reason"] else ""
         say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{why}")
 
 
 _APART = frozenset({"history", "deliveries", "contact", "meaning", "remedy", "job_id", "state"})
+_USUALLY_NONE = frozenset({"failures", "requeues", "orphans"})
 
 
-def no_such_job(job_id: str) -> int:
-    """Say that there is none; return the exit code."""
-    complain(f"There is no job {job_id}. `linkferry job list` shows what there is.")
+def no_such_job(session: Session, job_id: str) -> int:
+    """Say that there is none, and where it may be; return the exit code."""
+    elsewhere = sandbox_beside(session.settings)
+    complain(
+        f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}"
+    )
     return FAILED
 
 
@@ -149,4 +179,7 @@ def _digits(number: str | None, region: str) -> str | None:
     from worker.domain.phone import PhoneNumber, normalise_number
 
     found = normalise_number(number, region=region)
-    return found.digits if isinstance(found, PhoneNumber) else number
+    if isinstance(found, PhoneNumber):
+        return found.digits
+    message = f"--number {number}: {found.message}."
+    raise CommandError(message, exit_code=USAGE)

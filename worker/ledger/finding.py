@@ -1,25 +1,76 @@
 """Listing jobs by a filter, newest first, at a cost that does not grow with the ledger.
 
 A filter is answered from the smallest index that holds all its jobs; the rest of it is matched by a script on
-the jobs' short fields. A call looks at a bounded number of jobs and goes on from its cursor.
+the jobs' short fields. A call looks at a bounded number of jobs and goes on from its cursor: a page may be short
+or even empty, but only a page without a cursor is the last.
+
+Newest first means by the time that `changed_at` shows, with three exceptions, where no index knows that time:
+a waiting job stands where it stands in its queue (since when it is due: the same time, unless it came back to
+the queue without waiting anew), scheduled jobs stand by their due time when they are more than `SORTED_LIMIT`,
+and a list taken from a batch runs from its last row to its first.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import deque
-from dataclasses import replace
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from worker.domain.states import JobState, Lane
 from worker.ledger.accepting import ms
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
+from worker.ledger.paging import ListStream, MergedStream, Place, Row, Stream
 from worker.ledger.records import JobFilter
 from worker.ledger.scripts import Scripts, text
 
-_CHUNK = 250  #: jobs matched per script
-SCAN_LIMIT = 5_000  #: jobs looked at per call, and while counting
+_CHUNK = 250  #: jobs matched per script: about 2 ms of the server's time
+SCAN_LIMIT = 50_000  #: jobs looked at per call
+_SCAN_S = 1.0  #: how long a call goes on looking
+COUNT_LIMIT = 5_000  #: jobs looked at to count what no index counts
+SORTED_LIMIT = 5_000  #: scheduled jobs that are read whole, to sort them by their change
+#: Their index's score is no time of change, and they are few: they are read whole and sorted.
+_FEW = frozenset({JobState.RUNNING})
+#: Entered with the time of the change as score. (A failed job's is that of its reason's index.)
+_TIMED = frozenset(JobState) - _FEW - {JobState.AVAILABLE, JobState.SCHEDULED}
 _Total = tuple[int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A filter, with what follows from it once."""
+
+    wanted: JobFilter
+    before_ms: int | None
+    states: tuple[JobState, ...]  #: in which its jobs may stand
+    basis: str  #: see `Place`
+
+    @property
+    def asked(self) -> set[str]:
+        """Return the names of the filter's fields that matter, less the number."""
+        names = ("state", "reason", "reason_class", "lane", "batch", "source", "older_than_s")
+        return {name for name in names if getattr(self.wanted, name) is not None}
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the indexes alone answer it, so that nothing is left to match.
+
+        Never a batch's list: jobs pruned since are still on it; nor a number: its job may be gone.
+        """
+        if self.basis in {"number", "batch"}:
+            return False
+        left = self.asked - {"state"}
+        if _TIMED.issuperset(self.states):
+            left -= {"older_than_s"}
+        if _is_by_reason(self.wanted):
+            return left in ({"reason"}, {"reason_class"})
+        return not left or (left == {"lane"} and self.wanted.state is JobState.AVAILABLE)
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether an index or a tally knows how many there are."""
+        is_tallied = self.asked <= {"state", "batch"} or self.asked <= {"state", "lane"}
+        return self.wanted.number is None and (self.is_whole or is_tallied)
 
 
 class Finder:
@@ -40,28 +91,56 @@ class Finder:
         """
         if wanted.stage == "delivery":
             return [], None, (0, True)
-        stream = await self._stream(wanted, cursor)
-        is_whole = stream.covers(wanted)
-        found: list[str] = []
-        seen, following = 0, None
-        while len(found) < limit and seen < SCAN_LIMIT:
-            chunk = await stream.take(limit - len(found) if is_whole else _CHUNK)
-            if not chunk:
-                break
-            seen += len(chunk)
-            ids = [job for _, job in chunk]
-            kept = set(ids if is_whole else await self._match(wanted, ids))
-            for mark, job in chunk:
-                if job in kept:
-                    found.append(job)
-                following = mark
-                if len(found) == limit:
-                    break
-        is_end = len(found) < limit and seen < SCAN_LIMIT
-        return found, None if is_end else following, await self._total(wanted, is_whole=is_whole)
+        place = None if cursor is None else Place.read(cursor)
+        question = await self._question(wanted, place)
+        stream = await self._stream(question, None if place is None else place.mark)
+        if question.is_whole:
+            rows = await stream.take(limit + 1)
+            found = [job for _, job in rows[:limit]]
+            mark = rows[limit - 1][0] if len(rows) > limit else None
+            counted: _Total = len(found), mark is None
+        else:
+            found, mark, counted = await self._scan(question, stream, limit, is_first=place is None)
+        listed = len(found) + (0 if place is None else place.listed)
+        if question.is_counted:
+            total, is_exact = await self._size(wanted, question.before_ms), True
+        elif place is None:
+            total, is_exact = counted
+        elif mark is None:
+            total, is_exact = listed, True
+        else:
+            total, is_exact = max(place.total, listed), place.is_exact
+        following = None if mark is None else Place(question.basis, listed, total, is_exact, mark).write()
+        return found, following, (total, is_exact)
 
-    async def _match(self, wanted: JobFilter, ids: list[str]) -> list[str]:
-        before = "" if wanted.older_than_s is None else await self._scripts.now() - ms(wanted.older_than_s)
+    async def _scan(
+        self, question: _Question, stream: Stream, limit: int, *, is_first: bool
+    ) -> tuple[list[str], str | None, _Total]:
+        """Look for matches: ids, where to go on (None at the end), and the matches counted."""
+        to_count = COUNT_LIMIT if is_first and not question.is_counted else 0
+        until = time.monotonic() + _SCAN_S
+        found: dict[str, None] = {}
+        seen = beyond = 0
+        mark: str | None = None
+        while seen < (SCAN_LIMIT if len(found) < limit else to_count):
+            if seen and time.monotonic() >= until:
+                break
+            chunk = await stream.take(_CHUNK)
+            if not chunk:
+                return list(found), mark if beyond else None, (len(found) + beyond, True)
+            seen += len(chunk)
+            kept = {job for _, job in await self._match(question, [job for _, job in chunk])}
+            for its_mark, job in chunk:
+                if len(found) < limit:
+                    mark = its_mark
+                    if job in kept:
+                        found[job] = None
+                else:
+                    beyond += job in kept
+        return list(found), mark, (len(found) + beyond, False)
+
+    async def _match(self, question: _Question, ids: Sequence[str]) -> list[Row]:
+        wanted = question.wanted
         words = (
             wanted.state,
             wanted.reason,
@@ -70,186 +149,130 @@ class Finder:
             wanted.batch,
             wanted.source,
         )
-        reply = await self._scripts.run("match", *(word or "" for word in words), before, *ids)
-        return [text(job) for job in reply]
+        before = "" if question.before_ms is None else question.before_ms
+        rows: list[Row] = []
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            reply = await self._scripts.run("match", *(word or "" for word in words), before, *chunk)
+            rows += [(float(when), text(job)) for job, when in zip(reply[::2], reply[1::2], strict=True)]
+        return rows
 
-    async def _total(self, wanted: JobFilter, *, is_whole: bool) -> _Total:
-        left = _asked(wanted)
-        if wanted.number is None and (is_whole or left <= {"state", "batch"} or left <= {"state", "lane"}):
-            return await self._size(wanted), True
-        stream = await self._stream(wanted, None)
-        total = seen = 0
-        while seen < SCAN_LIMIT:
-            chunk = await stream.take(_CHUNK)
-            if not chunk:
-                return total, True
-            seen += len(chunk)
-            total += len(await self._match(wanted, [job for _, job in chunk]))
-        return total, False
+    async def _question(self, wanted: JobFilter, place: Place | None) -> _Question:
+        before = None
+        if wanted.older_than_s is not None:
+            before = await self._scripts.now() - ms(wanted.older_than_s)
+        states = (wanted.state,) if wanted.state else tuple(JobState)
+        if _is_by_reason(wanted):
+            states = (JobState.FAILED,)
+        basis = await self._basis(wanted, states) if place is None else place.basis
+        if (basis == "number") != (wanted.number is not None) or (basis == "batch" and not wanted.batch):
+            raise ValueError("a cursor of another list")
+        return _Question(wanted, before, states, basis)
 
-    async def _size(self, wanted: JobFilter) -> int:
-        """Count what one index or tally covers."""
-        if wanted.reason or wanted.reason_class:
-            with translated():
-                return sum([int(await self._scripts.redis.zcard(key)) for key in await self._zsets(wanted)])
-        scopes = [f"batch:{wanted.batch}"] if wanted.batch else [wanted.lane] if wanted.lane else list(Lane)
-        states = [wanted.state] if wanted.state else list(JobState)
-        with translated():
-            rows = [await self._scripts.redis.hmget(self._keys.tally + scope, states) for scope in scopes]
-        return sum(int(number or 0) for row in rows for number in row)
-
-    async def _stream(self, wanted: JobFilter, cursor: str | None) -> _Stream:
+    async def _basis(self, wanted: JobFilter, states: Sequence[JobState]) -> str:
         if wanted.number is not None:
-            return _ListStream(self._scripts, None, await self._of_number(wanted.number), cursor, "number")
+            return "number"
         if wanted.batch and await self._is_batch_smaller(wanted):
-            key = self._keys.batch_jobs + wanted.batch
-            return _ListStream(self._scripts, key, [], cursor, "batch")
-        basis = "reason" if _is_by_reason(wanted) else "state"
-        return _ScoreStream(self._scripts, await self._zsets(wanted), cursor, basis)
+            return "batch"
+        if JobState.SCHEDULED in states:
+            with translated():
+                size = int(await self._scripts.redis.zcard(self._keys.state + JobState.SCHEDULED))
+            return "due" if size > SORTED_LIMIT else "change"
+        return "change"
+
+    async def _is_batch_smaller(self, wanted: JobFilter) -> bool:
+        if wanted.state is JobState.AVAILABLE:
+            return False  # they have a queue of their own
+        if wanted.state is None and not _is_by_reason(wanted):
+            return True
+        with translated():
+            rows = int(await self._scripts.redis.llen(self._keys.batch_jobs + str(wanted.batch)))
+        return rows <= await self._size(replace(wanted, batch=None, lane=None), None)
+
+    async def _size(self, wanted: JobFilter, before_ms: int | None) -> int:
+        """Count what one index or tally covers."""
+        if before_ms is None and not _is_by_reason(wanted):
+            scopes = [f"batch:{wanted.batch}"] if wanted.batch else [wanted.lane] if wanted.lane else list(Lane)
+            states = [wanted.state] if wanted.state else list(JobState)
+            with translated():
+                rows = [await self._scripts.redis.hmget(self._keys.tally + scope, states) for scope in scopes]
+            return sum(int(number or 0) for row in rows for number in row)
+        keys = await self._timed(wanted, wanted.state or JobState.FAILED)
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.zcount(key, "-inf", "+inf" if before_ms is None else f"({before_ms}")
+                return sum(await pipe.execute()) if keys else 0
+
+    async def _stream(self, question: _Question, mark: str | None) -> Stream:
+        wanted = question.wanted
+        if question.basis == "number":
+            return ListStream(self._scripts, None, await self._of_number(str(wanted.number)), mark)
+        if question.basis == "batch":
+            return ListStream(self._scripts, self._keys.batch_jobs + str(wanted.batch), [], mark)
+        keys: dict[str, int | None] = {}
+        to_sort: list[str] = []
+        for state in question.states:
+            if state is JobState.AVAILABLE:
+                lanes = [wanted.lane] if wanted.lane else list(Lane)
+                to_sort += [self._keys.rung + lane for lane in lanes]
+                # No job waits in its queue by a later time than that of its change.
+                keys |= dict.fromkeys(await self._queues(lanes, wanted.batch), question.before_ms)
+            elif state in _TIMED:
+                keys |= dict.fromkeys(await self._timed(wanted, state), question.before_ms)
+            elif state in _FEW or question.basis == "change":
+                to_sort.append(self._keys.state + state)
+            else:
+                keys[self._keys.state + state] = None
+        return MergedStream(self._scripts, keys, await self._sorted(question, to_sort), mark)
+
+    async def _sorted(self, question: _Question, keys: Sequence[str]) -> list[Row]:
+        """Read small indexes whole; return what matches by when it changed, newest first."""
+        if not keys:
+            return []
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.zrange(key, 0, -1)
+                replies = await pipe.execute()
+        ids = dict.fromkeys(text(job) for reply in replies for job in reply)
+        return sorted(await self._match(question, list(ids)), reverse=True)
 
     async def _of_number(self, number: str) -> list[str]:
         with translated():
             owner = await self._scripts.redis.get(f"{self._keys.claim}n:{number}")
         return [] if owner is None else [f"{text(owner)}w"]
 
-    async def _is_batch_smaller(self, wanted: JobFilter) -> bool:
-        if wanted.state is None and not _is_by_reason(wanted):
-            return True
-        with translated():
-            rows = int(await self._scripts.redis.llen(self._keys.batch_jobs + str(wanted.batch)))
-        others = await self._size(replace(wanted, batch=None, lane=None))
-        return rows <= others
-
-    async def _zsets(self, wanted: JobFilter) -> list[str]:
-        if _is_by_reason(wanted):
-            if wanted.reason:
-                return [self._keys.failed + wanted.reason]
-            return [self._keys.failed + reason for reason in await self._reasons(str(wanted.reason_class))]
-        states = [wanted.state] if wanted.state else list(JobState)
-        keys = [self._keys.state + state for state in states if state is not JobState.AVAILABLE]
-        if JobState.AVAILABLE in states:
-            keys += await self._queues([wanted.lane] if wanted.lane else list(Lane))
-        return keys
-
-    async def _queues(self, lanes: list[Lane]) -> list[str]:
-        keys = [self._keys.rung + lane for lane in lanes]
+    async def _queues(self, lanes: Sequence[Lane], batch: str | None) -> list[str]:
+        keys = []
         for lane in lanes:
-            with translated():
-                names = await self._scripts.redis.zrange(self._keys.queues + lane, 0, -1)
-            keys += [f"{self._keys.queue}{lane}:{text(name)}" for name in names]
+            names: list[str] = [batch] if batch else []
+            if not batch:
+                with translated():
+                    rows = await self._scripts.redis.zrange(self._keys.queues + lane, 0, -1)
+                names = [text(name) for name in rows]
+            keys += [f"{self._keys.queue}{lane}:{name}" for name in names]
         return keys
 
-    async def _reasons(self, reason_class: str) -> list[str]:
+    async def _timed(self, wanted: JobFilter, state: JobState) -> list[str]:
+        """Return the indexes of *state* whose scores are times of change.
+
+        Failed jobs stand in those of their reasons: a better reason found later changes the job, but not since
+        when it stands in `failed`.
+        """
+        if state is not JobState.FAILED:
+            return [self._keys.state + state]
+        if wanted.reason:
+            return [self._keys.failed + wanted.reason]
         with translated():
             rows = await self._scripts.redis.hgetall(self._keys.reasons)
         pairs = ((text(name), text(value).split(UNIT_SEPARATOR)[0]) for name, value in rows.items())
-        return [name for name, its_class in pairs if its_class == reason_class]
+        return [
+            self._keys.failed + name
+            for name, its_class in pairs
+            if wanted.reason_class in {None, its_class}
+        ]
 
 
 def _is_by_reason(wanted: JobFilter) -> bool:
     return bool(wanted.reason or wanted.reason_class) and wanted.state in {None, JobState.FAILED}
-
-
-def _asked(wanted: JobFilter) -> set[str]:
-    """Return the names of the filter's fields that matter, less the number."""
-    names = ("state", "reason", "reason_class", "lane", "batch", "source", "older_than_s")
-    return {name for name in names if getattr(wanted, name) is not None}
-
-
-class _Stream(ABC):
-    """Job ids of one or several indexes, newest first, each with the cursor that goes on behind it."""
-
-    def __init__(self, scripts: Scripts, basis: str) -> None:
-        self._scripts = scripts
-        self._basis = basis
-
-    @abstractmethod
-    async def take(self, count: int) -> list[tuple[str, str]]:
-        """Return the next *count* (cursor, job id) pairs, fewer only at the end."""
-
-    def covers(self, wanted: JobFilter) -> bool:
-        """Tell whether the index alone answers the filter, so that nothing is left to match."""
-        left = _asked(wanted)
-        match self._basis:
-            case "number":
-                return False  # one job: matching it also drops an id that is gone
-            case "batch":
-                return False  # jobs pruned since are still on the list
-            case "reason":
-                return left <= {"state", "reason"} or left <= {"state", "reason_class"}
-            case _:
-                has_lane_index = wanted.state is JobState.AVAILABLE
-                return left <= ({"state", "lane"} if has_lane_index else {"state"})
-
-
-class _ListStream(_Stream):
-    """A list read from its end: the jobs of a batch, or the few ids given."""
-
-    def __init__(
-        self, scripts: Scripts, key: str | None, ids: list[str], cursor: str | None, basis: str
-    ) -> None:
-        super().__init__(scripts, basis)
-        self._key = key
-        self._ids = ids
-        self._at = None if cursor is None else int(cursor)
-
-    async def take(self, count: int) -> list[tuple[str, str]]:
-        with translated():
-            if self._at is None:
-                size = await self._scripts.redis.llen(self._key) if self._key else len(self._ids)
-                self._at = int(size)
-            start = max(0, self._at - count)
-            if self._at <= 0:
-                return []
-            last = self._at - 1
-            rows = (
-                await self._scripts.redis.lrange(self._key, start, last)
-                if self._key
-                else self._ids[start : last + 1]
-            )
-        self._at = start
-        return [(str(start + nth), text(rows[nth])) for nth in range(len(rows) - 1, -1, -1)]
-
-
-class _ScoreStream(_Stream):
-    """Sorted sets merged by score, highest first; a cursor is a score and an id."""
-
-    def __init__(self, scripts: Scripts, keys: list[str], cursor: str | None, basis: str) -> None:
-        super().__init__(scripts, basis)
-        self._after: tuple[float, str] | None = None
-        if cursor is not None:
-            score, job = cursor.split(":", 1)
-            self._after = (float(score), job)
-        self._rows: dict[str, deque[tuple[float, str]]] = {key: deque() for key in keys}
-        self._offsets = dict.fromkeys(keys, 0)
-        self._open = set(keys)
-
-    async def take(self, count: int) -> list[tuple[str, str]]:
-        taken: list[tuple[str, str]] = []
-        while len(taken) < count:
-            await self._fill(min(count, _CHUNK))
-            heads = [(rows[0], key) for key, rows in self._rows.items() if rows]
-            if not heads:
-                break
-            (score, job), key = max(heads)
-            self._rows[key].popleft()
-            taken.append((f"{score!r}:{job}", job))
-        return taken
-
-    async def _fill(self, count: int) -> None:
-        """Read on in every set of which nothing is at hand."""
-        while dry := [key for key in self._open if not self._rows[key]]:
-            highest = "+inf" if self._after is None else repr(self._after[0])
-            with translated():
-                async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                    for key in dry:
-                        pipe.zrevrangebyscore(
-                            key, highest, "-inf", start=self._offsets[key], num=count, withscores=True
-                        )
-                    replies = await pipe.execute()
-            for key, rows in zip(dry, replies, strict=True):
-                self._offsets[key] += len(rows)
-                if len(rows) < count:
-                    self._open.discard(key)
-                pairs = ((float(score), text(job)) for job, score in rows)
-                self._rows[key].extend(pair for pair in pairs if self._after is None or pair < self._after)

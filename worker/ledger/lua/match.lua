@@ -1,24 +1,43 @@
 -- uses: endings
--- Choose those of a chunk of jobs that match a filter, by reading only their short fields.
+-- Choose those of a chunk of jobs that match a filter, by reading only the short fields that it names.
 --
 -- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, each '' for any; 9… job ids.
--- Returns the ids that match.
-local wanted = { s = text(ARGV[2]), r = text(ARGV[3]), rc = text(ARGV[4]), l = text(ARGV[5]), b = text(ARGV[6]) }
+-- Returns for each that matches, flat: its id, and when it changed, in ms.
+local fields, values = { 't', 'c' }, {}
+for at, field in ipairs({ 's', 'r', 'rc', 'l', 'b' }) do
+  local value = text(ARGV[at + 1])
+  if value then
+    fields[#fields + 1] = field
+    values[#fields] = value
+  end
+end
 local source, before = text(ARGV[7]), tonumber(ARGV[8])
 
-local function matches(job)
-  for field, value in pairs(wanted) do
-    if job[field] ~= value then return false end
+local function has_values(row)
+  for at = 3, #fields do
+    if row[at] ~= values[at] then return false end
   end
-  if before and tonumber(job.c or job.t) >= before then return false end
-  if not source then return true end
-  local header = header_of(invitation_of(job.id))
+  return true
+end
+
+local function has_source(id)
+  local header = header_of(invitation_of(id))
   return header ~= nil and header.source == source
 end
 
 local found = {}
 for at = 9, #ARGV do
-  local job = load(ARGV[at])
-  if job and matches(job) then found[#found + 1] = job.id end
+  local id = ARGV[at]
+  local row = call('HMGET', K.job .. id, unpack(fields))
+  local changed = row[2] or row[1] -- false: no such job
+  if
+    changed
+    and has_values(row)
+    and not (before and tonumber(changed) >= before)
+    and (not source or has_source(id))
+  then
+    found[#found + 1] = id
+    found[#found + 1] = changed
+  end
 end
 return found
