@@ -12,7 +12,6 @@ from tests.factories import a_request
 from worker.domain.outcome import Refused
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Page
-from worker.ledger.finding import SCAN_LIMIT
 
 EASY_STATES = [
     JobState.AVAILABLE,
@@ -169,19 +168,6 @@ async def test_failed_deliveries_are_not_jobs(desk: Desk) -> None:
     await desk.job_in(JobState.FAILED)
 
     assert await find(desk, JobFilter(stage="delivery")) == ([], 0)
-
-
-async def test_a_search_goes_on_where_it_stopped_looking(desk: Desk) -> None:
-    """A call looks at a bounded number of jobs; its cursor leads on to what lies beyond."""
-    [rare] = await desk.accept_batch("rare", 1, source="api")
-    desk.advance(1)
-    for number in range(0, SCAN_LIMIT + 100, 1000):
-        await desk.accept_batch(f"b{number}", 1000, source="csv")
-    first = await desk.ledger.queries.find(JobFilter(source="api"))
-    second = await desk.ledger.queries.find(JobFilter(source="api"), cursor=first.next)
-
-    assert (first.items, first.is_total_exact) == ((), False)
-    assert [job.id for job in second.items] == [rare]
 
 
 async def test_groups_tell_the_failed_jobs_by_reason(desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from worker.ledger.scripts import Scripts, text
 
 _MOST_ROWS = 500  #: read from one index at a time
 _LEAST_ROWS = 32
-_BASES = frozenset({"number", "batch", "change", "due"})
+_RANK, _ROW = r"\d{1,15}", r"\d{1,15}(\.\d{1,20})?:[0-9a-z]{1,40}"
+#: The marks of each basis; see `Place`.
+_MARKS = {"number": _RANK, "batch": _RANK, "change": _ROW, "due": _ROW}
 Row = tuple[float, str]  #: a time in ms and a job id
 
 
@@ -34,10 +36,10 @@ class Place:
     @classmethod
     def read(cls, cursor: str) -> Place:
         """Return the place that a cursor names; raises ValueError when it is not one of ours."""
-        basis, listed, total, is_exact, mark = cursor.split("-", 4)
-        if basis not in _BASES:
-            raise ValueError("not a cursor")
-        return cls(basis, int(listed), int(total), is_exact == "1", mark)
+        parts = re.fullmatch(r"([a-z]+)-(\d{1,15})-(\d{1,15})-([01])-(.+)", cursor, re.ASCII)
+        if parts is None or not re.fullmatch(_MARKS.get(parts[1], "$^"), parts[5], re.ASCII):
+            raise ValueError("not one of our cursors")
+        return cls(parts[1], int(parts[2]), int(parts[3]), parts[4] == "1", parts[5])
 
 
 class Stream(Protocol):
@@ -51,28 +53,29 @@ class ListStream:
     """A list read from its end: the jobs of a batch, or the few ids given."""
 
     def __init__(self, scripts: Scripts, key: str | None, ids: Sequence[str], mark: str | None) -> None:
-        """Read the list at *key*, or else *ids*; raises ValueError for a mark not ours."""
+        """Read the list at *key*, or else *ids*."""
         self._scripts = scripts
         self._key = key
         self._ids = ids
-        self._at = math.inf if mark is None else int(mark)
+        self._at = None if mark is None else int(mark)
+        self._is_begun = False
 
     async def take(self, count: int) -> list[tuple[str, str]]:
         """See `Stream`."""
-        if math.isinf(self._at) or self._at > len(self._ids):
-            self._at = min(self._at, await self._size())
-        end = int(self._at)
+        if not self._is_begun:
+            size = await self._size()
+            self._at = size if self._at is None else min(self._at, size)
+            self._is_begun = True
+        end = self._at or 0
         start = max(0, end - count)
         if end <= 0:
             return []
         self._at = start
-        if self._key is None:
-            rows = [*self._ids[start:end]]
-        else:
+        rows = list(self._ids[start:end])
+        if self._key is not None:
             with translated():
-                rows = [
-                    text(job) for job in await self._scripts.redis.lrange(self._key, start, end - 1)
-                ]
+                read = await self._scripts.redis.lrange(self._key, start, end - 1)
+            rows = [text(job) for job in read]
         return [(str(start + nth), rows[nth]) for nth in range(len(rows) - 1, -1, -1)]
 
     async def _size(self) -> int:
@@ -111,10 +114,7 @@ class MergedStream:
     def __init__(
         self, scripts: Scripts, keys: Mapping[str, int | None], ready: Sequence[Row], mark: str | None
     ) -> None:
-        """Merge the sets at *keys*, each below its bound if it has one, with the rows that are *ready*.
-
-        Raises ValueError for a mark not ours.
-        """
+        """Merge the sets at *keys*, each below its bound if it has one, with the rows that are *ready*."""
         self._scripts = scripts
         self._after = None if mark is None else _row_of(mark)
         self._bounds = keys
@@ -167,6 +167,4 @@ class MergedStream:
 
 def _row_of(mark: str) -> Row:
     score, job = mark.split(":", 1)
-    if not math.isfinite(float(score)):
-        raise ValueError("not a cursor")
     return float(score), job

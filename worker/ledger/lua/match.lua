@@ -1,4 +1,3 @@
--- uses: endings
 -- Choose those of a chunk of jobs that match a filter, by reading only the short fields that it names.
 --
 -- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, each '' for any; 9… job ids.
@@ -20,9 +19,12 @@ local function has_values(row)
   return true
 end
 
+-- The ninth part of the header, read alone: `header_of` would take longer than all the rest.
+local SOURCE = '^' .. string.rep('[^' .. US .. ']*' .. US, 8) .. '([^' .. US .. ']*)'
+
 local function has_source(id)
-  local header = header_of(invitation_of(id))
-  return header ~= nil and header.source == source
+  local whole = call('GET', K.invitation .. invitation_of(id))
+  return whole and string.match(whole, SOURCE) == source
 end
 
 local found = {}
