@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from linkferry.hints import as_typed, short_path
 from linkferry.session import Session
 from producers.backfill.results import BackfillResult
 from worker.domain.states import DeliveryState, JobState
@@ -182,10 +186,12 @@ async def _tell_budget(partner: dict[str, Any], session: Session, console: Conso
 
 def _tell_next(console: Console) -> None:
     console.rule("[bold]Next", align="left")
+    template = shlex.quote(short_path(Path(str(resources.files("linkferry"))) / "data" / "template.csv"))
     for command, meaning in (
         ("linkferry up --sandbox", "keep such a stack running, and play with it"),
-        ("linkferry --sandbox backfill customers.csv --dry-run", "see what a file of yours would come to"),
+        (f"linkferry --sandbox backfill {template} --dry-run", "see what a file of yours would come to"),
         ("linkferry --sandbox failed groups", "what failed, why, and what to do"),
         ("linkferry config", "every setting; then `linkferry up` with your own credentials"),
     ):
-        console.print(f"  [bold]{command}[/]  [dim]{meaning}[/]", highlight=False)
+        line = Text("  ").append(as_typed(command, is_sandbox=False), style="bold")
+        console.print(line.append(f"  {as_typed(meaning, is_sandbox=False)}", style="dim"), soft_wrap=True)

@@ -20,6 +20,7 @@ from worker.ledger import (
     open_redis,
 )
 from worker.limits import Limits, LimitsStatus, LimitsUnavailable
+from worker.ops.queries import BATCH, stopped_view
 from worker.settings import Settings, unknown_names
 
 _OLDEST_REDIS = (6, 2)  # BLMOVE, on which idle workers wait
@@ -105,6 +106,8 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         yield from _channels(settings)
     for name in unknown_names():
         yield warn("settings", f"{name} is no setting of Linkferry.", "Remove it, or see `linkferry config`.")
+    for name in settings.reserved_names():
+        yield warn("settings", f"{name} is reserved for a later version: nothing uses it yet.", "Unset it.")
     if settings.recipient_allowlist:
         count = len(settings.recipient_allowlist)
         yield warn(
@@ -244,15 +247,25 @@ async def _work_findings(ledger: Ledger) -> list[Finding]:
     counts = await ledger.queries.counts()
     waiting = counts.get(JobState.AVAILABLE, 0) + counts.get(JobState.SCHEDULED, 0)
     findings = [_workers_finding(len(await ledger.fleet.workers()), waiting)]
-    for target, hold in (await ledger.batches.holds()).items():
+    for target, hold in sorted((await ledger.batches.holds()).items()):
         remedy = f"Look (`linkferry failed groups`), mend, then: {_go_on(target)}"
         findings.append(warn("holds", f"{target} is held: {hold.reason}.", remedy))
     findings += [
-        warn("pauses", f"{target} is paused.", _go_on(target)) for target in await ledger.batches.pauses()
+        warn("pauses", f"{target} is paused.", _go_on(target))
+        for target in sorted(await ledger.batches.pauses())
+        if await _stops_something(ledger, target)
     ]
     if failed := counts.get(JobState.FAILED, 0):
         findings.append(warn("failed", f"{failed} jobs need a person.", "linkferry failed groups"))
     return [*findings, *_message_findings(await ledger.deliveries.counts())]
+
+
+async def _stops_something(ledger: Ledger, target: str) -> bool:
+    """Tell whether a pause matters: a batch's does only while some of it waits."""
+    if not target.startswith(BATCH):
+        return True
+    record = await ledger.batches.get(target.removeprefix(BATCH))
+    return record is not None and stopped_view(record)["waiting"] > 0
 
 
 def _workers_finding(alive: int, waiting: int) -> Finding:
@@ -279,7 +292,7 @@ def _message_findings(counts: Mapping[DeliveryState, int]) -> Iterator[Finding]:
 
 
 def _go_on(target: str) -> str:
-    batch = target.removeprefix("batch:")
+    batch = target.removeprefix(BATCH)
     return "linkferry resume" if batch == target else f"linkferry batch resume {batch}"
 
 

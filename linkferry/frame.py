@@ -144,6 +144,7 @@ def hint(text: str) -> str:
 
 def _explain(exc: Exception) -> int:
     from linkferry.embedded import EmbeddedError, FolderError
+    from linkferry.up_lock import AlreadyUpError
     from worker.ledger import LedgerFull, LedgerUnavailable, SchemaMismatch
     from worker.limits import LimitsUnavailable
     from worker.settings import SettingsError
@@ -162,7 +163,7 @@ def _explain(exc: Exception) -> int:
             "what was asked for may not have been done."
         )
         return FAILED
-    if isinstance(exc, (EmbeddedError, SchemaMismatch)):
+    if isinstance(exc, (EmbeddedError, AlreadyUpError, SchemaMismatch)):
         complain(str(exc))
         return FAILED
     if os.environ.get("LINKFERRY_DEBUG"):

@@ -17,12 +17,12 @@ _HINT = re.compile(rf"(?<![\w./-])linkferry (?=(?P<flag>--sandbox\b)|(?:{_COMMAN
 _SAYS_SANDBOX = re.compile(r"(?:--sandbox|demo|sandbox|up --sandbox)\b")
 
 
-def as_typed(text: str, *, is_sandbox: bool) -> str:
-    """Return *text* with every command in it as it has to be typed here: by its path, and for the sandbox."""
+def as_typed(text: str, *, is_sandbox: bool, by: str | None = None) -> str:
+    """Return *text* with every command in it as it is typed here: for the sandbox, and *by* its path or a name."""
 
     def written(match: re.Match[str]) -> str:
         says_it = _SAYS_SANDBOX.match(text, match.end()) is not None
-        return f"{program()} {'--sandbox ' if is_sandbox and not says_it else ''}"
+        return f"{by or program()} {'--sandbox ' if is_sandbox and not says_it else ''}"
 
     return _HINT.sub(written, text)
 

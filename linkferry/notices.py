@@ -35,14 +35,16 @@ async def what_is_missing(session: Session) -> str:
     if not has_workers:
         said.append(f"No worker runs on this ledger ({_where(session)})")
     if not settings.has_credentials:
-        said.append("the partner's credentials are missing" if said else "The partner's credentials are missing")
+        said.append(
+            "the partner's credentials are missing" if said else "The partner's credentials are missing"
+        )
     if not said:
         return ""
     if not has_workers and (sandbox := sandbox_beside(settings)):
         return f"{' and '.join(said)}. {sandbox}"
     remedies = [] if has_workers else ["start some with linkferry up"]
     remedies += [] if settings.has_credentials else [f"set {_CREDENTIALS}"]
-    return f"{' and '.join(said)}, so jobs wait: {' and '.join(remedies)}."
+    return f"{' and '.join(said)}: {' and '.join(remedies)}."
 
 
 def sandbox_beside(settings: Settings) -> str:

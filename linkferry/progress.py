@@ -1,4 +1,4 @@
-"""Progress of a backfill: a bar on a terminal, a JSON line a second where there is none. On standard error either way."""
+"""Progress of a backfill, on standard error: a bar on a terminal, lines elsewhere, JSON lines with `--json`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from linkferry.frame import flags
 from linkferry.output import console
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from producers.backfill.results import Progress
 
-_LINE_EVERY_S = 1.0
+_LINE_EVERY_S = 5.0
+_JSON_LINE_EVERY_S = 1.0
 _OVER = ("linked", "onboarded", "revoked", "failed", "dead", "cancelled")
 
 
@@ -37,17 +39,7 @@ def writing_progress(*, is_quiet: bool) -> Iterator[Callable[[Progress], None] |
             )
     else:
         lines = _Lines()
-        yield lambda progress: lines.tell(
-            {
-                "run": progress.run,
-                "rows": progress.tally.rows,
-                "total": progress.total,
-                "accepted": progress.tally.accepted,
-                "duplicates": progress.tally.duplicates,
-                "rejected": progress.tally.rejected,
-                "rows_per_s": round(progress.rows_per_s, 1),
-            }
-        )
+        yield lambda progress: lines.tell(_in_words(progress), _document(progress))
 
 
 @contextmanager
@@ -66,7 +58,29 @@ def waiting_progress(*, is_quiet: bool) -> Iterator[Callable[[dict[str, int]], N
             )
     else:
         lines = _Lines()
-        yield lambda counts: lines.tell({"jobs": counts})
+        yield lambda counts: lines.tell(
+            "Jobs: " + ", ".join(f"{state} {count}" for state, count in counts.items()), {"jobs": counts}
+        )
+
+
+def _in_words(progress: Progress) -> str:
+    of_total = f" of about {progress.total}" if progress.total else ""
+    return (
+        f"Run {progress.run}: {progress.tally.rows}{of_total} rows read, {progress.tally.rejected} bad, "
+        f"{progress.rows_per_s:.0f} rows/s"
+    )
+
+
+def _document(progress: Progress) -> dict[str, object]:
+    return {
+        "run": progress.run,
+        "rows": progress.tally.rows,
+        "total": progress.total,
+        "accepted": progress.tally.accepted,
+        "duplicates": progress.tally.duplicates,
+        "rejected": progress.tally.rejected,
+        "rows_per_s": round(progress.rows_per_s, 1),
+    }
 
 
 @contextmanager
@@ -99,15 +113,15 @@ def _speed_column() -> ProgressColumn:
 
 
 class _Lines:
-    """One JSON line a second at most."""
+    """A line now and then; none where all is over before the first is due."""
 
     def __init__(self) -> None:
-        self._told_s = float("-inf")
+        self._told_s = time.monotonic()
 
-    def tell(self, document: dict[str, object]) -> None:
-        """Print *document*, unless a line was printed less than a second ago."""
-        now_s = time.monotonic()
-        if now_s - self._told_s >= _LINE_EVERY_S:
+    def tell(self, text: str, document: dict[str, object]) -> None:
+        """Print *text*, or *document* with `--json`, unless it was done a moment ago."""
+        is_json, now_s = flags().is_json, time.monotonic()
+        if now_s - self._told_s >= (_JSON_LINE_EVERY_S if is_json else _LINE_EVERY_S):
             self._told_s = now_s
-            sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stderr.write((json.dumps(document, ensure_ascii=False) if is_json else text) + "\n")
             sys.stderr.flush()

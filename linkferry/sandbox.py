@@ -75,7 +75,9 @@ async def _serve(settings: Settings) -> RunningSandbox:
 
 
 def _say_hello(running: RunningSandbox) -> None:
-    print(f"Sandbox partner: {running.url}/sandbox/   outbox: {running.url}/sandbox/outbox", flush=True)
+    print(
+        f"Sandbox partner: {running.url}/sandbox/   outbox as JSON: {running.url}/sandbox/outbox", flush=True
+    )
     print(
         f"Numbers ending in {UNREGISTERED_SUFFIX} are not registered, in {FOREIGN_SUFFIX} have a link already, "
         f"in {FINISHED_SUFFIX} are connected already.",

@@ -197,9 +197,14 @@ class Supervisor:
             await asyncio.wait_for(self._stopping.wait(), child.backoff_s)
 
 
+def is_supervised() -> bool:
+    """Tell whether this process is a supervisor's child."""
+    return os.environ.get(SUPERVISED) == "1"
+
+
 def watch_supervisor() -> None:
     """In a child: ask ourselves to stop when the supervisor is gone. Does nothing in a process run by hand."""
-    if os.environ.get(SUPERVISED) != "1":
+    if not is_supervised():
         return
 
     def watch() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkferry.frame import hint
+from linkferry.frame import flags
+from linkferry.hints import as_typed
 from linkferry.output import console, print_fields, say
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]
     Cells are data: nothing in them is taken for markup.
     """
     known = [each if isinstance(each, Column) else Column(each) for each in columns]
-    cells = [["" if cell is None else hint(str(cell)) for cell in row] for row in rows]
+    cells = [[_cell(cell) for cell in row] for row in rows]
     out = console()
     for highest in sorted({each.rank for each in known}, reverse=True):
         kept = [index for index, each in enumerate(known) if each.rank <= highest]
@@ -39,6 +40,12 @@ def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]
             out.print(_table(known, cells, kept))
             return
     _print_blocks(known, cells)
+
+
+def _cell(value: object) -> str:
+    """Return a value as text; its hints go by the short name, as there is no room for a path."""
+    text = "" if value is None else str(value)
+    return as_typed(text, is_sandbox=flags().is_sandbox, by="linkferry")
 
 
 def _widths(column: Column, texts: Sequence[str]) -> int:

@@ -7,18 +7,20 @@ within two seconds and its jobs are let go at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkferry import embedded
-from linkferry.embedded import EmbeddedError
-from linkferry.frame import complain
-from linkferry.session import on_some_redis, open_session, quiet_logs
+from linkferry import embedded, up_lock
+from linkferry.embedded import EmbeddedError, FolderError
+from linkferry.frame import complain, hint
+from linkferry.session import open_session, quiet_logs
 from linkferry.supervisor import Plan, Supervisor, watch_supervisor
+from linkferry.web import WEB_STARTED
 from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.settings import SandboxAddress, Settings
 
@@ -43,13 +45,33 @@ def run(settings: Settings, *, is_quiet: bool = False) -> int:
     """Run everything until SIGINT or SIGTERM; return the exit code.
 
     Raises:
+        AlreadyUpError: another one runs on the same data folder.
+        FolderError: the data folder cannot be used.
         EmbeddedError: no server is named and the embedded one would not start.
         LedgerUnavailable: the server named does not answer.
     """
     quiet_logs()
+    with _alone(settings):
+        return _run_alone(settings, is_quiet=is_quiet)
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Be the only `up` of this data folder for the block; raises AlreadyUpError, FolderError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(up_lock.held(settings.data_dir))
+        except OSError as exc:
+            # With a server of its own, nothing else is kept in the folder: a read-only one does no harm.
+            if settings.redis_url is None or settings.is_sandbox:
+                message = f"Cannot use LINKFERRY_DATA_DIR {settings.data_dir}: {exc.strerror}."
+                raise FolderError(message) from exc
+        yield
+
+
+def _run_alone(settings: Settings, *, is_quiet: bool) -> int:
     if settings.redis_url is not None:
-        with on_some_redis(settings) as named:
-            return asyncio.run(_up(Stack(settings=named, is_embedded=False), is_quiet=is_quiet))
+        return asyncio.run(_up(Stack(settings=settings, is_embedded=False), is_quiet=is_quiet))
     use = embedded.enter(settings.data_dir)
     try:
         stack = Stack(settings=settings.with_redis(use.url), is_embedded=True, descriptor=use.lock_descriptor)
@@ -62,11 +84,12 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
     settings = stack.settings
     async with open_session(settings) as session:
         first_key = await _first_key(settings, session.ledger)
+    is_web_there = asyncio.Event()
     supervisor = Supervisor(
         environment=_environment(settings),
         keep_descriptors=() if stack.descriptor is None else (stack.descriptor,),
         drain_s=settings.provider_timeout + _DRAIN_MARGIN_S,
-        say=_silent if is_quiet else _printer(settings),
+        say=_noting_web(is_web_there, _silent if is_quiet else _printer(settings)),
     )
     supervisor.listen_for_signals()
     watch_supervisor()  # who started us may ask us to end with him
@@ -84,7 +107,7 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
         )
     minding = asyncio.create_task(_mind_embedded(stack))
     print_banner(stack, first_key)
-    if await supervisor.wait_for_stop_or(_until_ready(settings), within_s=_READY_WITHIN_S):
+    if await supervisor.wait_for_stop_or(_until_ready(settings, is_web_there), within_s=_READY_WITHIN_S):
         print("Ready. Stop with Ctrl-C.", flush=True)
     code = await supervisor.run_until_stopped()
     minding.cancel()
@@ -151,30 +174,17 @@ async def _first_key(settings: Settings, ledger: Ledger) -> str | None:
     return await ledger.keys_of_api.add("first")
 
 
-async def _until_ready(settings: Settings) -> None:
-    """Return when `web` answers and every worker has shown a sign of life."""
+async def _until_ready(settings: Settings, is_web_there: asyncio.Event) -> None:
+    """Return when our own `web` listens and every worker has shown a sign of life."""
+    await is_web_there.wait()
     redis = open_redis(settings.redis_url_required)
     try:
         ledger = Ledger(redis, namespace=settings.namespace)
         await ledger.open()
-        while not await _is_ready(settings, ledger):  # noqa: ASYNC110 - other processes make it true
+        while len(await ledger.fleet.workers()) < settings.processes:  # noqa: ASYNC110 - others make it true
             await asyncio.sleep(0.1)
     finally:
         await redis.aclose()
-
-
-async def _is_ready(settings: Settings, ledger: Ledger) -> bool:
-    return await _web_answers(settings) and len(await ledger.fleet.workers()) >= settings.processes
-
-
-async def _web_answers(settings: Settings) -> bool:
-    host = _SAME_DOOR.get(settings.web_host, settings.web_host).strip("[]")
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, settings.web_port), 1.0)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 def print_banner(stack: Stack, first_key: str | None) -> None:
@@ -194,7 +204,7 @@ def print_banner(stack: Stack, first_key: str | None) -> None:
     )
     print(title)
     for name, text in lines:
-        print(f"  {name:<12}{text}")
+        print(f"  {name:<12}{hint(text)}")
     print(flush=True)
 
 
@@ -210,8 +220,8 @@ def _sandbox_lines(settings: Settings) -> list[tuple[str, str]]:
         return [("Sandbox", "not running")]
     root = address.url
     return [
-        ("Sandbox", f"{root}/sandbox/   (the stand-in partner; play the customer, set faults)"),
-        ("Outbox", f"{root}/sandbox/outbox   (every mail and text, captured)"),
+        ("Sandbox", f"{root}/sandbox/   (the stand-in partner: play the customer, set faults)"),
+        ("Outbox", f"{root}/sandbox/   (every mail and text, captured; as JSON: {root}/sandbox/outbox)"),
         (
             "Try",
             "linkferry --sandbox enqueue whatsapp 0501234567 --business-name Dana --display-name Dana --email dana@example.com --wait",
@@ -250,6 +260,17 @@ def _short(path: Path) -> str:
         return f"./{path.resolve().relative_to(Path.cwd())}"
     except ValueError:
         return str(path)
+
+
+def _noting_web(is_there: asyncio.Event, say: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Return *say*, which also notes when our own `web` says that it listens: another's may hold the port."""
+
+    def note(name: str, line: str) -> None:
+        if name == "web" and WEB_STARTED in line:
+            is_there.set()
+        say(name, line)
+
+    return note
 
 
 def _printer(settings: Settings) -> Callable[[str, str], None]:

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from linkferry.frame import USAGE, CommandError
+from linkferry.hints import as_typed
 from linkferry.session import Session
 from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
@@ -25,6 +26,17 @@ log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+WEB_STARTED = "web_started"  #: logged when it listens; `up` waits for it
+_ABOUT = """\
+Linkferry: ferries onboarding links from the partner API to customers.
+
+/openapi.json     the HTTP API, described; requests go to POST /v1/onboardings with a key (linkferry key add NAME)
+/healthz          answers while this process lives
+/readyz           answers 200 while it can take requests
+/metrics          the whole fleet's numbers, for Prometheus
+
+People use the command line: linkferry status, linkferry --help
+"""
 _SHUTDOWN_S = 10.0  # requests that are being answered may take this long to end
 _MOST_BODY_BYTES = 2 << 20  # the routes' own limit (1 MiB) is what callers hear of; this one is a backstop
 
@@ -40,7 +52,7 @@ def build_app(session: Session) -> web.Application:
         bootstrap_keys=[key.get_secret_value() for key in settings.api_keys],
     )
     app.add_routes(build_api(deps))
-    app.add_routes([web.get("/metrics", _metrics_of(session))])
+    app.add_routes([web.get("/", _about_of(settings)), web.get("/metrics", _metrics_of(session))])
     return app
 
 
@@ -72,7 +84,7 @@ async def _serve(settings: Settings) -> int:
         await _open_when_there(session.ledger)
         await runner.setup()
         await _listen(runner, settings)
-        log.info("web_started", port=settings.web_port)
+        log.info(WEB_STARTED, port=settings.web_port)
         await stop.wait()
     finally:
         await runner.cleanup()
@@ -99,6 +111,15 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
             "Set LINKFERRY_WEB_PORT or LINKFERRY_WEB_HOST."
         )
         raise CommandError(message, exit_code=USAGE) from exc
+
+
+def _about_of(settings: Settings) -> Handler:
+    text = as_typed(_ABOUT, is_sandbox=settings.is_sandbox, by="linkferry")
+
+    async def about(_request: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    return about
 
 
 def _metrics_of(session: Session) -> Handler:

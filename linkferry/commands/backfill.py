@@ -13,7 +13,8 @@ import typer
 
 from linkferry import frame
 from linkferry.commands import filters
-from linkferry.frame import FAILED, USAGE, command, complain
+from linkferry.frame import DONE_WITH_BAD_ROWS, FAILED, USAGE, CommandError, command, complain
+from linkferry.notices import tell_what_is_missing
 from linkferry.output import emit, say
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 _MOST_ERRORS_SHOWN = 20
+_UNDER_WAY = ("available", "scheduled", "running", "in_doubt")
 _USAGE_CODES = frozenset({"bad_map", "unknown_field", "no_such_column", "no_such_run"})
 
 File = Annotated[
@@ -39,7 +41,9 @@ ChannelWords = Annotated[
     list[str] | None,
     typer.Option("--channel", help="`email`, `sms` or `none`, for rows that do not say; may be repeated."),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until every job of it has come to its end.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until every job has come to its end. Exit code 3 if some failed.")
+]
 Resume = Annotated[
     str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
 ]
@@ -135,9 +139,13 @@ def _channel_words(words: list[str]) -> str:
     from worker.domain.states import Channel
 
     parts = [part.strip().lower() for word in words for part in word.split(",") if part.strip()]
-    if parts != ["none"]:
-        for part in parts:
-            filters.choice(Channel, part, "--channel")
+    for part in parts:
+        if part not in {*Channel, "none"}:
+            message = f"--channel {part}: say one of email, sms, none."
+            raise CommandError(message, exit_code=USAGE)
+    if "none" in parts and set(parts) != {"none"}:
+        message = "--channel none: say it alone, or leave it out."
+        raise CommandError(message, exit_code=USAGE)
     return ",".join(dict.fromkeys(parts))
 
 
@@ -209,14 +217,27 @@ async def _backfill(
         result = await run_backfill(
             source, door=door, ledger=session.ledger, options=options, progress=progress, stop=stop
         )
-    document = result.as_document()
+    document, jobs = result.as_document(), None
+    if not is_quiet and (result.tally.accepted or result.tally.duplicates):
+        await tell_what_is_missing(session)
     if is_waiting and result.stop is None:
         with waiting_progress(is_quiet=is_quiet) as tell:
-            document["jobs_by_state"] = await wait_for_batch(session, result.run, stop, tell)
-    emit(document, lambda: _say_result(result, document.get("jobs_by_state")))
+            document["jobs_by_state"] = jobs = await wait_for_batch(session, result.run, stop, tell)
+    if result.stop is not None:
+        document["stopped"]["remedy"] = frame.hint(result.stop.remedy)
+    emit(document, lambda: _say_result(result, jobs))
     if result.stop is not None:
         complain(f"{result.stop.message} {result.stop.remedy}")
-    return result.exit_code
+    return _exit_code(result, jobs or {}, has_waited=is_waiting and not stop.is_set())
+
+
+def _exit_code(result: BackfillResult, jobs: dict[str, int], *, has_waited: bool) -> int:
+    """Return the run's exit code, jobs that were waited for included: 3 where some failed, 1 where waiting was cut."""
+    if result.exit_code == FAILED:
+        return FAILED
+    if jobs and not has_waited and any(jobs.get(state) for state in _UNDER_WAY):
+        return FAILED
+    return DONE_WITH_BAD_ROWS if jobs.get("failed") else result.exit_code
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -235,12 +256,10 @@ async def wait_for_batch(
     session: Session, run: str, stop: asyncio.Event, tell: Callable[[dict[str, int]], None]
 ) -> dict[str, int]:
     """Wait until no job of the batch is left to be worked on, or *stop*; return its jobs by state."""
-    if not await session.ledger.fleet.workers():
-        complain("No worker runs: the jobs wait until one does (`linkferry up`).")
     while True:
         counts = await jobs_by_state(session, run)
         tell(counts)
-        if not any(counts.get(state) for state in ("available", "scheduled", "running", "in_doubt")):
+        if not any(counts.get(state) for state in _UNDER_WAY):
             return counts
         try:
             await asyncio.wait_for(stop.wait(), 1.0)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
-from linkferry.frame import FAILED, CommandError, command
-from linkferry.output import confirm, emit, print_fields, print_table, say
+from linkferry.frame import FAILED, USAGE, CommandError, command
+from linkferry.output import confirm, emit, instant, print_fields, say
+from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -35,7 +36,7 @@ def _register_looking(group: typer.Typer) -> None:
     async def show(session: Session, run: Run) -> None:
         """Show one batch: how many were accepted, where they stand, what holds it."""
         document = await _batch(session, run)
-        emit(document, lambda: print_fields(_flat(document)))
+        emit(document, lambda: _print_batch(document))
 
 
 def _register_steering(group: typer.Typer) -> None:
@@ -65,7 +66,7 @@ def _register_steering(group: typer.Typer) -> None:
         await _batch(session, run)
         if not is_sure and not confirm(f"Cancel all of batch {run} that has not ended?"):
             message = "Nothing done. Add --yes to go ahead without being asked."
-            raise CommandError(message)
+            raise CommandError(message, exit_code=USAGE)
         document = await session.commands.cancel_batch(run, by=filters.operator(), why=why)
         if document is None:
             return FAILED
@@ -86,23 +87,30 @@ async def _batch(session: Session, run: str) -> dict[str, Any]:
     return document
 
 
+def _print_batch(document: dict[str, Any]) -> None:
+    shown = _flat(document)
+    print_fields({name: value for name, value in shown.items() if name not in {"total", "stopped", "opened"}})
+
+
 def _print_batches(items: list[dict[str, Any]]) -> None:
     if not items:
         say("None.")
         return
-    headers = (
-        "batch",
-        "name",
-        "opened_at",
-        "rows",
-        "accepted",
-        "duplicates",
-        "rejected",
-        "paused",
-        "held",
-        "jobs",
-    )
-    print_table(headers, [[_flat(item).get(header) or "" for header in headers] for item in items])
+    shown = [_flat(item) for item in items]
+    print_table(_COLUMNS, [[item.get(column.header) or "" for column in _COLUMNS] for item in shown])
+
+
+_COLUMNS = (
+    Column("batch"),
+    Column("name", rank=2, is_text=True),
+    Column("rows"),
+    Column("accepted", rank=1),
+    Column("duplicates", rank=3),
+    Column("rejected", rank=1),
+    Column("stopped", rank=1),
+    Column("jobs", is_text=True),
+    Column("opened", rank=4),
+)
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
@@ -112,5 +120,9 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             shown[name] = ", ".join(f"{each} {count}" for each, count in value.items() if count)
         else:
-            shown[name] = value
+            shown[name] = instant(value) if name.endswith("_at") else value
+    if not document["closed_at"] and document["total"]:
+        shown["rows"] = f"{document['rows']} of about {document['total']}"
+    shown["stopped"] = "held" if document["held"] else "paused" if document["paused"] else ""
+    shown["opened"] = shown["opened_at"]
     return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,10 @@ import typer
 
 from linkferry import frame
 from linkferry.commands import filters
-from linkferry.frame import DONE, FAILED, command
-from linkferry.output import console, emit, print_table, say, span
+from linkferry.frame import DONE, FAILED, command, complain, hint
+from linkferry.notices import what_is_missing
+from linkferry.output import console, emit, say, span
+from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.doctor import Finding
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.settings_fields import SettingNote
 
+_STATES_IN_WORDS = {
+    "available": "waiting for a worker",
+    "scheduled": "waiting for their time",
+    "in_doubt": "the partner's answer was lost; being looked up",
+    "dead": "dead letters: given up, kept a while",
+}
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("BAD ", "bold red")}
 
 
@@ -34,7 +43,8 @@ def _register_state(app: typer.Typer) -> None:
     async def status(session: Session) -> None:
         """Show the whole at a glance: jobs and messages by state, lanes, the partner, workers."""
         document = await session.queries.status()
-        emit(document, lambda: print_status(document))
+        missing = await what_is_missing(session)
+        emit(document, lambda: print_status(document, missing))
 
     @command(app, "doctor")
     def doctor(
@@ -54,7 +64,8 @@ def _register_state(app: typer.Typer) -> None:
         from linkferry.doctor import Level
 
         findings = _examine(is_live=is_live, address=address)
-        emit({"findings": [each.document() for each in findings]}, lambda: print_findings(findings))
+        documents = [each.document() | {"remedy": hint(each.remedy)} for each in findings]
+        emit({"findings": documents}, lambda: print_findings(findings))
         return FAILED if any(each.level is Level.BAD for each in findings) else DONE
 
 
@@ -174,9 +185,9 @@ def _print_preview(document: dict[str, Any]) -> None:
         say(document["sms"]["text"])
 
 
-def print_status(document: dict[str, Any]) -> None:
-    """Print the status for people."""
-    jobs = "  ".join(f"{state} {count}" for state, count in document["jobs"].items() if count)
+def print_status(document: dict[str, Any], missing: str = "") -> None:
+    """Print the status for people, and what is *missing* for it to get on."""
+    jobs = "  ".join(_in_words(state, count) for state, count in document["jobs"].items() if count)
     messages = "  ".join(f"{state} {count}" for state, count in document["deliveries"].items() if count)
     say(f"Jobs      {jobs or 'none yet'}")
     say(f"Messages  {messages or 'none yet'}")
@@ -189,13 +200,24 @@ def print_status(document: dict[str, Any]) -> None:
         if view["held"]:
             notes.append(f"held: {view['held']}")
         say(f"Lane      {lane}: {', '.join(notes)}")
+    for kind in ("paused", "held"):
+        for batch in document["batches"][kind]:
+            say(f"Batch     {batch['batch']} ({batch['name']}): {kind}, {batch['waiting']} waiting")
     partner = document["provider"]
     pause = f", paused until {partner['paused_until']}" if partner["paused_until"] else ""
     say(
         f"Partner   {partner['rate']:g} calls/s, breaker {partner['breaker']}, "
         f"credentials {partner['credentials']}{pause}"
     )
-    say(f"Workers   {document['workers']}" + ("" if document["workers"] else "   (start some: linkferry up)"))
+    say(f"Workers   {document['workers']}")
+    if missing:
+        complain(missing)
+
+
+def _in_words(state: str, count: int) -> str:
+    """Return a count of jobs; a person at a terminal also hears what the less plain states are."""
+    meaning = _STATES_IN_WORDS.get(state) if sys.stdout.isatty() else None
+    return f"{state} {count}" + (f" ({meaning})" if meaning else "")
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -205,9 +227,9 @@ def print_findings(findings: list[Finding]) -> None:
     out = console()
     for each in findings:
         mark, style = _MARKS[each.level.value]
-        out.print(Text.assemble((mark, style), f"  {each.about}: {each.text}"), soft_wrap=True)
+        out.print(Text.assemble((mark, style), f"  {each.about}: {hint(each.text)}"), soft_wrap=True)
         if each.remedy:
-            out.print(Text(f"      -> {each.remedy}"), soft_wrap=True)
+            out.print(Text(f"      -> {hint(each.remedy)}"), soft_wrap=True)
 
 
 def print_config(notes: list[SettingNote]) -> None:
@@ -220,7 +242,7 @@ def print_config(notes: list[SettingNote]) -> None:
         mark = "*" if note.is_set else " "
         say(f" {mark} {note.name} = {note.value}")
         say(f"     {note.description}")
-    say("\n* set by you. CRM_<NAME>_… settings are described with each CRM.")
+    say("\n* set by you. CRM_<NAME>_… settings are reserved for a later version.")
 
 
 def _print_reasons(items: list[dict[str, Any]]) -> None:
@@ -228,4 +250,6 @@ def _print_reasons(items: list[dict[str, Any]]) -> None:
         (item["reason"], item["reason_class"], item["policy"], item["meaning"], item["remedy"])
         for item in items
     ]
-    print_table(("reason", "class", "policy", "what it means", "what to do"), rows)
+    columns = ("reason", Column("class", rank=2), Column("policy", rank=1))
+    texts = (Column("what it means", rank=1, is_text=True), Column("what to do", is_text=True))
+    print_table((*columns, *texts), rows)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.frame import FAILED, CommandError, command, complain
+from linkferry.notices import tell_what_is_missing
 from linkferry.output import emit, say
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ BusinessName = Annotated[str, _text("--business-name", "The business's name.")]
 AcceptNames = Annotated[
     bool, typer.Option("--accept-names", help="Send names in the form the partner accepts where it differs.")
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for the links and print them.")]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait", help="Wait for the links and print them. Exit code 1 if a job failed or the time is up."
+    ),
+]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait with --wait.")]
 
 
@@ -189,7 +195,10 @@ async def _enqueue(
         raise CommandError(message)
     if wait_s is None or receipt.verdict is Verdict.CONFLICT:
         emit(_document(receipt, parsed), lambda: _say_receipt(receipt, parsed))
-        return FAILED if receipt.verdict is Verdict.CONFLICT else 0
+        if receipt.verdict is Verdict.CONFLICT:
+            return FAILED
+        await tell_what_is_missing(session)
+        return 0
     return await _wait(session, receipt, parsed, wait_s)
 
 
@@ -245,8 +254,7 @@ def _say_receipt(receipt: Receipt, parsed: ParsedRequest) -> None:
 async def _wait(session: Session, receipt: Receipt, parsed: ParsedRequest, wait_s: float) -> int:
     """Wait until every job has come to its end, and print the links."""
     _say_receipt(receipt, parsed)
-    if not await session.ledger.fleet.workers():
-        complain("No worker runs: the jobs wait until one does (`linkferry up`).")
+    await tell_what_is_missing(session)
     deadline = time.monotonic() + wait_s
     records = await _records(session, receipt)
     while not all(_is_over(record) for record in records) and time.monotonic() < deadline:

@@ -31,9 +31,7 @@ ReasonClass = Annotated[
 ]
 Lane = Annotated[str | None, typer.Option("--lane", help="`live` or `bulk`.")]
 Batch = Annotated[str | None, typer.Option("--batch", help="Only this batch (a backfill's RUN).")]
-Source = Annotated[
-    str | None, typer.Option("--source", help="Only this source: `api`, `cli` or `csv`.")
-]
+Source = Annotated[str | None, typer.Option("--source", help="Only this source: `api`, `cli` or `csv`.")]
 OlderThan = Annotated[
     str | None, typer.Option("--older-than", help="Only older than, such as `30m`, `2h` or `3d`.")
 ]

@@ -167,9 +167,7 @@ _USUALLY_NONE = frozenset({"failures", "requeues", "orphans"})
 def no_such_job(session: Session, job_id: str) -> int:
     """Say that there is none, and where it may be; return the exit code."""
     elsewhere = sandbox_beside(session.settings)
-    complain(
-        f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}"
-    )
+    complain(f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}")
     return FAILED
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkferry.frame import FAILED, command, complain
-from linkferry.output import emit, print_table, say
+from linkferry.output import emit, say
+from linkferry.tables import print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session

@@ -38,11 +38,17 @@ def register(app: typer.Typer) -> None:
         """
         target = _target(lane)
         cleared = await session.commands.resume(target)
+        still = [each for each in sorted(await session.ledger.batches.pauses()) if each.startswith("batch:")]
         told = f" Holds cleared: {', '.join(cleared)}." if cleared else ""
         emit(
-            {"target": target, "paused": False, "holds_cleared": cleared},
-            lambda: say(f"Resumed: {target}.{told}"),
+            {"target": target, "paused": False, "holds_cleared": cleared, "still_paused": still},
+            lambda: say(f"Resumed: {target}.{told}{_still_paused(still)}"),
         )
+
+
+def _still_paused(targets: list[str]) -> str:
+    lines = (f"\nStill paused: {each}. Go on with: linkferry batch resume {each[6:]}" for each in targets)
+    return "".join(lines)
 
 
 def _target(lane: str | None) -> str:

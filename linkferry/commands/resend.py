@@ -24,7 +24,9 @@ To = Annotated[
         "--to", metavar="ADDRESS", help="Another e-mail address or mobile number; kept from then on."
     ),
 ]
-Only = Annotated[Channel | None, typer.Option("--channel", help="Only this channel; without it, each one.")]
+Only = Annotated[
+    str | None, typer.Option("--channel", help="Only this channel, `email` or `sms`; without it, each one.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "resend")
     async def resend(
-        session: Session, job_id: JobId, channel: Only = None, to: To = None, why: filters.Why = ""
+        session: Session, job_id: JobId, only: Only = None, to: To = None, why: filters.Why = ""
     ) -> int:
         """Send a customer's message again: the same links, no partner call. Also ends a doubt about a text.
 
@@ -40,10 +42,13 @@ def register(app: typer.Typer) -> None:
         """
         job = await session.ledger.queries.job(job_id.strip())
         if job is None:
-            return no_such_job(job_id)
+            return no_such_job(session, job_id)
+        channel = None if only is None else filters.choice(Channel, only, "--channel")
         contact = None
         if to is not None:
-            reached, contact = _readdressed(job.request.contact, to, session.settings.default_region)
+            reached, contact = _readdressed(
+                job.request.contact, to, session.settings.default_region, wanted=channel
+            )
             if channel not in (None, reached):
                 message = f"--to {to} is for {reached.value}, but --channel says {channel.value}."
                 raise CommandError(message, exit_code=USAGE)
@@ -53,10 +58,11 @@ def register(app: typer.Typer) -> None:
         )
         documents = [each.document() for each in resent]
         lines = "\n".join(_line(each) for each in documents)
-        emit({"job_id": job.id, "messages": documents}, lambda: say(lines))
+        emit({"job_id": job.id, "messages": documents}, lambda: say(lines) if lines else None)
         if not resent:
             complain(
-                "It has no such message: one is made when the job is linked, for the channels asked for."
+                f"It has no such message ({job.id} is {job.state.value}): one is made when the job is linked, for the "
+                "channels asked for."
             )
         return 0 if any(each.done for each in resent) else FAILED
 
@@ -67,13 +73,15 @@ def _line(document: dict[str, object]) -> str:
     return f"{document['channel']}: not sent again, {document['refusal']}"
 
 
-def _readdressed(contact: Contact, to: str, region: str) -> tuple[Channel, Contact]:
+def _readdressed(
+    contact: Contact, to: str, region: str, *, wanted: Channel | None
+) -> tuple[Channel, Contact]:
     """Return the channel that *to* belongs to and the contact with it; raises CommandError (2)."""
     from worker.domain.fields import Notes, read_contact_phone, read_email
 
     notes = Notes()
-    if "@" in to:
-        address = read_email("--to", to.strip(), notes)
+    if "@" in to or wanted is Channel.EMAIL:
+        address = read_email("the e-mail address", to.strip(), notes)
         found = Channel.EMAIL, replace(contact, email=address)
     else:
         found = Channel.SMS, replace(contact, phone=read_contact_phone(to.strip(), region, notes))

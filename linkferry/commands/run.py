@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkferry import frame
-from linkferry.frame import USAGE, CommandError, command
+from linkferry.frame import USAGE, CommandError, command, complain
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -40,14 +40,14 @@ def register(app: typer.Typer) -> None:
         """
         from linkferry import up
 
-        return up.run(frame.settings())
+        return up.run(_known_settings())
 
     @command(app, "web", has_json=False)
     def web() -> int:
-        """Run the HTTP server alone: the API, the CRM receivers, /metrics. Needs REDIS_URL."""
+        """Run the HTTP server alone: the API, /metrics, /healthz. Needs REDIS_URL."""
         from linkferry import web
 
-        return web.run(_with_redis(frame.settings()))
+        return web.run(_with_redis(_known_settings()))
 
     @command(app, "worker", has_json=False)
     def worker() -> int:
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         from worker.main import run_worker
         from worker.telemetry import configure_logging
 
-        settings = _with_redis(frame.settings())
+        settings = _with_redis(_known_settings())
         configure_logging(settings.log_format)
         watch_supervisor()
         run_worker(settings)
@@ -69,6 +69,17 @@ def register(app: typer.Typer) -> None:
         from worker.settings import load_settings
 
         return asyncio.run(run(load_settings(sandbox=True)))
+
+
+def _known_settings() -> Settings:
+    """Read the settings, and name in one line those written that mean nothing to us."""
+    from linkferry.supervisor import is_supervised
+    from worker.settings import unknown_names
+
+    settings = frame.settings()
+    if not is_supervised() and (names := unknown_names()):
+        complain(f"No setting of Linkferry: {', '.join(names)}. Remove it, or see `linkferry config`.")
+    return settings
 
 
 def _with_redis(settings: Settings) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -13,6 +14,11 @@ from typing import Any
 
 import pytest
 import redis
+
+from worker.domain.job import ClaimedJob
+from worker.domain.outcome import Fail, Refused
+from worker.domain.states import Lane
+from worker.ledger import Ledger, open_redis
 
 ROOT = Path(__file__).parents[2]
 HEADER = "whatsapp,business_name,display_name,email"
@@ -115,7 +121,8 @@ def test_all_bad_is_exit_1(shell: Shell) -> None:
         (("customers.csv", "--map", "whatsapp=Tel"), 2, "Tel"),
         (("customers.csv", "--map", "whatsapp"), 2, "field=Column"),
         (("customers.csv", "--resume", "20200101-aaaaaa"), 2, "20200101-aaaaaa"),
-        (("customers.csv", "--channel", "fax"), 2, "fax"),
+        (("customers.csv", "--channel", "fax"), 2, "fax: say one of email, sms, none"),
+        (("customers.csv", "--channel", "none,email"), 2, "none"),
     ],
 )
 def test_what_stops_before_the_first_row_records_nothing(
@@ -159,18 +166,23 @@ def test_too_many_bad_rows_stop_it_with_the_way_to_go_on(shell: Shell) -> None:
     assert "unprocessed" in out
 
 
+def until_some_are_recorded(shell: Shell) -> None:
+    """Wait for the run's first rows in the ledger."""
+    url = shell.environment["LINKFERRY_REDIS_URL"]
+    with redis.Redis.from_url(url) as client:
+        while client.dbsize() < 200:
+            client.ping()
+
+
 def test_an_interrupted_run_is_resumed_and_adds_only_the_rest(shell: Shell) -> None:
     """Ctrl-C: what is in flight is counted, the command to go on is printed; run again, every row is there once."""
     write_customers(shell.folder, 30_000)
     process = shell.start("backfill", "customers.csv")
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    assert json.loads(line)["total"] == 30_000
+    until_some_are_recorded(shell)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
-    if process.returncode == 0:
-        pytest.fail("the run ended before it could be interrupted")
+    assert process.returncode == 1, "the run ended before it could be interrupted"
     run = err.rsplit("--resume ", 1)[1].split()[0]
     done = shell.json("status")["jobs"]["available"]
     assert done < 30_000
@@ -179,14 +191,15 @@ def test_an_interrupted_run_is_resumed_and_adds_only_the_rest(shell: Shell) -> N
 
     assert document["accepted"] == 30_000 - done
     assert shell.json("status")["jobs"]["available"] == 30_000
+    batch = shell.json("batch", "show", run)
+    assert batch["rows"] == batch["accepted"] + batch["duplicates"] + batch["rejected"] == 30_000
 
 
 def test_a_killed_run_is_run_again_and_adds_only_the_rest(shell: Shell) -> None:
     """`kill -9` half-way: nothing doubled, nothing lost."""
     write_customers(shell.folder, 30_000)
     process = shell.start("backfill", "customers.csv")
-    assert process.stderr is not None
-    process.stderr.readline()
+    until_some_are_recorded(shell)
     process.kill()
     process.communicate()
     done = shell.json("status")["jobs"]["available"]
@@ -198,14 +211,40 @@ def test_a_killed_run_is_run_again_and_adds_only_the_rest(shell: Shell) -> None:
     assert [each["level"] for each in audit if each["about"] == "audit"] == ["ok"]
 
 
-def test_progress_is_json_lines_where_there_is_no_terminal(shell: Shell) -> None:
-    """On standard error, so that standard output stays one document; --quiet has none."""
+def test_standard_error_is_json_lines_for_programs_and_text_for_people(shell: Shell) -> None:
+    """Never mixed; standard output stays one document, and --quiet has nothing beside it."""
     write_customers(shell.folder, 10)
 
     out, err = shell("backfill", "customers.csv", "--json")
     assert json.loads(out)["accepted"] == 10
-    assert all(json.loads(line)["total"] == 10 for line in err.splitlines())
+    assert ["No worker runs" in json.loads(line)["notice"] for line in err.splitlines()] == [True]
+    _, err = shell("backfill", "customers.csv")
+    assert err.startswith("No worker runs on this ledger (unix://")
+    assert err.count("\n") == 1
     assert shell("backfill", "customers.csv", "--quiet")[1] == ""
+
+
+def test_the_file_to_start_from_is_clean(shell: Shell) -> None:
+    """Three good rows, no note about any of them."""
+    template = ROOT / "linkferry" / "data" / "template.csv"
+
+    document = shell.json("backfill", str(template), "--dry-run")
+
+    assert (document["valid"], document["rejected"], document["warnings"]) == (3, 0, 0)
+
+
+def test_what_waits_in_vain_names_the_ledger_and_what_to_do(tmp_path: Path) -> None:
+    """The embedded ledger by its folder; a data folder that cannot be one is exit 2."""
+    shell = Shell(tmp_path, None)
+    write_customers(tmp_path, 1)
+
+    assert "(folder ./var)" in shell("backfill", "customers.csv")[1]
+    _, sandbox = shell("--sandbox", "backfill", "customers.csv")
+    assert "(folder ./var/sandbox)" in sandbox
+    assert "linkferry --sandbox up" in sandbox
+    shell.environment["LINKFERRY_DATA_DIR"] = "customers.csv"
+    assert "customers.csv" in shell("status", expect=2)[1]
+    assert "customers.csv" in shell("up", expect=2)[1]
 
 
 def test_without_a_redis_the_embedded_one_keeps_it(tmp_path: Path) -> None:
@@ -233,3 +272,29 @@ def test_a_reader_that_goes_away_is_no_fault(shell: Shell) -> None:
 
     assert "Traceback" not in err
     assert "fault" not in err
+
+
+async def fail_the_waiting(url: str) -> None:
+    """Play the worker: the one job that waits comes to a bad end, as soon as it is there."""
+    client = open_redis(url)
+    ledger = Ledger(client, namespace="backfill-test")
+    await ledger.open()
+    while not (ids := await ledger.feed(Lane.BULK, want=1)):
+        await asyncio.sleep(0)
+    job = await ledger.claim(ids[0], worker_id="w", lease_s=60)
+    assert isinstance(job, ClaimedJob)
+    fail = Fail(reason="number_invalid", reason_class="bad_data", is_own_data=True, raw="{}")
+    await ledger.settle(job.lease, Refused(fail=fail))
+    await client.aclose()
+
+
+def test_waiting_for_jobs_that_fail_is_exit_3(shell: Shell) -> None:
+    """Every row was accepted, and not all came of it."""
+    write_customers(shell.folder, 1)
+    process = shell.start("backfill", "customers.csv", "--wait", "--json")
+
+    asyncio.run(fail_the_waiting(shell.environment["LINKFERRY_REDIS_URL"]))
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 3
+    assert json.loads(out)["jobs_by_state"] == {"failed": 1}

@@ -152,12 +152,12 @@ def test_failed_jobs_are_grouped_explained_and_requeued_by_reason(cli: Cli) -> N
 
 
 def test_a_bulk_act_without_a_person_to_ask_does_nothing(cli: Cli) -> None:
-    """No terminal and no --yes: exit 1, and what would have been done is shown."""
+    """No terminal and no --yes: exit 2, and what would have been done is shown."""
     job = cli.on_ledger(fail_one)
 
     result = cli("failed", "discard", "--all")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "link_exists" in result.stdout
     assert "--yes" in result.stderr
     assert state_of(cli, job) == "failed"
@@ -182,6 +182,13 @@ def test_an_act_on_ids_is_not_asked_about(cli: Cli) -> None:
         ("failed", "list", "--older-than", "soon"),
         ("failed", "list", "--stage", "middle"),
         ("job", "list", "--state", "lost"),
+        ("job", "list", "--reason", "no_such_reason"),
+        ("job", "list", "--class", "no_such_class"),
+        ("job", "list", "--batch", "no-such-batch"),
+        ("job", "list", "--number", "nonsense"),
+        ("failed", "list", "--reason", "no_such_reason"),
+        ("failed", "requeue", "--batch", "no-such-batch", "--yes"),
+        ("resend", "x", "--no-such-option"),
         ("job", "list", "--cursor", "nonsense"),
         ("pause", "--lane", "fast"),
         ("preview", "--locale", "fr"),
@@ -234,7 +241,7 @@ def test_batches_are_listed_paused_and_cancelled(cli: Cli) -> None:
     assert cli.json("batch", "show", "run-1")["paused"] is True
     cli("batch", "resume", "run-1")
     assert cli.json("batch", "show", "run-1")["paused"] is False
-    assert cli("batch", "cancel", "run-1").exit_code == 1
+    assert cli("batch", "cancel", "run-1").exit_code == 2
     assert cli.json("batch", "cancel", "run-1", "--yes") == {"batch": "run-1", "cancelled": 2, "running": 0}
 
 

@@ -62,6 +62,8 @@ def test_a_message_that_still_waits_is_not_doubled(cli: Cli) -> None:
     ("words", "code", "says"),
     [
         (("--to", "dana(at)flowers"), 2, "--to"),
+        (("--to", "dana", "--channel", "email"), 2, "has no @"),
+        (("--channel", "fax"), 2, "--channel fax: say one of email, sms"),
         (("--to", "not-an@address@x"), 2, "@"),
         (("--to", "dana@flowers.example", "--channel", "sms"), 2, "--channel says sms"),
         (("--channel", "sms"), 1, "no such message"),

@@ -272,3 +272,39 @@ async def test_a_redis_that_is_gone_is_one_line(tmp_path: Path) -> None:
         await up.line("LINKFERRY_REDIS_URL")
         assert await asyncio.wait_for(up.process.wait(), 40) == 1
     assert len(up.lines) == 1
+
+
+@pytest.mark.redis
+async def test_a_second_one_on_the_same_folder_is_refused_before_anything_starts(sandbox_up: Up) -> None:
+    """Exit 1 and the first one's process id; the real ledger's commands ask whether the sandbox was meant."""
+    first = sandbox_up
+    async with Up(first.folder, "--sandbox", WEB_PORT=first.port) as second:
+        await second.line(rf"already up here \(pid {first.process.pid},")
+        assert await asyncio.wait_for(second.process.wait(), 40) == 1
+    assert len(second.lines) == 1
+    status = await run_linkferry(first, "status")
+    assert "did you mean" in status
+    first.process.kill()
+    await first.process.wait()
+    assert "did you mean" not in await run_linkferry(first, "status")
+
+
+@pytest.mark.redis
+async def test_the_web_port_tells_what_runs_there(sandbox_up: Up) -> None:
+    """A person who opens it in a browser is no 404."""
+    async with aiohttp.ClientSession() as http, http.get(sandbox_up.web) as answer:
+        assert answer.status == 200
+        assert "/openapi.json" in await answer.text()
+
+
+async def run_linkferry(up: Up, *words: str) -> str:
+    """Return all that a command prints, run beside *up* on its data folder."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "linkferry", *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=up.environment,
+        cwd=up.folder,
+    )  # fmt: skip
+    printed, _ = await asyncio.wait_for(process.communicate(), 40)
+    return printed.decode()

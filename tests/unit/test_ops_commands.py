@@ -91,7 +91,7 @@ async def test_the_status_has_the_fixed_shape(queries: Queries, ledger: Ledger) 
 
     status = await queries.status()
 
-    assert set(status) == {"jobs", "deliveries", "lanes", "provider", "workers"}
+    assert set(status) == {"jobs", "deliveries", "lanes", "provider", "workers", "batches"}
     assert status["jobs"] == {state.value: int(state is JobState.AVAILABLE) for state in JobState}
     assert set(status["lanes"]) == {"live", "bulk"}
     assert set(status["lanes"]["live"]) == {"waiting", "oldest_s", "paused", "held"}

@@ -13,6 +13,7 @@ from worker.limits.values import LimitsStatus
 from worker.ops.views import delivery_view, full_job_view, iso, job_view, reason_view
 
 DEFAULT_LIMIT = 50
+BATCH = "batch:"  #: what begins the target of a pause or hold that is a batch's
 MOST_MESSAGES = 5_000  #: failed messages looked at for one answer
 
 
@@ -47,6 +48,18 @@ class Queries:
             },
             "provider": self._provider_view(await self._limits.status()),
             "workers": len(await self._ledger.fleet.workers()),
+            "batches": await self._stopped_batches(),
+        }
+
+    async def _stopped_batches(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the batches that are paused or held, by name, and how much of them waits."""
+        paused = {each for each in await self._ledger.batches.pauses() if each.startswith(BATCH)}
+        held = {each for each in await self._ledger.batches.holds() if each.startswith(BATCH)}
+        records = [await self._ledger.batches.get(each.removeprefix(BATCH)) for each in sorted(paused | held)]
+        known = [each for each in records if each is not None]
+        return {
+            "paused": [stopped_view(each) for each in known if each.is_paused],
+            "held": [stopped_view(each) | {"reason": each.hold.reason} for each in known if each.hold],
         }
 
     def _provider_view(self, status: LimitsStatus) -> dict[str, Any]:
@@ -189,7 +202,8 @@ class Queries:
             "opened_at": iso(record.opened_at_ms),
             "closed_at": iso(record.closed_at_ms),
             "cancelled_at": iso(record.cancelled_at_ms),
-            "rows": record.total,
+            "rows": record.accepted + record.duplicates + record.rejected,
+            "total": record.total,  # what the file seemed to hold, to tell how far a run is
             "accepted": record.accepted,
             "duplicates": record.duplicates,
             "conflicts": record.conflicts,
@@ -198,6 +212,12 @@ class Queries:
             "held": record.hold.reason if record.hold else None,
             "jobs": {state.value: record.jobs.get(state, 0) for state in JobState},
         }
+
+
+def stopped_view(record: BatchRecord) -> dict[str, Any]:
+    """Return a batch that is paused or held, with how many of its jobs wait."""
+    waiting = sum(record.jobs.get(state, 0) for state in (JobState.AVAILABLE, JobState.SCHEDULED))
+    return {"batch": record.id, "name": record.name, "waiting": waiting}
 
 
 def concerns_messages(wanted: JobFilter) -> bool:

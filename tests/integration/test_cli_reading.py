@@ -1,0 +1,182 @@
+"""What people read: tables in a narrow terminal, hints that can be typed, what stands still and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from linkferry.hints import as_typed
+from tests.factories import an_invitation
+from tests.integration.cli_in_process import DANA, Cli, cli_on, fail_one, link_one
+from worker.domain.states import Lane
+from worker.ledger import Ledger
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
+    with cli_on(valkey_url, monkeypatch, tmp_path) as cli:
+        yield cli
+
+
+async def open_batch(ledger: Ledger, run: str = "20261121-abcdef", waiting: int = 2) -> None:
+    await ledger.batches.open(run, name="customers of november.csv", source="csv", by="test", total=9)
+    await ledger.batches.add_counts(run, rejected=1, duplicates=3)
+    invitations = [an_invitation(lane=Lane.BULK, batch_id=run, line=line + 2) for line in range(waiting)]
+    if invitations:
+        await ledger.accept(invitations, max_waiting=100, durable=False)
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 100, 200])
+@pytest.mark.parametrize(
+    "words",
+    [("job", "list"), ("failed", "list"), ("failed", "groups"), ("batch", "list"), ("reasons", "list")],
+)
+def test_what_is_to_be_copied_is_never_folded(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int, words: tuple[str, ...]
+) -> None:
+    """Ids and reasons stand whole on a line, however narrow the terminal; times have no milliseconds."""
+    job = cli.on_ledger(lambda ledger: fail_one(ledger, reason="number_not_registered"))
+    cli.on_ledger(open_batch)
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    text = cli(*words).stdout
+
+    if words[0] == "batch":
+        assert "20261121-abcdef" in text
+    else:
+        assert "number_not_registered" in text
+    assert job in text or words[1] != "list" or words[0] not in {"job", "failed"}
+    assert ".000Z" not in text
+    if columns >= 60 and words[0] != "reasons":
+        table = [line for line in text.splitlines() if "linkferry" not in line]
+        assert max(len(line.rstrip()) for line in table) <= columns
+
+
+@pytest.mark.parametrize(
+    ("reason", "its_class", "says", "does_not_say"),
+    [
+        ("already_onboarded", "already_onboarded", "failed discard --reason already_onboarded", "requeue"),
+        ("unknown_77", "unknown", "LINKFERRY_REASONS_FILE", "discard"),
+        ("partner_busy", "exhausted", "failed list", "discard"),
+        ("number_invalid", "bad_data", "failed list --reason number_invalid", "failed requeue"),
+        ("unknown_outcome", "exhausted", "failed requeue --reason unknown_outcome", "discard"),
+    ],
+)
+def test_the_next_step_follows_the_remedy(
+    cli: Cli, reason: str, its_class: str, says: str, does_not_say: str
+) -> None:
+    """What there is nothing left to do about is not to be requeued."""
+    cli.on_ledger(lambda ledger: fail_one(ledger, reason=reason, reason_class=its_class))
+
+    steps = cli("failed", "groups").stdout.split("Look: ")[1]
+
+    assert says in steps
+    assert does_not_say not in steps
+
+
+def test_stopped_batches_show_in_the_status_and_resume_names_them(cli: Cli) -> None:
+    """A paused batch is not lifted by `resume`, and neither is it forgotten."""
+    cli.on_ledger(open_batch)
+    cli.on_ledger(lambda ledger: open_batch(ledger, run="20261121-empty", waiting=0))
+    cli("batch", "pause", "20261121-abcdef")
+    cli("batch", "pause", "20261121-empty")
+    cli.on_ledger(lambda ledger: ledger.batches.hold("batch:20261121-abcdef", "unknown_77"))
+
+    batches = cli.json("status")["batches"]
+    findings = [
+        each["text"] for each in cli.json("doctor", expect=1)["findings"] if each["about"] == "pauses"
+    ]
+
+    assert [(each["batch"], each["waiting"]) for each in batches["paused"]] == [
+        ("20261121-abcdef", 2),
+        ("20261121-empty", 0),
+    ]
+    assert [each["reason"] for each in batches["held"]] == ["unknown_77"]
+    assert "20261121-abcdef (customers of november.csv): paused, 2 waiting" in cli("status").stdout
+    assert findings == ["batch:20261121-abcdef is paused."]
+    assert "linkferry batch resume 20261121-abcdef" in cli("resume").stdout
+
+
+def test_the_rows_of_a_batch_add_up(cli: Cli) -> None:
+    """Rows are what a run read; the file's lines are an estimate beside it."""
+    cli.on_ledger(open_batch)
+
+    batch = cli.json("batch", "show", "20261121-abcdef")
+
+    assert batch["rows"] == batch["accepted"] + batch["duplicates"] + batch["rejected"] == 6
+    assert "6 of about 9" in cli("batch", "show", "20261121-abcdef").stdout
+
+
+def test_a_linked_job_that_cannot_be_cancelled_is_one_line(cli: Cli) -> None:
+    """Nothing on standard output that could be taken for success."""
+    job = cli.on_ledger(link_one)
+
+    result = cli("job", "cancel", job)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Not cancelled: {job} is linked already.\n"
+
+
+def test_a_resend_before_the_link_prints_no_empty_line(cli: Cli) -> None:
+    """It says where the job is."""
+    job = cli.json("enqueue", "whatsapp", *DANA)["job_id"]
+
+    result = cli("resend", job)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is available" in result.stderr
+
+
+def test_a_job_shows_no_oddities_it_does_not_have(cli: Cli) -> None:
+    """Orphans, failures and requeues are shown where there are any."""
+    job = cli.json("enqueue", "whatsapp", *DANA)["job_id"]
+
+    text = cli("job", "show", job).stdout
+
+    assert "orphans" not in text
+    assert "requeues" not in text
+
+
+def test_hints_in_the_sandbox_stay_in_the_sandbox(cli: Cli) -> None:
+    """Whoever says the line types it as it stands."""
+    said = cli("--sandbox", "job", "show", "nope").stderr
+    remedies = " ".join(each["remedy"] for each in cli.json("doctor", "--sandbox")["findings"])
+
+    assert "linkferry --sandbox job list" in said
+    assert "linkferry up --sandbox" in remedies
+    assert "linkferry --sandbox up, or " in remedies
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("Say `linkferry status`.", "Say `lf --sandbox status`."),
+        ("linkferry up --sandbox", "lf up --sandbox"),
+        ("linkferry --sandbox job list", "lf --sandbox job list"),
+        ("linkferry demo", "lf demo"),
+        ("A linkferry is a ferry; ./bin/linkferry status", "A linkferry is a ferry; ./bin/linkferry status"),
+    ],
+)
+def test_only_commands_are_rewritten(text: str, typed: str) -> None:
+    """Once, and nothing that says the sandbox already."""
+    assert as_typed(text, is_sandbox=True, by="lf") == typed
+    assert as_typed(typed, is_sandbox=True, by="lf") == typed
+
+
+def test_reserved_and_unknown_settings_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets them would wait for something that does not happen."""
+    monkeypatch.setenv("LINKFERRY_EVENTS_URL", "https://events.example.com")
+    monkeypatch.setenv("LINKFERRY_CRM_HUBSPOT_TOKEN", "hush")
+    monkeypatch.setenv("LINKFERRY_FAVOURITE_COLOUR", "blue")
+    monkeypatch.delenv("LINKFERRY_REDIS_URL")
+
+    settings = [
+        each["text"] for each in cli.json("doctor", expect=1)["findings"] if each["about"] == "settings"
+    ]
+
+    assert sum("reserved" in text for text in settings) == 2
+    assert "LINKFERRY_FAVOURITE_COLOUR" in cli("web").stderr
