@@ -27,7 +27,9 @@ from worker.ledger import JobFilter, Ledger, open_redis
 
 GOAL_SCRIPT_MS = 5.0
 GOAL_PAGE_MS = 100.0
-GOAL_FLAT = 2.0  #: for a thousandfold backlog: deeper trees and colder caches, but nothing that follows its length
+GOAL_FLAT = (
+    2.0  #: for a thousandfold backlog: deeper trees and colder caches, but nothing that follows its length
+)
 _CHUNK = 100
 _ROUNDS = 8
 _FED = 96  #: bells per feed: two workers' worth
@@ -61,7 +63,9 @@ class Site:
         await calls()
         means, most = await self.redis.info("commandstats"), await self.redis.info("latencystats")
         self.costs.script_us.setdefault(what, []).append(means["cmdstat_evalsha"]["usec_per_call"])
-        self.costs.worst_ms.setdefault(what, []).append(most["latency_percentiles_usec_evalsha"]["p100"] / 1000)
+        self.costs.worst_ms.setdefault(what, []).append(
+            most["latency_percentiles_usec_evalsha"]["p100"] / 1000
+        )
 
     async def question(self, what: str, ask: Callable[[], Awaitable[object]]) -> None:
         """Ask once; note how long it took."""

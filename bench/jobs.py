@@ -1,6 +1,6 @@
 """Whole jobs per second, beside the best peer's bare call.
 
-    .venv/bin/python -m bench.jobs [--jobs 3000] [--rounds 3]
+    .venv/bin/python -m bench.jobs [--jobs 3000] [--rounds 2]
 
 Ours: accept → ring → slot → claim → begin → a call of 50 ms → settle → fan out → a mail at a local SMTP server, by two
 worker processes at a rate that never binds, from the accept to the last mail. The peer: taskiq on Redis, two processes,
@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from bench.partner import MailSink, QuickPartner
 from bench.stack import (
@@ -129,15 +130,13 @@ async def a_peer_worker(environment: dict[str, str]) -> AsyncIterator:
 
 
 def children_of(pid: int) -> list[int]:
-    path = f"/proc/{pid}/task/{pid}/children"
-    with open(path, encoding="ascii") as file:
-        return [int(word) for word in file.read().split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
 
 
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--jobs", type=int, default=3000)
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--peer-broker", choices=["list", "stream"], default="list")
     asked = options.parse_args()
     has_taskiq = has_peer("taskiq")

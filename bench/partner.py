@@ -22,6 +22,7 @@ class QuickPartner:
         self.delay_s = delay_s
         self.arrived: dict[str, float] = {}  # reference → perf_counter at the request's arrival
         self._news = asyncio.Event()
+        self._awaited: dict[str, asyncio.Event] = {}
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
@@ -45,6 +46,12 @@ class QuickPartner:
             await self._news.wait()
         return self.arrived[reference]
 
+    async def arrival(self, reference: str) -> float:
+        """Return when the create of *reference* arrived, once it has. Polling for it would slow down what is measured."""
+        if reference not in self.arrived:
+            await self._awaited.setdefault(reference, asyncio.Event()).wait()
+        return self.arrived[reference]
+
     async def _token(self, _request: web.Request) -> web.Response:
         end = str(int(time.time()) + 3600)
         return web.json_response(
@@ -55,6 +62,8 @@ class QuickPartner:
         now = time.perf_counter()
         body = json.loads(await request.read())
         self.arrived.setdefault(body["reference"], now)
+        if awaited := self._awaited.pop(body["reference"], None):
+            awaited.set()
         self._news.set()
         if self.delay_s:
             await asyncio.sleep(self.delay_s)

@@ -107,7 +107,7 @@ class BenchStack:
         self._settings = {"provider_rate": 1000, "log_format": "json"} | settings
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    async def __aenter__(self) -> BenchStack:
+    async def __aenter__(self) -> Self:
         self._stack = contextlib.AsyncExitStack()
         try:
             await self._open()

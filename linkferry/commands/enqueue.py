@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from worker.domain.parse import InvalidRequest, ParsedRequest
 
 _LOOK_EVERY_S = 0.2
+_EXPLAINED_WITHIN_S = 20.0  # a look-up begins within ten seconds; a code it cannot explain stays as it is
 
 
 def _text(option: str, help_text: str) -> Any:
@@ -278,7 +279,18 @@ async def _records(session: Session, receipt: Receipt) -> list[JobRecord]:
 def _is_over(record: JobRecord) -> bool:
     from worker.domain.states import ENDED_STATES
 
-    return record.state in ENDED_STATES
+    return record.state in ENDED_STATES and not _is_being_explained(record)
+
+
+def _is_being_explained(record: JobRecord) -> bool:
+    """Tell whether the partner's lists are still to say what a FAIL of an unknown code was about: it takes seconds."""
+    from worker.domain.reasons import ReasonClass
+    from worker.domain.request import Product
+    from worker.domain.states import JobState
+
+    is_unclear = record.state is JobState.FAILED and record.reason_class == ReasonClass.UNKNOWN
+    age_s = time.time() - record.changed_at_ms / 1000
+    return is_unclear and record.product is Product.WHATSAPP and age_s < _EXPLAINED_WITHIN_S
 
 
 def _say_endings(session: Session, records: list[JobRecord]) -> None:

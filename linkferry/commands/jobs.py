@@ -127,13 +127,17 @@ def print_jobs(page: dict[str, Any]) -> None:
         )
         for item in page["items"]
     ]
-    if not rows:
+    if rows:
+        print_table(_COLUMNS, rows)
+        say(f"{len(rows)} of {page['total']}.")
+    elif not page["next"]:
         say("None.")
-        return
-    print_table(_COLUMNS, rows)
-    say(f"{len(rows)} of {page['total']}.")
     if page["next"]:
-        say(f"More: add --cursor {page['next']}")
+        say(
+            f"More: add --cursor {page['next']}"
+            if rows
+            else f"None so far; go on with --cursor {page['next']}"
+        )
 
 
 def print_job(document: dict[str, Any]) -> None:
