@@ -21,7 +21,6 @@ class QuickPartner:
     def __init__(self, *, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s
         self.arrived: dict[str, float] = {}  # reference → perf_counter at the request's arrival
-        self._news = asyncio.Event()
         self._awaited: dict[str, asyncio.Event] = {}
         self._numbers = itertools.count(1)
 
@@ -38,13 +37,6 @@ class QuickPartner:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
-
-    async def arrival(self, reference: str) -> float:
-        """Wait for the create of that reference and return when it arrived."""
-        while reference not in self.arrived:
-            self._news.clear()
-            await self._news.wait()
-        return self.arrived[reference]
 
     async def arrival(self, reference: str) -> float:
         """Return when the create of *reference* arrived, once it has. Polling for it would slow down what is measured."""
@@ -64,7 +56,6 @@ class QuickPartner:
         self.arrived.setdefault(body["reference"], now)
         if awaited := self._awaited.pop(body["reference"], None):
             awaited.set()
-        self._news.set()
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         link = f"https://onboarding.example/{next(self._numbers)}"
