@@ -47,7 +47,7 @@ crash: setup ## Kill workers and Valkey at every named point (minutes)
 
 .PHONY: bench
 bench: setup ## Measure against the goals of bench/README.md (minutes)
-	@for script in bench/[a-z]*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+	@for name in accept latency memory jobs fleet growth; do echo "== bench.$$name"; $(PYTHON) -m bench.$$name || exit 1; done
 
 .PHONY: docs
 docs: setup ## Write the generated parts of docs/ again
