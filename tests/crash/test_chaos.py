@@ -34,7 +34,6 @@ FAULTY_PARTNER: dict[str, Any] = {
     "lower_case": 0.05,
     "wrong_types": 0.01,
     "latency_s": [0.01, 0.15],
-    "mail_drop_before": 0.02,
     "mail_drop_after": 0.03,
 }
 

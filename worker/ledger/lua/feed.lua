@@ -4,7 +4,7 @@
 -- ARGV: 2 lane, 3 most bells outstanding, 4 ms after which an unclaimed bell is rung again.
 -- Returns job ids: those rung too long ago, then new ones, taken from the lane's queues in turn.
 local QUEUES_SEEN = 100
-local lane, want, again_ms = ARGV[2], math.min(tonumber(ARGV[3]), 500), tonumber(ARGV[4])
+local lane, want, again_ms = ARGV[2], math.min(tonumber(ARGV[3]), 200), tonumber(ARGV[4])
 if stop_of(lane) then return {} end
 
 local ringing = {}
