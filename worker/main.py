@@ -29,6 +29,7 @@ from worker.clock import SystemClock
 from worker.dispatch import Composer, MailDispatcher, RecipientAllowlist, Sender, SmsDispatcher, make_provider
 from worker.domain.reasons import Catalogue
 from worker.domain.states import Channel, JobState, Lane
+from worker.execution import handlers
 from worker.execution.heartbeat import Heartbeat
 from worker.execution.shop import Dispatcher, Places, Shop
 from worker.ledger import Ledger, LedgerUnavailable, open_redis
@@ -168,12 +169,10 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
 
 def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
     """Return what a worker minds besides its attempts. The single ones call the partner or raise alarms."""
-    channels = tuple(shop.dispatchers)
     feeder = Feeder(
         ledger=shop.ledger,
         limits=shop.limits,
         bell=shop.bell,
-        channels=channels,
         bulk_places=shop.places.bulk_creates,
         token=shop.partner.token,
     )
@@ -205,7 +204,7 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
     doubts_every_s = min(10.0, max(_LEAST_LOOK_UP_S, settings.doubt_grace_s / 3))
     return [
         Duty(name="feed", run_once=feeder.run_once, every_s=0.1),
-        Duty(name="ring_messages", run_once=feeder.ring_messages, every_s=0.5),
+        Duty(name="ring_messages", run_once=partial(handlers.ring_messages, shop), every_s=0.5),
         Duty(name="promote", run_once=rescuer.promote, every_s=0.25),
         Duty(name="rescue", run_once=rescuer.rescue, every_s=min(2.0, settings.lease_s / 4)),
         Duty(name="late_invitations", run_once=rescuer.send_late_invitations, every_s=2.0),

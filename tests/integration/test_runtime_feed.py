@@ -32,7 +32,6 @@ def a_feeder(bench: Bench, **changes: object) -> Feeder:
         "ledger": bench.shop.ledger,
         "limits": bench.shop.limits,
         "bell": bench.bell,
-        "channels": tuple(bench.shop.dispatchers),
         "bulk_places": 24,
         "token": bench.shop.partner.token,
     }

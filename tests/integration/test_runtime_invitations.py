@@ -17,7 +17,6 @@ from worker.domain.states import Channel, ChannelPolicy, DeliveryState, JobState
 from worker.execution import handlers
 from worker.execution.attempt import attempt, follow_up
 from worker.ledger import LedgerUnavailable
-from worker.maintenance.feed import Feeder
 from worker.partner.sandbox.outbox import Captured
 
 BOTH = (Channel.EMAIL, Channel.SMS)
@@ -148,7 +147,7 @@ async def test_a_message_of_a_channel_without_settings_waits_for_a_worker_that_h
         receipt = await bench.accept()
         await work(bench, receipt.job_ids[0])
         assert Channel.EMAIL not in bench.shop.dispatchers
-        assert await a_feeder(bench).ring_messages() == 0
+        assert await handlers.ring_messages(bench.shop) == 0
         assert (
             await handlers.deliver(f"{receipt.invitation_id}.email.invitation.1", Channel.EMAIL, bench.shop)
             is None
@@ -156,7 +155,7 @@ async def test_a_message_of_a_channel_without_settings_waits_for_a_worker_that_h
         assert await states(bench, receipt) == {("email", 1): DeliveryState.PENDING}
 
     async with a_bench(valkey_url, tmp_path / "2", real_channels=True) as bench:
-        assert await a_feeder(bench).ring_messages() == 1
+        assert await handlers.ring_messages(bench.shop) == 1
         await deliver_rung(bench)
         assert await states(bench, receipt) == {("email", 1): DeliveryState.SENT}
         assert len(messages(bench)) == 1
@@ -206,14 +205,3 @@ async def test_a_template_that_fails_costs_nobody_his_message(
 def messages(bench: Bench) -> list[Captured]:
     """Return what was captured, oldest first."""
     return list(bench.sandbox.outbox.newest())[::-1]
-
-
-def a_feeder(bench: Bench) -> Feeder:
-    return Feeder(
-        ledger=bench.shop.ledger,
-        limits=bench.shop.limits,
-        bell=bench.bell,
-        channels=tuple(bench.shop.dispatchers),
-        bulk_places=24,
-        token=bench.shop.partner.token,
-    )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import structlog
 from jinja2 import TemplateError
 
-from worker.domain import ids
 from worker.domain.job import ClaimedDelivery
 from worker.domain.outcome import ChannelDown, DeliveryOutcome, Fail, Sent, Skipped
 from worker.domain.reasons import ReasonClass
 from worker.domain.request import Product
-from worker.domain.states import Channel, DeliveryState, Lane
+from worker.domain.states import Channel, Lane
 from worker.execution.attempt import surely
 from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
@@ -18,15 +17,31 @@ from worker.limits import Closed
 
 log = structlog.get_logger()
 
+#: Bells for messages outstanding in the fleet, for each channel; more wait in the ledger.
+_MESSAGE_BELLS = 64
+#: A bell unheard for this long is rung again.
+RERING_AFTER_S = 10.0
 #: Of its lease, how much a send may take up to the message's last byte. The answer may come later.
 _SEND_SHARE = 0.75
 
 
 async def fan_out(job_id: str, shop: Shop) -> None:
-    """Ring for each message of the job's invitation that waits to be sent."""
-    for delivery in await shop.ledger.deliveries.of_invitation(ids.invitation_of(job_id)):
-        if delivery.state is DeliveryState.PENDING and delivery.channel in shop.dispatchers:
-            shop.bell.ring_deliveries([delivery.id], delivery.channel)
+    """Ring for the messages of the job's invitation, and for whatever else is due to be sent."""
+    del job_id  # whose bell this was: what is due, the ledger knows
+    await ring_messages(shop)
+
+
+async def ring_messages(shop: Shop) -> int:
+    """Ring for the messages that are due, by every channel that can send; return how many.
+
+    Who takes a message out of its queue rings for it, so that none is rung for twice at once.
+    """
+    count = 0
+    for channel in shop.dispatchers:
+        due = await shop.ledger.deliveries.due(channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S)
+        shop.bell.ring_deliveries(due, channel)
+        count += len(due)
+    return count
 
 
 async def record_failure(job_id: str, shop: Shop) -> None:

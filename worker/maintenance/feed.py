@@ -12,27 +12,24 @@ from dataclasses import dataclass
 
 from worker.broker import BrokerBell
 from worker.domain.outcome import NotDone
-from worker.domain.states import Channel, Lane
+from worker.domain.states import Lane
+from worker.execution.handlers import RERING_AFTER_S
 from worker.ledger import Ledger
 from worker.limits import Limits
 
-#: A bell unheard for this long is rung again.
-RERING_AFTER_S = 10.0
 #: Bells for live jobs outstanding in the fleet; more wait in the ledger.
 _LIVE_BELLS = 200
 #: Even a slow partner gets a few bells ahead, so that no slot passes for want of one.
 _FEWEST_BULK_BELLS = 8
-_MESSAGE_BELLS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feeder:
-    """Rings for jobs and deliveries that wait."""
+    """Rings for jobs that wait."""
 
     ledger: Ledger
     limits: Limits
     bell: BrokerBell
-    channels: tuple[Channel, ...]  #: those that can send: for the others, messages wait unrung
     bulk_places: int  #: bulk attempts at once in one worker
     token: Callable[[], Awaitable[str | NotDone]]  #: the partner's: without one no call can be made
 
@@ -48,17 +45,6 @@ class Feeder:
         )
         self.bell.ring(bulk, Lane.BULK)
         return len(live) + len(bulk)
-
-    async def ring_messages(self) -> int:
-        """Ring for messages that are due; return how many."""
-        count = 0
-        for channel in self.channels:
-            due = await self.ledger.deliveries.due(
-                channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S
-            )
-            self.bell.ring_deliveries(due, channel)
-            count += len(due)
-        return count
 
     async def _bulk_bells(self, rate: float) -> int:
         workers = max(1, len(await self.ledger.fleet.workers()))
