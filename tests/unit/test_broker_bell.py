@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from dramatiq.brokers.stub import StubBroker
+from structlog.testing import capture_logs
 
 from worker.broker import BrokerBell
 from worker.domain.states import Lane
@@ -48,8 +49,11 @@ def test_a_broker_that_fails_fails_nobody():
     """What is recorded is recorded: the feeder rings it again."""
     bell = BrokerBell(FailingBroker())
 
-    bell.ring(["job1"], Lane.LIVE)
-    bell.close()
+    with capture_logs() as logs:
+        bell.ring(["job1"], Lane.LIVE)
+        bell.close()
+
+    assert [(line["event"], line["count"]) for line in logs] == [("bell_not_rung", 1)]
 
 
 def test_a_broker_that_hangs_collects_no_pile_of_bells():

@@ -102,7 +102,7 @@ class JobFilter:
     batch: str | None = None
     source: str | None = None
     number: str | None = None
-    older_than_s: float | None = None  #: has stood in its state for longer than that
+    older_than_s: float | None = None  #: last changed longer ago than that
     stage: str | None = None
 
 
