@@ -57,6 +57,35 @@ async def test_wrong_credentials_cost_two_token_calls_and_no_job(tmp_path: Path)
         assert (await stack.partner())["calls"]["access_token"] <= 3
 
 
+async def test_right_credentials_are_tried_at_once_and_the_work_goes_on_by_itself(tmp_path: Path) -> None:
+    """A worker started with the wrong secret holds all calls; one started with the right secret needs no operator."""
+    async with Stack(tmp_path) as stack:
+        await backfill(stack, 20)
+        real = {
+            "LINKFERRY_SANDBOX": "0",
+            "LINKFERRY_NAMESPACE": stack.namespace,
+            "LINKFERRY_PROVIDER_URL": stack.sandbox_url,
+            "LINKFERRY_PROVIDER_CLIENT_ID": "sandbox-client",
+        }
+        mistaken = stack.start_worker(**real, LINKFERRY_PROVIDER_CLIENT_SECRET="mistyped")
+        limits = Limits(stack.redis, namespace=stack.namespace, ceiling=100)
+
+        async def is_held() -> bool:
+            return (await limits.status()).closed_reason == "credentials_held"
+
+        await stack.until(is_held, "the credentials are held")
+        mistaken.terminate()
+        await stack.until(lambda: mistaken.poll() is not None, "the worker stops")
+        stack.start_worker(**real, LINKFERRY_PROVIDER_CLIENT_SECRET="sandbox-secret")
+
+        async def are_linked() -> bool:
+            return await count(stack, JobState.LINKED) == 20
+
+        await stack.until(are_linked, "all jobs are linked")
+        assert (await stack.partner())["calls"]["access_token"] == 2
+        assert await count(stack, JobState.FAILED) == 0
+
+
 async def test_tokens_that_live_two_seconds_lose_no_job(tmp_path: Path) -> None:
     """The token runs out all the time: jobs snooze and go on, none fails, none uses up a try for it."""
     async with Stack(tmp_path, sandbox={"token_life_s": 2.0}, provider_rate=25) as stack:
