@@ -69,10 +69,8 @@ class DoorbellConsumer(_RedisConsumer):
         if self.outstanding_message_count >= self.prefetch:
             time.sleep(_FULL_WAIT_S)
             return None
-        queue = f"{self.broker.namespace}:{self.queue_name}"
         try:
-            self.broker.client.blmove(queue, queue, int(_DOORBELL_WAIT_S), "RIGHT", "RIGHT")
-            self.message_cache = self.broker.do_fetch(
+            self.message_cache = self.broker.fetch_at_the_door(
                 self.queue_name, self.prefetch - self.outstanding_message_count
             )
         except redis.ConnectionError as exc:
@@ -95,29 +93,46 @@ class DoorbellBroker(RedisBroker):
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
 
+    def fetch_at_the_door(self, queue_name: str, count: int) -> list[bytes]:
+        """Wait until the queue holds something, or a second; return up to *count* of its messages.
+
+        Both in one round trip: the server runs the script for the client that it has just let in.
+        """
+        queue = f"{self.namespace}:{queue_name}"
+        call = self._call("fetch", queue_name, count)
+        replies = self._pipelined(("BLMOVE", queue, queue, "RIGHT", "RIGHT", _DOORBELL_WAIT_S), call)
+        return list(replies[-1])
+
     def enqueue_many(self, messages: Sequence[dramatiq.Message[Any]]) -> None:
         """Enqueue messages in one round trip, by the broker's own script."""
-        calls = [self._enqueue_call(message) for message in messages]
-        try:
-            self._send_all(calls)
-        except redis.exceptions.NoScriptError:  # the server was restarted: none of them was done
-            self.client.script_load(self.scripts["dispatch"].script)
-            self._send_all(calls)
+        self._pipelined(*(self._enqueue_call(message) for message in messages))
 
-    def _enqueue_call(self, message: dramatiq.Message[Any]) -> list[Any]:
+    def _enqueue_call(self, message: dramatiq.Message[Any]) -> tuple[Any, ...]:
         redis_id = str(uuid4())
         copy = message.copy(options={"redis_message_id": redis_id})
-        return [
-            "enqueue", current_millis(), message.queue_name, self.broker_id, self.heartbeat_timeout,
-            self.dead_message_ttl, 0, self._max_unpack_size(), redis_id, copy.encode(),
-        ]  # fmt: skip
+        return self._call("enqueue", message.queue_name, redis_id, copy.encode())
 
-    def _send_all(self, calls: Sequence[Sequence[Any]]) -> None:
+    def _call(self, command: str, queue_name: str, *args: Any) -> tuple[Any, ...]:
         # By its hash: a script given to a pipeline as such costs another round trip, to ask whether it is loaded.
+        script = self.scripts["dispatch"]
+        maintains = command == "fetch" and self._should_do_maintenance(command)
+        return (
+            "EVALSHA", script.sha, 1, self.namespace, command, current_millis(), queue_name, self.broker_id,
+            self.heartbeat_timeout, self.dead_message_ttl, int(maintains), self._max_unpack_size(), *args,
+        )  # fmt: skip
+
+    def _pipelined(self, *commands: Sequence[Any]) -> list[Any]:
+        try:
+            return self._send_all(commands)
+        except redis.exceptions.NoScriptError:  # the server was restarted: none of them was done
+            self.client.script_load(self.scripts["dispatch"].script)
+            return self._send_all(commands)
+
+    def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         pipeline = self.client.pipeline(transaction=False)
-        for arguments in calls:
-            pipeline.evalsha(self.scripts["dispatch"].sha, 1, self.namespace, *arguments)
-        pipeline.execute()
+        for command in commands:
+            pipeline.execute_command(*command)
+        return pipeline.execute()
 
 
 class FastLoop(AsyncIO):

@@ -2,7 +2,7 @@
 
 A test stops the process (SIGSTOP) while they wait there, has the world move on, lets it continue, and looks at what it
 still sends. The points are reached by wrapping the very functions that the worker runs; the code under test knows
-nothing of it. A number's last digit says where its job waits: 1 claimed, 2 call begun; all messages wait once begun.
+nothing of it. A number's last digit says where its job waits: 1 at its slot, 2 call begun; all messages wait once begun.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from worker.domain.job import ClaimedJob, Lease
+from worker.domain.job import Lease
 from worker.ledger import Ledger
 from worker.ledger.deliveries import Deliveries
 from worker.main import main
 
 FOLDER = Path(sys.argv[1])
-_begun_waits: set[str] = set()
 
 
 async def hold(point: str) -> None:
@@ -30,30 +29,24 @@ async def hold(point: str) -> None:
 
 def wrap() -> None:
     """Make the points wait."""
-    claim, begin_call, begin_send = Ledger.claim, Ledger.begin_call, Deliveries.begin_send
+    claim_and_begin, begin_send = Ledger.claim_and_begin, Deliveries.begin_send
 
     async def held_claim(self: Ledger, job_id: str, **kwargs: Any) -> Any:
-        claimed = await claim(self, job_id, **kwargs)
-        number = claimed.request.number if isinstance(claimed, ClaimedJob) else None
-        if number and number.endswith("1"):
-            await hold("claimed")
-        elif number and number.endswith("2"):
-            _begun_waits.add(job_id)
-        return claimed
-
-    async def held_begin_call(self: Ledger, lease: Lease) -> bool:
-        is_begun = await begin_call(self, lease)
-        if lease.subject_id in _begun_waits:
+        job = await self.queries.job(job_id)
+        digit = job.number[-1] if job and job.number else ""
+        if digit == "1":
+            await hold("slot")
+        claimed = await claim_and_begin(self, job_id, **kwargs)
+        if digit == "2":
             await hold("begun")
-        return is_begun
+        return claimed
 
     async def held_begin_send(self: Deliveries, lease: Lease) -> bool:
         is_begun = await begin_send(self, lease)
         await hold(lease.subject_id.split(".")[1])
         return is_begun
 
-    Ledger.claim = held_claim  # type: ignore[method-assign]
-    Ledger.begin_call = held_begin_call  # type: ignore[method-assign]
+    Ledger.claim_and_begin = held_claim  # type: ignore[method-assign]
     Deliveries.begin_send = held_begin_send  # type: ignore[method-assign]
 
 

@@ -32,7 +32,7 @@ async def deliveries(stack: Stack, job_id: str) -> dict[Channel, DeliveryState]:
 
 
 async def test_a_stopped_and_continued_worker_sends_nothing_late(tmp_path: Path) -> None:
-    """Stopped with a job claimed, one begun, one whose answer is on its way, a mail and a text before their last byte:
+    """Stopped with a job at its slot, one begun, one whose answer is on its way, a mail and a text before their last byte:
     another worker brings all home, and the first, continued, makes no second create, mail, text or settle."""  # fmt: skip
     async with Stack(tmp_path) as stack:
         zombie = stack.start_worker(str(HELD_WORKER), str(tmp_path))
@@ -41,7 +41,7 @@ async def test_a_stopped_and_continued_worker_sends_nothing_late(tmp_path: Path)
             await stack.until((tmp_path / f"held-{point}").exists, f"the {point} waits before its last byte")
         await stack.faults(latency_s=[1.2, 1.2])
         job_ids += [await accept(stack, digit, Channel.EMAIL) for digit in (1, 2, 3)]
-        for point in ("claimed", "begun"):
+        for point in ("slot", "begun"):
             await stack.until((tmp_path / f"held-{point}").exists, f"a job waits {point}")
 
         async def is_asked() -> bool:

@@ -73,14 +73,14 @@ async def test_a_process_that_stood_still_after_the_intent_sends_nothing(
     """It was stopped between the written intent and the call: no create goes out, and the job waits without a doubt."""
     clock = LeapingClock()
     shop = dataclasses.replace(bench.shop, clock=clock)
-    begin_call = shop.ledger.begin_call
+    claim_and_begin = shop.ledger.claim_and_begin
 
-    async def stopped_meanwhile(lease: Lease) -> bool:
-        is_begun = await begin_call(lease)
+    async def stopped_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        claimed = await claim_and_begin(*args, **kwargs)
         clock.ahead_s = shop.lease_s
-        return is_begun
+        return claimed
 
-    monkeypatch.setattr(shop.ledger, "begin_call", stopped_meanwhile)
+    monkeypatch.setattr(shop.ledger, "claim_and_begin", stopped_meanwhile)
     receipt = await bench.accept()
     await attempt(receipt.job_ids[0], Lane.LIVE, shop)
 

@@ -1,4 +1,4 @@
-"""One attempt at one job, read top to bottom: slot, claim, begin, call, classify, settle.
+"""One attempt at one job, read top to bottom: slot, claim and begin, call, classify, settle.
 
 Nothing here retries and nothing here knows Dramatiq. Each step may find that the job is no longer ours to work on;
 then nothing has been done and the ledger's next bell brings it back. What the crash windows between the steps leave
@@ -22,7 +22,7 @@ from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.limits import Closed, LimitsUnavailable
+from worker.limits import Closed, Granted, LimitsUnavailable
 from worker.partner import create_body
 
 log = structlog.get_logger()
@@ -42,13 +42,21 @@ async def attempt(job_id: str, lane: Lane, shop: Shop) -> Settled | None:
         if not has_place or shop.draining.is_set():
             await shop.ledger.hand_back(job_id)
             return None
-        job = await _claim_at_slot(job_id, lane, shop)
-        return await _work(job, shop) if job else None
+        granted = await _slot(job_id, lane, shop)
+        if granted is None:
+            return None
+        # A crash before the next line: `available` still. After it: `in_doubt` (Facebook: one more try), since nobody
+        # then knows whether the partner acted.
+        asked = shop.clock.monotonic()
+        job = await shop.ledger.claim_and_begin(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
+        if isinstance(job, ClaimRefusal):
+            await shop.limits.give_back(granted)
+            return None
+        return await _work(job, shop, sent_by=asked + shop.lease_s - shop.call_timeout_s)
 
 
-async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> ClaimedJob | None:
-    # A token first, then the slot, then the claim: a job that waits for the rate or for credentials holds no lease,
-    # and a crash up to here leaves it `available`.
+async def _slot(job_id: str, lane: Lane, shop: Shop) -> Granted | None:
+    # A token first, then the slot, then the claim: a job that waits for the rate or for credentials holds no lease.
     token = await shop.partner.token()
     if isinstance(token, NotDone):
         await shop.ledger.hand_back(job_id)
@@ -60,20 +68,11 @@ async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> ClaimedJob | No
     if isinstance(granted, Closed):
         await shop.ledger.hand_back(job_id)
         return None
-    claimed = await shop.ledger.claim(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
-    if isinstance(claimed, ClaimRefusal):
-        await shop.limits.give_back(granted)
-        return None
-    return claimed
+    return granted
 
 
-async def _work(job: ClaimedJob, shop: Shop) -> Settled:
-    sent_by = shop.clock.monotonic() + shop.lease_s - shop.call_timeout_s
+async def _work(job: ClaimedJob, shop: Shop, *, sent_by: float) -> Settled:
     with shop.heartbeat.keeping(job.lease):
-        # A crash before this line: `available` again. After it: `in_doubt` (Facebook: one more try), since nobody
-        # then knows whether the partner acted.
-        if not await shop.ledger.begin_call(job.lease):
-            return Settled(held=False)
         began = shop.clock.monotonic()
         if began > sent_by:  # this process was stopped for so long that the job may be somebody else's by now
             snoozed = Snoozed(reason="lease_lost")

@@ -34,13 +34,13 @@ class Accepting:
         """
         calls: list[list[str | float]] = []
         for start in range(0, len(invitations), CHUNK):
-            args: list[str | float] = [max_waiting]
+            args: list[str | float] = ["accept", max_waiting]
             for invitation in invitations[start : start + CHUNK]:
                 args += invitation_args(invitation)
             calls.append(args)
         if not calls:
             return []
-        replies = await self._scripts.run_all("accept", calls, durable=durable)
+        replies = await self._scripts.run_all(calls, durable=durable)
         rows = (row for chunk in replies for row in chunk)
         return [receipt_of(invitation, row) for invitation, row in zip(invitations, rows, strict=True)]
 

@@ -88,8 +88,8 @@ class Scripts:
                 await self.load()  # the server was restarted, or its scripts were flushed
                 return await self._execute(*self._command(verb, args))
 
-    async def run_all(self, verb: str, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
-        """Call *verb* once for each of *calls*, on one connection and in one round trip.
+    async def run_all(self, calls: Sequence[Sequence[str | float]], *, durable: bool = False) -> list[Any]:
+        """Make *calls*, each a verb and its arguments, in order, on one connection and in one round trip.
 
         *durable* returns only when the server's disk holds what was written, where the server can tell.
 
@@ -99,10 +99,10 @@ class Scripts:
         """
         await self._be_loaded()
         with translated():
-            replies = await self._send(verb, calls, durable=durable)
+            replies = await self._send(calls, durable=durable)
             if any(isinstance(reply, server_errors.NoScriptError) for reply in replies):
                 await self.load()
-                replies = await self._send(verb, calls, durable=durable)
+                replies = await self._send(calls, durable=durable)
         disk = replies.pop() if durable and self._has_wait_for_disk else None
         for reply in replies:
             if isinstance(reply, server_errors.ResponseError):
@@ -132,10 +132,10 @@ class Scripts:
         now = "" if self._now_ms is None else self._now_ms()
         return ("EVALSHA", self._hashes[verb], 1, self._prefix, now, *args)
 
-    async def _send(self, verb: str, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
+    async def _send(self, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
         async with self.redis.pipeline(transaction=False) as pipe:
-            for args in calls:
-                pipe.execute_command(*self._command(verb, args))
+            for verb, *args in calls:
+                pipe.execute_command(*self._command(str(verb), args))
             if durable and self._has_wait_for_disk:
                 pipe.execute_command("WAITAOF", 1, 0, WAIT_FOR_DISK_MS)
             replies: list[Any] = await pipe.execute(raise_on_error=False)

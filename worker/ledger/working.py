@@ -35,21 +35,7 @@ class Working:
         """
         token = new_token(worker_id)
         reply = await self._scripts.run("claim", job_id, token, ms(lease_s))
-        word = text(reply[0])
-        if word != "claimed":
-            return ClaimRefusal(word)
-        lease = Lease(subject_id=job_id, token=token, expires_at_ms=int(reply[1]), ttl_s=lease_s)
-        return ClaimedJob(
-            id=job_id,
-            product=product_of(job_id),
-            lane=Lane(text(reply[2])),
-            batch_id=text(reply[3]) or None,
-            attempt=int(reply[4]),
-            failures=int(reply[5]),
-            orphans=int(reply[6]),
-            request=request_of(reply[7]),
-            lease=lease,
-        )
+        return _claimed(reply, job_id, token, lease_s)
 
     async def begin_call(self, lease: Lease) -> bool:
         """Write down that the call begins now; the lease runs anew from here.
@@ -59,6 +45,23 @@ class Working:
         """
         reply = await self._scripts.run("begin_call", lease.subject_id, lease.token, ms(lease.ttl_s))
         return int(reply) == 1
+
+    async def claim_and_begin(
+        self, job_id: str, *, worker_id: str, lease_s: float
+    ) -> ClaimedJob | ClaimRefusal:
+        """Do `claim` and `begin_call`, one after the other, in one round trip: a live customer waits for neither.
+
+        Raises LedgerUnavailable (the claim may stand and the call count as begun: the call must not be made),
+        LedgerFull.
+        """
+        token = new_token(worker_id)
+        lease_ms = ms(lease_s)
+        claimed, is_begun = await self._scripts.run_all(
+            [("claim", job_id, token, lease_ms), ("begin_call", job_id, token, lease_ms)]
+        )
+        if text(claimed[0]) == "claimed" and not int(is_begun):
+            return ClaimRefusal.NOT_AVAILABLE  # the server stood still between the two for a whole lease
+        return _claimed(claimed, job_id, token, lease_s)
 
     async def renew(self, leases: Sequence[Lease]) -> set[str]:
         """Let leases of jobs and deliveries run anew from now; return the ids of those that are lost.
@@ -86,6 +89,23 @@ class Working:
         return Settled(
             held=True, state=JobState(text(reply[1])), deliveries=tuple(text(item) for item in reply[2:])
         )
+
+
+def _claimed(reply: Sequence[Any], job_id: str, token: str, lease_s: float) -> ClaimedJob | ClaimRefusal:
+    word = text(reply[0])
+    if word != "claimed":
+        return ClaimRefusal(word)
+    return ClaimedJob(
+        id=job_id,
+        product=product_of(job_id),
+        lane=Lane(text(reply[2])),
+        batch_id=text(reply[3]) or None,
+        attempt=int(reply[4]),
+        failures=int(reply[5]),
+        orphans=int(reply[6]),
+        request=request_of(reply[7]),
+        lease=Lease(subject_id=job_id, token=token, expires_at_ms=int(reply[1]), ttl_s=lease_s),
+    )
 
 
 def _verb_for(outcome: Outcome) -> tuple[str, tuple[Any, ...]]:
