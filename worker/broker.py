@@ -29,7 +29,7 @@ from worker.domain.states import Channel, Lane
 
 log = structlog.get_logger()
 
-QUEUES = ("live", "bulk", "fan_out", "failures", "email", "sms")
+QUEUES = ("live", "bulk", "fan_out", "failures", "email", "sms", "intake", "events")
 #: How long one wait at the door lasts: a stopping worker hears of it within this time.
 _DOORBELL_WAIT_S = 1.0
 #: A consumer that holds all it may looks again this often.
@@ -230,6 +230,14 @@ class BrokerBell:
     def ring_deliveries(self, delivery_ids: Sequence[str], channel: Channel) -> None:
         """Ring for messages that may be sent."""
         self._send([_message(channel.value, f"deliver_{channel.value}", each) for each in delivery_ids])
+
+    def ring_intake(self, source: str) -> None:
+        """Ring for the incoming events of a source that wait to be worked on."""
+        self._send([_message("intake", "take_events", source)])
+
+    def ring_events(self, sink: str) -> None:
+        """Ring for our own events that wait to be told to *sink*."""
+        self._send([_message("events", "tell_events", sink)])
 
     def close(self) -> None:
         """Ring what was asked for, then stop."""

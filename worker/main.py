@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from worker.domain.states import Channel, JobState, Lane
 from worker.execution import handlers
 from worker.execution.heartbeat import Heartbeat
 from worker.execution.shop import Dispatcher, Places, Shop
+from worker.execution.trade import Trade, Trades, no_trades
 from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.limits import Closed, Limits, TokenStore
 from worker.maintenance.beat import Beat
@@ -229,15 +230,17 @@ class Workshop(Middleware):
 
     def __init__(self, settings: Settings, *, stopped: threading.Event | None = None) -> None:
         self.settings = settings
+        self._trades: Sequence[Trade] = ()
         self._stopped = stopped or threading.Event()
         self.worker_id = new_worker_id()
         self._shop: Shop | None = None
         self._minder: Minder | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    def furnish(self, shop: Shop) -> None:
-        """Take the shop that the actors on this broker work with."""
+    def furnish(self, shop: Shop, trades: Sequence[Trade] = ()) -> None:
+        """Take the shop that the actors on this broker work with, and the trades that are worked beside."""
         self._shop = shop
+        self._trades = trades
 
     def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
         """Open the shop on the event loop: an actor that ran before that would find no scripts and no session.
@@ -285,6 +288,7 @@ class Workshop(Middleware):
             facts={"host": platform.node(), "pid": os.getpid()},
         )
         duties = [*duties_of(shop, self.settings), Duty(name="beat", run_once=beat.run_once, every_s=1.0)]
+        duties += [duty for trade in self._trades for duty in trade.duties]
         self._minder = Minder(duties, ledger=shop.ledger, worker_id=self.worker_id)
         self._minder.start()
         self._tasks = [asyncio.create_task(shop.heartbeat.run()), asyncio.create_task(lag.watch())]
@@ -303,6 +307,8 @@ class Workshop(Middleware):
         except LedgerUnavailable as exc:
             log.warning("last_beat_lost", error=str(exc))
         await shop.partner.__aexit__(None, None, None)
+        for trade in self._trades:
+            await trade.aclose()
         for dispatcher in shop.dispatchers.values():
             await dispatcher.aclose()
         shop.bell.close()
@@ -329,10 +335,12 @@ def _on_loop(work: Awaitable[None]) -> None:
     thread.run_coroutine(work)
 
 
-def build_broker(settings: Settings, *, stopped: threading.Event | None = None) -> dramatiq.Broker:
+def build_broker(
+    settings: Settings, *, stopped: threading.Event | None = None, trades: Trades = no_trades
+) -> dramatiq.Broker:
     """Return the broker with its actors registered and the shop hung on its hooks.
 
-    *stopped*, once set, ends the wait for a ledger that is away.
+    *stopped*, once set, ends the wait for a ledger that is away; *trades* bring work that is not the worker's own.
 
     Raises:
         SettingsError: something that the settings name can't be used.
@@ -345,12 +353,13 @@ def build_broker(settings: Settings, *, stopped: threading.Event | None = None) 
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
     shop = build_shop(settings, broker, worker_id=workshop.worker_id)
-    workshop.furnish(shop)
-    actors.register(broker, shop)
+    brought = trades(shop)
+    workshop.furnish(shop, brought)
+    actors.register(broker, shop, brought)
     return broker
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(settings: Settings, *, trades: Trades = no_trades) -> None:
     """Run one worker process until SIGTERM or SIGINT; then finish what runs and return.
 
     Raises:
@@ -360,7 +369,7 @@ def run_worker(settings: Settings) -> None:
     stopped = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopped.set())
-    broker = build_broker(settings, stopped=stopped)
+    broker = build_broker(settings, stopped=stopped, trades=trades)
     worker = dramatiq.Worker(broker, worker_threads=settings.worker_threads)
     try:
         worker.start()

@@ -13,7 +13,6 @@ import redis.asyncio
 
 from tests.integration.runtime_shop import Bench, a_bench
 from worker.clock import SystemClock
-from worker.domain.job import Lease
 from worker.domain.states import JobState, Lane
 from worker.execution import attempt as attempts
 from worker.execution.attempt import attempt, follow_up
