@@ -110,9 +110,9 @@ async def main() -> None:
     asked = options.parse_args()
     print(machine())
     await redis_bytes(asked.waiting)
-    threads = load_settings().worker_threads
-    print(f"one worker process, {threads} threads:")
-    await asyncio.to_thread(bare_worker, threads)
+    at_once = load_settings().worker_concurrency
+    print(f"one worker process, {at_once} at once:")
+    await asyncio.to_thread(bare_worker, at_once)
     await our_worker(asked.jobs)
 
 

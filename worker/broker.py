@@ -16,12 +16,14 @@ from uuid import uuid4
 
 import dramatiq
 import redis
+import redis.asyncio
 import structlog
 from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import current_millis
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -32,6 +34,8 @@ log = structlog.get_logger()
 QUEUES = ("live", "bulk", "fan_out", "failures", "email", "sms", "intake", "events")
 #: How long one wait at the door lasts: a stopping worker hears of it within this time.
 _DOORBELL_WAIT_S = 1.0
+_ANSWER_TIMEOUT_S = 10  #: well above the wait at the door
+_CONNECT_TIMEOUT_S = 3
 #: A consumer that holds all it may looks again this often.
 _FULL_WAIT_S = 0.005
 #: A broker that hangs must not pile up bells here; what is dropped, the feeder rings.
@@ -81,6 +85,10 @@ class DoorbellConsumer(_RedisConsumer):
 class DoorbellBroker(RedisBroker):
     """Dramatiq's Redis broker, with doorbell consumers and no delay queues: due times live in the ledger."""
 
+    def __init__(self, url: str, *, client: BrokerClient, **options: Any) -> None:
+        super().__init__(client=client, **options)
+        self.url = url
+
     @property
     def consumer_class(self) -> type[DoorbellConsumer]:
         """Return the consumer that waits at the door."""
@@ -98,10 +106,13 @@ class DoorbellBroker(RedisBroker):
 
         Both in one round trip: the server runs the script for the client that it has just let in.
         """
+        return list(self._pipelined(*self.calls_at_the_door(queue_name, count))[-1])
+
+    def calls_at_the_door(self, queue_name: str, count: int) -> tuple[tuple[Any, ...], ...]:
+        """Return the two commands that wait and then fetch."""
         queue = f"{self.namespace}:{queue_name}"
-        call = self._call("fetch", queue_name, count)
-        replies = self._pipelined(("BLMOVE", queue, queue, "RIGHT", "RIGHT", _DOORBELL_WAIT_S), call)
-        return list(replies[-1])
+        wait = ("BLMOVE", queue, queue, "RIGHT", "RIGHT", _DOORBELL_WAIT_S)
+        return wait, self.call("fetch", queue_name, count)
 
     def enqueue_many(self, messages: Sequence[dramatiq.Message[Any]]) -> None:
         """Enqueue messages in one round trip, by the broker's own script."""
@@ -110,9 +121,10 @@ class DoorbellBroker(RedisBroker):
     def _enqueue_call(self, message: dramatiq.Message[Any]) -> tuple[Any, ...]:
         redis_id = str(uuid4())
         copy = message.copy(options={"redis_message_id": redis_id})
-        return self._call("enqueue", message.queue_name, redis_id, copy.encode())
+        return self.call("enqueue", message.queue_name, redis_id, copy.encode())
 
-    def _call(self, command: str, queue_name: str, *args: Any) -> tuple[Any, ...]:
+    def call(self, command: str, queue_name: str, *args: Any) -> tuple[Any, ...]:
+        """Return what runs *command* of Dramatiq's dispatch script on a queue."""
         # By its hash: a script given to a pipeline as such costs another round trip, to ask whether it is loaded.
         script = self.scripts["dispatch"]
         maintains = command == "fetch" and self._should_do_maintenance(command)
@@ -133,6 +145,59 @@ class DoorbellBroker(RedisBroker):
         for command in commands:
             pipeline.execute_command(*command)
         return pipeline.execute()
+
+
+class BrokerUnavailable(Exception):  # noqa: N818 - reads as what happened, as the ledger's errors do
+    """The broker's server did not answer; what was asked may have been done."""
+
+
+class AsyncDoor:
+    """The same door for an event loop, with connections of its own."""
+
+    def __init__(self, broker: DoorbellBroker) -> None:
+        self._broker = broker
+        self._client = redis.asyncio.Redis.from_url(
+            broker.url,
+            socket_timeout=_ANSWER_TIMEOUT_S,
+            socket_connect_timeout=_CONNECT_TIMEOUT_S,
+            retry=AsyncRetry(NoBackoff(), 0),
+            **_keepalive(broker.url),
+        )
+
+    async def fetch(self, queue_name: str, count: int) -> list[bytes | None]:
+        """Wait until the queue holds something, or a second; return up to *count* of its messages.
+
+        Raises BrokerUnavailable.
+        """
+        replies = await self._pipelined(self._broker.calls_at_the_door(queue_name, count))
+        return list(replies[-1])
+
+    async def acknowledge(self, answered: Sequence[tuple[Any, ...]]) -> None:
+        """Take messages off the broker for good: each a verb (`ack`, or `nack` to its dead letters), queue and id.
+
+        Raises BrokerUnavailable: saying it again is harmless.
+        """
+        await self._pipelined([self._broker.call(*each) for each in answered])
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _pipelined(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        try:
+            try:
+                return await self._send_all(commands)
+            except redis.exceptions.NoScriptError:
+                await self._client.script_load(self._broker.scripts["dispatch"].script)
+                return await self._send_all(commands)
+        except (redis.RedisError, OSError, TimeoutError) as exc:
+            raise BrokerUnavailable(type(exc).__name__) from exc
+
+    async def _send_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute()
 
 
 class FastLoop(AsyncIO):
@@ -177,6 +242,7 @@ def make_broker(url: str, *, namespace: str, middleware: Sequence[Middleware] = 
         return _rabbitmq(url, layers)
     client = BrokerClient(connection_pool=_pool(url))
     return DoorbellBroker(
+        url,
         client=client,
         middleware=layers,
         namespace=f"{namespace}-bells",
@@ -188,12 +254,16 @@ def _pool(url: str) -> redis.ConnectionPool:
     # Dramatiq's own url= form means no timeouts at all, its host= form ten silent retries that double messages.
     return redis.ConnectionPool.from_url(
         url,
-        socket_timeout=10,
-        socket_connect_timeout=3,
+        socket_timeout=_ANSWER_TIMEOUT_S,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
         health_check_interval=15,
         retry=Retry(NoBackoff(), 0),
-        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
+        **_keepalive(url),
     )
+
+
+def _keepalive(url: str) -> dict[str, bool]:
+    return {} if url.startswith("unix:") else {"socket_keepalive": True}
 
 
 def _rabbitmq(url: str, layers: list[Middleware]) -> dramatiq.Broker:

@@ -208,7 +208,9 @@ class DeclaredSettings(BaseSettings):
     )
 
     processes: int = _setting(2, "Work", "Worker processes that `up` runs.", ge=1, le=256)
-    worker_threads: int = _setting(64, "Work", "Jobs at once per worker process.", ge=1, le=1024)
+    worker_concurrency: int = _setting(
+        64, "Work", "Bells of each queue that a worker process answers at once.", ge=1, le=1024
+    )
     lease_s: Duration = _setting(
         60.0,
         "Work",

@@ -1,4 +1,4 @@
-"""The doorbell between a real broker and a real Dramatiq worker: quick, thin, and silent about what failed twice."""
+"""The doorbell between a real broker and both engines: quick, thin, and silent about what failed twice."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import redis
 
 from worker.broker import BrokerBell, DoorbellBroker, make_broker
 from worker.domain.states import Lane
+from worker.engine import LoopWorker
 
 NAMESPACE = "bells-test"
 
@@ -20,7 +21,7 @@ NAMESPACE = "bells-test"
 class Ear:
     """An idle worker whose actor remembers what it heard, and when."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, engine: str) -> None:
         self.client = redis.Redis.from_url(url)
         self.client.flushall()
         self.broker = make_broker(url, namespace=NAMESPACE)
@@ -38,7 +39,11 @@ class Ear:
                 raise ValueError("no good")
 
         self.bell = BrokerBell(self.broker)
-        self.worker = dramatiq.Worker(self.broker, worker_threads=4)
+        self.worker: LoopWorker | dramatiq.Worker = (
+            LoopWorker(self.broker, at_once=4)
+            if engine == "loop"
+            else dramatiq.Worker(self.broker, worker_threads=4)
+        )
 
     def wait_for(self, count: int, *, within_s: float = 10.0) -> None:
         with self._news:
@@ -49,15 +54,15 @@ class Ear:
 
     def close(self) -> None:
         self.bell.close()
-        self.worker.stop()
+        self.worker.stop(timeout=10_000)
         self.broker.close()
         self.broker.client.close()
         self.client.close()
 
 
-@pytest.fixture
-def ear(valkey_url: str) -> Iterator[Ear]:
-    ear = Ear(f"{valkey_url}?db=1")
+@pytest.fixture(params=["loop", "threads"])
+def ear(valkey_url: str, request: pytest.FixtureRequest) -> Iterator[Ear]:
+    ear = Ear(f"{valkey_url}?db=1", request.param)
     yield ear
     ear.close()
 

@@ -15,7 +15,8 @@ from worker.broker import make_broker
 from worker.domain.states import JobState, Lane
 from worker.ledger import Ledger
 from worker.limits import Limits
-from worker.main import build_shop, duties_of
+from worker.main import build_shop
+from worker.workshop import duties_of
 from worker.maintenance.rescue import Rescuer
 from worker.maintenance.watch import Watch
 from worker.settings import load_settings

@@ -12,7 +12,7 @@ from tests.repo import ROOT, sources
 MAY_CALL_OUT = ("worker/partner/", "worker/dispatch/", "producers/crm/", "linkferry/demo.py")
 CLIENT_NAMES = {"ClientSession", "request", "TCPConnector", "UnixConnector"}
 #: Besides the settings, children of the supervisor get their ids, and an embedded server its surroundings.
-MAY_READ_ENVIRONMENT = ("worker/settings.py", "worker/main.py", "linkferry/")
+MAY_READ_ENVIRONMENT = ("worker/settings.py", "worker/workshop.py", "linkferry/")
 
 
 def _name(path: Path) -> str:

@@ -1,0 +1,139 @@
+"""The engine on Redis: actors run straight on the event loop, not in a thread each.
+
+It reads and acknowledges Dramatiq's messages as Dramatiq's own `Worker` does, so both may serve the same queues side
+by side; `dramatiq worker.main` and RabbitMQ have the threads. What it saves is two hops between threads for each bell,
+and their memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.errors import DecodeError
+
+from worker.broker import AsyncDoor, BrokerUnavailable, DoorbellBroker
+
+log = structlog.get_logger()
+
+#: After an error of the broker's server the next try comes this much later.
+_TRY_AGAIN_S = 1.0
+
+
+def on_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* on the event loop that Dramatiq's middleware has started, and wait for its end.
+
+    Raises whatever *work* raises; RuntimeError when the loop does not run.
+    """
+    thread = get_event_loop_thread()
+    if thread is None:
+        work.close()
+        raise RuntimeError("the event loop thread is not running")
+    thread.run_coroutine(work)
+
+
+class LoopWorker:
+    """Answers the bells of every declared queue, up to *at_once* of each queue at a time."""
+
+    def __init__(self, broker: DoorbellBroker, *, at_once: int) -> None:
+        self._broker = broker
+        self._door = AsyncDoor(broker)
+        self._at_once = at_once
+        self.is_stopping = False  #: it takes no more
+        self._consumers: list[asyncio.Task[None]] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._acks: list[tuple[Any, ...]] = []
+
+    def start(self) -> None:
+        """Boot the middleware, then answer; raises MiddlewareError where that can't boot."""
+        self._broker.emit_before("worker_boot", self)
+        on_loop(self._start())
+        self._broker.emit_after("worker_boot", self)
+
+    def stop(self, timeout: int) -> None:
+        """Take no more, let what runs end for *timeout* milliseconds, acknowledge it, shut the middleware down."""
+        self.is_stopping = True
+        self._broker.emit_before("worker_shutdown", self)
+        on_loop(self._stop(timeout / 1000))
+        self._broker.emit_after("worker_shutdown", self)
+
+    async def _start(self) -> None:
+        self._answered = asyncio.Event()
+        self._consumers = [asyncio.create_task(self._consume(queue)) for queue in self._broker.queues]
+        self._acknowledger = asyncio.create_task(self._acknowledge())
+
+    async def _stop(self, timeout_s: float) -> None:
+        await asyncio.wait([*self._consumers, *self._running], timeout=timeout_s)
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in (*self._consumers, *self._running):
+            task.cancel()
+        self._answered.set()
+        await self._acknowledger
+        await self._door.aclose()
+
+    async def _consume(self, queue: str) -> None:
+        running: set[asyncio.Task[None]] = set()
+        while not self.is_stopping:
+            if len(running) >= self._at_once:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            try:
+                found = await self._door.fetch(queue, self._at_once - len(running))
+            except BrokerUnavailable as exc:
+                log.warning("broker_unreachable", queue=queue, error=str(exc))
+                await asyncio.sleep(_TRY_AGAIN_S)
+                continue
+            for message in _decoded(found):
+                task = asyncio.create_task(self._answer(queue, message))
+                for tasks in (running, self._running):
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+
+    async def _answer(self, queue: str, message: dramatiq.Message[Any]) -> None:
+        try:
+            actor = self._broker.get_actor(message.actor_name)
+            await inspect.unwrap(actor.fn)(
+                *message.args, **message.kwargs
+            )  # Dramatiq wraps it for its threads
+            verb = "ack"
+        except Exception:
+            # The ledger rings again for whatever it was; the dead letters keep the bell for diagnosis.
+            log.exception("actor_failed", actor=message.actor_name)
+            verb = "nack"
+        self._acks.append((verb, queue, message.options["redis_message_id"]))
+        self._answered.set()
+
+    async def _acknowledge(self) -> None:
+        """Acknowledge in batches: what is answered while one is on its way makes the next."""
+        while self._acks or not self.is_stopping or self._running:
+            await self._answered.wait()
+            self._answered.clear()
+            batch, self._acks = self._acks, []
+            if not batch:
+                continue
+            try:
+                await self._door.acknowledge(batch)
+            except BrokerUnavailable as exc:
+                log.warning("bells_not_acknowledged", count=len(batch), error=str(exc))
+                if self.is_stopping:
+                    return  # they are rung once more, and claim nothing
+                self._acks = [*batch, *self._acks]
+                await asyncio.sleep(_TRY_AGAIN_S)
+                self._answered.set()
+
+
+def _decoded(found: Iterable[bytes | None]) -> Iterator[dramatiq.Message[Any]]:
+    for data in found:
+        if data is None:  # its text was wiped from the broker, its id not
+            continue
+        try:
+            yield dramatiq.Message.decode(data)
+        except DecodeError:
+            # Nothing of ours: it names no id by which it could be put away.
+            log.warning("bell_unreadable", size=len(data))

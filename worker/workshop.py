@@ -1,0 +1,206 @@
+"""The workshop: what a worker process opens, minds and closes around its actors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from dramatiq.middleware import Middleware, MiddlewareError
+
+from worker.domain.states import JobState
+from worker.engine import on_loop
+from worker.execution import handlers
+from worker.execution.shop import Shop
+from worker.execution.trade import Trade
+from worker.ledger import Ledger, LedgerUnavailable
+from worker.maintenance.beat import Beat
+from worker.maintenance.feed import Feeder
+from worker.maintenance.lookup import LookUp
+from worker.maintenance.minder import Duty, Minder, end_tasks
+from worker.maintenance.prune import Pruner
+from worker.maintenance.rescue import Rescuer
+from worker.maintenance.watch import Watch
+from worker.settings import Settings
+from worker.telemetry import LoopLag
+
+log = structlog.get_logger()
+
+#: A worker whose ledger is away at start asks again this often.
+_OPEN_WAIT_S = 1.0
+#: Even with no grace at all, the partner's lists are not asked for more often.
+_LEAST_LOOK_UP_S = 0.25
+#: What happened to a customer is kept as long as the dead letters; these ends need nobody any more.
+_KEEP_CANCELLED_S = 30 * 86_400.0
+
+
+def new_worker_id() -> str:
+    """Return this process's id in the ledger: given by the supervisor that reaps it, else made here."""
+    given = os.environ.get("LINKFERRY_WORKER_ID")
+    return given or f"{platform.node().split('.')[0]}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
+    """Return what a worker minds besides its attempts. The single ones call the partner or raise alarms."""
+    feeder = Feeder(
+        ledger=shop.ledger,
+        limits=shop.limits,
+        bell=shop.bell,
+        bulk_places=shop.places.bulk_creates,
+        token=shop.partner.token,
+    )
+    rescuer = Rescuer(
+        ledger=shop.ledger,
+        bell=shop.bell,
+        stats=shop.stats,
+        resend_after_s=settings.doubt_grace_s,
+        invitation_wait_s=settings.invitation_wait,
+    )
+    lookup = LookUp(
+        ledger=shop.ledger,
+        limits=shop.limits,
+        partner=shop.partner,
+        bell=shop.bell,
+        catalogue=shop.catalogue,
+        stats=shop.stats,
+        grace_s=settings.doubt_grace_s,
+    )
+    pruner = Pruner(
+        ledger=shop.ledger,
+        keep_s={
+            JobState.FAILED: settings.failed_keep,
+            JobState.DEAD: settings.dead_keep,
+            JobState.CANCELLED: _KEEP_CANCELLED_S,
+        },
+    )
+    watch = Watch(ledger=shop.ledger, limits=shop.limits, stats=shop.stats, dead_keep_s=settings.dead_keep)
+    doubts_every_s = min(10.0, max(_LEAST_LOOK_UP_S, settings.doubt_grace_s / 3))
+    return [
+        Duty(name="feed", run_once=feeder.run_once, every_s=0.1),
+        Duty(name="ring_messages", run_once=partial(handlers.ring_messages, shop), every_s=0.5),
+        Duty(name="promote", run_once=rescuer.promote, every_s=0.25),
+        Duty(name="rescue", run_once=rescuer.rescue, every_s=min(2.0, settings.lease_s / 4)),
+        Duty(name="late_invitations", run_once=rescuer.send_late_invitations, every_s=2.0),
+        Duty(name="token", run_once=shop.partner.token, every_s=5.0, is_single=True),
+        Duty(name="look_up", run_once=lookup.run_once, every_s=doubts_every_s, is_single=True),
+        Duty(name="release", run_once=lookup.release_registered, every_s=60.0, is_single=True),
+        Duty(name="prune", run_once=pruner.run_once, every_s=60.0, is_single=True),
+        Duty(name="watch", run_once=watch.run_once, every_s=2.0, is_single=True),
+    ]
+
+
+class BootFailedError(MiddlewareError):
+    """The shop could not be opened; `__cause__` says why. Dramatiq lets no other kind of error end a boot."""
+
+
+class StoppedError(Exception):
+    """The worker was told to stop while it still waited for its ledger."""
+
+
+class Workshop(Middleware):
+    """Ties the shop's life to the Dramatiq worker's: opened before its threads, drained at shutdown, then closed."""
+
+    def __init__(self, settings: Settings, *, stopped: threading.Event | None = None) -> None:
+        self.settings = settings
+        self._trades: Sequence[Trade] = ()
+        self._stopped = stopped or threading.Event()
+        self.worker_id = new_worker_id()
+        self._shop: Shop | None = None
+        self._minder: Minder | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def furnish(self, shop: Shop, trades: Sequence[Trade] = ()) -> None:
+        """Take the shop that the actors on this broker work with, and the trades that are worked beside."""
+        self._shop = shop
+        self._trades = trades
+
+    def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
+        """Open the shop on the event loop: an actor that ran before that would find no scripts and no session.
+
+        Raises:
+            BootFailedError: it can't be opened (SchemaMismatch), or StoppedError.
+        """
+        try:
+            on_loop(self._open())
+        except Exception as exc:
+            raise BootFailedError(str(exc)) from exc
+
+    def after_worker_boot(self, _broker: Any, _worker: Any) -> None:
+        """Say that work begins."""
+        log.info("worker_started", worker_id=self.worker_id, pid=os.getpid())
+
+    def before_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
+        """Claim no more; what runs is finished."""
+        log.info("worker_draining", worker_id=self.worker_id)
+        on_loop(self._drain())
+
+    def after_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
+        """Close what was opened."""
+        on_loop(self._close())
+        log.info("worker_stopped", worker_id=self.worker_id)
+
+    @property
+    def shop(self) -> Shop:
+        """Return the shop."""
+        if self._shop is None:
+            raise RuntimeError("the workshop was not furnished")
+        return self._shop
+
+    async def _open(self) -> None:
+        shop = self.shop
+        await _open_ledger(shop.ledger, self._stopped)
+        await shop.partner.__aenter__()
+        lag = LoopLag()
+        beat = Beat(
+            ledger=shop.ledger,
+            stats=shop.stats,
+            lag=lag,
+            heartbeat=shop.heartbeat,
+            worker_id=self.worker_id,
+            facts={"host": platform.node(), "pid": os.getpid()},
+        )
+        duties = [*duties_of(shop, self.settings), Duty(name="beat", run_once=beat.run_once, every_s=1.0)]
+        duties += [duty for trade in self._trades for duty in trade.duties]
+        self._minder = Minder(duties, ledger=shop.ledger, worker_id=self.worker_id)
+        self._minder.start()
+        self._tasks = [asyncio.create_task(shop.heartbeat.run()), asyncio.create_task(lag.watch())]
+
+    async def _drain(self) -> None:
+        self.shop.draining.set()
+        if self._minder is not None:
+            await self._minder.stop()
+
+    async def _close(self) -> None:
+        shop = self.shop
+        await end_tasks(self._tasks)
+        try:
+            await shop.stats.flush(shop.ledger.fleet)
+            await shop.ledger.fleet.leave(self.worker_id)
+        except LedgerUnavailable as exc:
+            log.warning("last_beat_lost", error=str(exc))
+        await shop.partner.__aexit__(None, None, None)
+        for trade in self._trades:
+            await trade.aclose()
+        for dispatcher in shop.dispatchers.values():
+            await dispatcher.aclose()
+        shop.bell.close()
+        await shop.ledger.aclose()
+
+
+async def _open_ledger(ledger: Ledger, stopped: threading.Event) -> None:
+    # A worker that starts before its Redis waits for it; a ledger of a newer schema it must not touch.
+    while not stopped.is_set():
+        try:
+            await ledger.open()
+        except LedgerUnavailable as exc:
+            log.warning("ledger_awaited", error=str(exc))
+            await asyncio.sleep(_OPEN_WAIT_S)
+        else:
+            return
+    raise StoppedError("stopped before the ledger answered")
