@@ -29,7 +29,13 @@ from worker.settings import next_database
 ROOT = Path(__file__).parents[1]
 #: Peers live in a venv of their own: bench/README.md says how to make it.
 PEER_BIN = ROOT / "bench" / ".venv" / "bin"
-_SERVER_CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+# As the embedded server's.
+_SERVER_CONFIG = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "hz": "250",
+    "maxmemory-policy": "noeviction",
+}
 _STOP_WITHIN_S = 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 

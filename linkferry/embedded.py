@@ -26,6 +26,8 @@ _SOCKET_PATH_BYTES = 100  # the kernel takes 108 (Linux) or 104 (macOS), its clo
 _READY_WITHIN_S = 60.0  # a large append-only file takes its time to load
 _LOCK_WITHIN_S = 30.0
 
+# `hz`: an accepted request waits until the server notices, at its next timer tick, that the disk has it. Measured: 100 ms
+# at the default of 10, 5 ms at 250, which costs an idle server 0.9 % of a core instead of 0.3 %.
 _CONFIGURATION = """\
 port 0
 unixsocket "{socket}"
@@ -37,6 +39,7 @@ databases 16
 save ""
 appendonly yes
 appendfsync everysec
+hz 250
 maxmemory-policy noeviction
 loglevel warning
 logfile ""
