@@ -25,8 +25,8 @@ demo: $(VENV)/.installed-base ## See it work: sandbox partner, 200 customers, un
 	@$(VENV)/bin/linkferry demo
 
 .PHONY: test
-test: setup ## Run all tests but the crash tests
-	@$(PYTHON) -m pytest -q -m "not crash"
+test: setup ## Run all tests but the crash tests and RabbitMQ's
+	@$(PYTHON) -m pytest -q -m "not crash and not rabbitmq"
 
 .PHONY: check
 check: setup ## Lint, format, types, import rules, generated docs
@@ -44,6 +44,10 @@ format: setup ## Put the code in shape
 .PHONY: crash
 crash: setup ## Kill workers and Valkey at every named point (minutes)
 	@$(PYTHON) -m pytest -q -m crash tests/crash
+
+.PHONY: rabbitmq
+rabbitmq: setup ## Run the test that needs Debian's rabbitmq-server
+	@$(PYTHON) -m pytest -q -m rabbitmq tests/integration
 
 .PHONY: bench
 bench: setup ## Measure against the goals of bench/README.md (minutes)

@@ -21,7 +21,7 @@ from worker.domain.phone import mask_text
 #: Fields that hold our own words and ids. All other text is masked: an allow-list, so that a new field can't leak.
 SAFE_FIELDS = frozenset(
     {
-        "actor", "at", "batch_id", "channel", "delivery_id", "duty", "error", "event", "invitation_id", "job_id", "kind",
+        "actor", "at", "batch_id", "channel", "delivery_id", "duty", "error", "event", "event_id", "invitation_id", "job_id", "kind",
         "lane", "level", "logger", "name", "outcome", "path", "pid", "process", "reason", "reason_class", "signal", "source",
         "state", "stage", "status", "target", "timestamp", "url_host", "version", "worker_id",
     }

@@ -14,7 +14,7 @@ from tests.contract.ledger_desk import LINKED, Desk
 from tests.factories import an_invitation
 from worker.domain.outcome import Sent
 from worker.domain.states import JobState, Lane
-from worker.ledger import Ledger, LedgerFull, LedgerUnavailable, SchemaMismatch, open_redis
+from worker.ledger import JobFilter, Ledger, LedgerFull, LedgerUnavailable, SchemaMismatch, open_redis
 
 
 @pytest.fixture
@@ -139,6 +139,25 @@ async def test_a_full_server_still_records_what_happened(real: Desk) -> None:
     finally:
         await real.redis.config_set("maxmemory", "0")
     await real.balance()
+
+
+async def test_a_full_server_can_still_be_looked_at(real: Desk) -> None:
+    """That is when an operator needs it most: counts, lanes, lists, groups, batches, workers and the audit answer."""
+    job = await real.job_in(JobState.FAILED)
+    await real.redis.config_set("maxmemory", "1")
+    try:
+        queries = real.ledger.queries
+        assert (await queries.counts())[JobState.FAILED] == 1
+        assert set(await queries.lanes()) == set(Lane)
+        assert [each.id for each in await queries.jobs([job])] == [job]
+        assert len((await queries.find(JobFilter(state=JobState.FAILED))).items) == 1
+        assert [group.count for group in await queries.groups()] == [1]
+        assert (await queries.history(job))[0] is not None
+        assert await real.ledger.batches.all(10) == []
+        assert await real.ledger.fleet.workers() == []
+        assert (await queries.audit()).difference == 0
+    finally:
+        await real.redis.config_set("maxmemory", "0")
 
 
 async def test_a_server_that_is_not_there_is_said_to_be_unavailable(tmp_path: Path) -> None:

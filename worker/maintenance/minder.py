@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.ledger import Ledger, LedgerUnavailable
+from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 from worker.limits import LimitsUnavailable
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ class Minder:
             try:
                 if not duty.is_single or await self._is_ours(duty):
                     await duty.run_once()
-            except (LedgerUnavailable, LimitsUnavailable) as exc:
+            except (LedgerUnavailable, LedgerFull, LimitsUnavailable) as exc:
                 log.warning("duty_postponed", duty=duty.name, error=type(exc).__name__)
                 await asyncio.sleep(1.0)
             except Exception:

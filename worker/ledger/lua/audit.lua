@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Check the books: the tallies against the indexes, and for a sample of each index that the jobs say the same state.
 -- ARGV: 2 sample per index. Returns a list of what is wrong, a line each.
 local wrong = {}

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Count everything at one instant. Returns {'state', n, …, 'accepted', n, 'pruned', n}.
 local reply = {}
 local function add(name, n)

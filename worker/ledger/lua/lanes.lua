@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- uses: guards
 -- How the lanes stand. Returns per lane: name, available, ms of the oldest waiting job or '', paused, hold reason or ''.
 local QUEUES_SEEN = 500

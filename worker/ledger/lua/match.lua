@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Choose those of a chunk of jobs that match a filter, by reading only the short fields that it names.
 --
 -- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, each '' for any; 9… job ids.

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Read jobs whole. ARGV: 2…: job ids.
 -- Returns for each: {fields, long values, record, due or lease end}, all false when there is no such job.
 local reply = {}

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- The workers that live. Returns worker, facts, …
 local reply = {}
 for _, id in ipairs(call('ZRANGEBYSCORE', K.workers, '(' .. string.format('%.0f', now), '+inf')) do
