@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from producers.crm.config import COMMON_KEYS, CRM_NAMES, PREFIX, module_of
 from worker.domain.reasons import Catalogue, Reason, ReasonClass
 from worker.domain.states import ENDED_STATES, TRANSITIONS, DeliveryState, JobState, Transition
 from worker.settings import load_settings
@@ -98,7 +99,16 @@ def settings() -> str:
     for group in dict.fromkeys(note.group for note in notes):
         rows = [(f"`{note.name}`", note.value, note.description) for note in notes if note.group == group]
         parts += [f"## {group}", _table(("name", "default", "meaning"), rows)]
+    rows = [(f"`{name}`", "(not set)", meaning) for name, meaning in crm_settings()]
+    parts += ["## CRMs", _table(("name", "default", "meaning"), rows)]
     return "\n\n".join(parts)
+
+
+def crm_settings() -> Iterator[tuple[str, str]]:
+    """Yield the name and the meaning of every setting of every CRM."""
+    for crm in CRM_NAMES:
+        for key, meaning in {**COMMON_KEYS, **module_of(crm).KEYS}.items():
+            yield f"{PREFIX}{crm.upper()}_{key}", meaning
 
 
 def env_example() -> str:
@@ -117,6 +127,9 @@ def env_example() -> str:
                     *textwrap.wrap(note.description, 100, initial_indent="# ", subsequent_indent="# "),
                 ]
                 lines.append(f"#{note.name}={value}")
+    lines += ["", "# --- CRMs (docs/crm/README.md) ---"]
+    for name, meaning in crm_settings():
+        lines += ["", *textwrap.wrap(meaning, 100, initial_indent="# ", subsequent_indent="# "), f"#{name}="]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from linkferry import frame
-from linkferry.commands import backfill, batches, check, enqueue, failed, jobs, keys, lanes, resend, run
+from linkferry.commands import (
+    backfill,
+    batches,
+    check,
+    crm,
+    enqueue,
+    events,
+    failed,
+    jobs,
+    keys,
+    lanes,
+    resend,
+    run,
+)
 
 app = typer.Typer(
     name="linkferry",
@@ -48,7 +61,7 @@ def front(
     frame.note_global_sandbox(is_sandbox)
 
 
-for part in (run, enqueue, backfill, jobs, failed, batches, lanes, keys, resend, check):
+for part in (run, enqueue, backfill, jobs, failed, batches, crm, events, lanes, keys, resend, check):
     part.register(app)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from worker.clock import SystemClock
+from worker.domain.outgoing import SinkRecord
 from worker.domain.states import Channel, DeliveryState, JobState
 from worker.ledger import (
     Audit,
@@ -97,6 +98,8 @@ async def examine(settings: Settings, *, is_embedded: bool) -> list[Finding]:
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """Yield what the settings alone tell."""
+    from linkferry import doctor_crm
+
     if settings.is_sandbox:
         yield ok("sandbox", "Sandbox: nothing reaches the real partner or a real customer.")
         if not settings.sandbox_address_file.exists():
@@ -104,6 +107,7 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
     else:
         yield _credentials(settings)
         yield from _channels(settings)
+        yield from _events(settings)
     for name in unknown_names():
         yield warn("settings", f"{name} is no setting of Linkferry.", "Remove it, or see `linkferry config`.")
     for name in settings.reserved_names():
@@ -115,6 +119,7 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
             f"RECIPIENT_ALLOWLIST is set: only {count} recipients or domains get messages, all others are skipped.",
             "Unset LINKFERRY_RECIPIENT_ALLOWLIST when you go live.",
         )
+    yield from doctor_crm.look_at_settings(settings)
     yield from _env_file(Path(".env"))
 
 
@@ -158,6 +163,17 @@ def _channels(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _events(settings: Settings) -> Iterator[Finding]:
+    if settings.events_url is not None:
+        yield ok(
+            "events", "Links, messages and failures are told to EVENTS_URL; `linkferry events test` tries it."
+        )
+    elif settings.events_secrets:
+        yield warn(
+            "events", "EVENTS_SECRET is set without EVENTS_URL: nothing is told.", "Set LINKFERRY_EVENTS_URL."
+        )
+
+
 def _env_file(path: Path) -> Iterator[Finding]:
     if path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         yield warn(
@@ -171,13 +187,20 @@ def _env_file(path: Path) -> Iterator[Finding]:
 async def _look_at_ledger(
     settings: Settings, ledger: Ledger, limits: Limits, *, is_embedded: bool
 ) -> list[Finding]:
+    from linkferry import doctor_crm
+
     await ledger.open()
     findings = [*_server_findings(await ledger.queries.server(), is_embedded=is_embedded)]
     findings.append(ok("schema", "The ledger's schema is the one this version knows."))
     findings += _partner_findings(await limits.status(), settings)
     findings += await _work_findings(ledger)
+    findings += await doctor_crm.look_at_events(settings, ledger)
     findings.append(_audit_finding(await ledger.queries.audit()))
     return findings
+
+
+#: The embedded server and `hz 100` stay below it.
+_MOST_ACK_DELAY_MS = 20
 
 
 def _server_findings(server: ServerFacts, *, is_embedded: bool) -> Iterator[Finding]:
@@ -197,6 +220,12 @@ def _server_findings(server: ServerFacts, *, is_embedded: bool) -> Iterator[Find
         yield ok(
             "persistence", f"Append-only file, appendfsync {server.fsync}. Loss window: {server.loss_window}"
         )
+        if server.ack_delay_ms > _MOST_ACK_DELAY_MS:
+            yield warn(
+                "persistence",
+                f"Whoever brings a request waits up to {server.ack_delay_ms} ms until Redis notices that its disk has it.",
+                "Set `hz 100` in its configuration (or `appendfsync always`).",
+            )
     else:
         yield bad(
             "persistence",
@@ -257,6 +286,7 @@ async def _work_findings(ledger: Ledger) -> list[Finding]:
     ]
     if failed := counts.get(JobState.FAILED, 0):
         findings.append(warn("failed", f"{failed} jobs need a person.", "linkferry failed groups"))
+    findings += _event_findings(await ledger.outbox.sinks())
     return [*findings, *_message_findings(await ledger.deliveries.counts())]
 
 
@@ -289,6 +319,37 @@ def _message_findings(counts: Mapping[DeliveryState, int]) -> Iterator[Finding]:
             f"{doubtful} messages may or may not have arrived: the provider's answer was lost.",
             "linkferry failed list --stage delivery --state in_doubt",
         )
+
+
+def _event_findings(sinks: Sequence[SinkRecord]) -> Iterator[Finding]:
+    for sink in sinks:
+        status = f", HTTP {sink.status}" if sink.status else ""
+        if not sink.is_enabled:
+            continue
+        if sink.gone_since_ms is not None:
+            yield bad(
+                "events",
+                f"{sink.name} answered 410: it is told nothing more, {sink.waiting} events wait.",
+                "Mend the receiver, then: linkferry events retry --all",
+            )
+        elif sink.down_since_ms is not None:
+            yield bad(
+                "events",
+                f"{sink.name} does not take our events ({sink.fault}{status}); {sink.waiting} wait.",
+                "Look: linkferry events test. They are told as soon as it takes one.",
+            )
+        if sink.failed:
+            yield warn(
+                "events",
+                f"{sink.failed} events could not be told to {sink.name} in three days.",
+                "Look: linkferry events list. Then: linkferry events retry --all",
+            )
+        if sink.is_full:
+            yield bad(
+                "events",
+                f"Too many events wait for {sink.name}: further ones are dropped ({sink.dropped} so far).",
+                "Mend the receiver, or unset LINKFERRY_EVENTS_URL.",
+            )
 
 
 def _go_on(target: str) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 _COMMANDS = (
-    "backfill|batch|config|demo|doctor|enqueue|failed|job|key|pause|preview|reasons|resend|resume|sandbox|"
+    "backfill|batch|config|crm|demo|doctor|enqueue|events|failed|job|key|pause|preview|reasons|resend|resume|sandbox|"
     "status|up|web|worker"
 )
 _HINT = re.compile(rf"(?<![\w./-])linkferry (?=(?P<flag>--sandbox\b)|(?:{_COMMANDS})\b)")

@@ -9,25 +9,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from linkferry.frame import flags
+from linkferry.frame import complain, flags, hint
 from linkferry.output import console
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn, TaskID
 
+    from producers.backfill.dry_run import CheckProgress
     from producers.backfill.results import Progress
 
+_FIRST_LINE_S = 1.0  #: what is over sooner needs no lines
 _LINE_EVERY_S = 5.0
 _JSON_LINE_EVERY_S = 1.0
 _OVER = ("linked", "onboarded", "revoked", "failed", "dead", "cancelled")
 
 
 @contextmanager
-def writing_progress(*, is_quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """Yield what shows how a run's rows are recorded."""
+def writing_progress(*, is_quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Yield what shows how a run's rows are recorded.
+
+    Whichever way a run breaks off without an account of its own, how to go on with it is said.
+    """
+    latest: list[Progress] = []
+    try:
+        with _shown_writing(is_quiet=is_quiet) as show:
+
+            def take(progress: Progress) -> None:
+                latest[:] = [progress]
+                show(progress)
+
+            yield take
+    except BaseException:
+        if latest:
+            complain(f"Run {latest[0].run} was broken off; {latest[0].go_on}")
+        raise
+
+
+@contextmanager
+def _shown_writing(*, is_quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if is_quiet:
-        yield None
+        yield lambda _progress: None
     elif sys.stderr.isatty():
         with _bar("{task.fields[bad]} bad") as (bar, task):
             yield lambda progress: bar.update(
@@ -39,7 +61,29 @@ def writing_progress(*, is_quiet: bool) -> Iterator[Callable[[Progress], None] |
             )
     else:
         lines = _Lines()
-        yield lambda progress: lines.tell(_in_words(progress), _document(progress))
+        yield lambda progress: lines.tell(_in_words(progress), _document(progress), first=progress.go_on)
+
+
+@contextmanager
+def checking_progress(*, is_quiet: bool) -> Iterator[Callable[[CheckProgress], None] | None]:
+    """Yield what shows how a file is looked over."""
+    if is_quiet:
+        yield None
+    elif sys.stderr.isatty():
+        with _bar("{task.fields[bad]} bad") as (bar, task):
+            yield lambda progress: bar.update(
+                task,
+                total=progress.total,
+                completed=progress.tally.rows,
+                bad=progress.tally.rejected,
+                description="Checking",
+            )
+    else:
+        lines = _Lines()
+        yield lambda progress: lines.tell(
+            f"Checked {progress.tally.rows}{_of_total(progress.total)} rows, {progress.tally.rejected} bad",
+            {"checked": progress.tally.rows, "total": progress.total, "invalid": progress.tally.rejected},
+        )
 
 
 @contextmanager
@@ -63,10 +107,30 @@ def waiting_progress(*, is_quiet: bool) -> Iterator[Callable[[dict[str, int]], N
         )
 
 
+@contextmanager
+def reporting_progress(*, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how many rows of a report are written, of how many."""
+    if is_quiet:
+        yield lambda _rows, _total: None
+    elif sys.stderr.isatty():
+        with _bar("") as (bar, task):
+            yield lambda rows, total: bar.update(
+                task, total=total, completed=rows, description="Writing the report"
+            )
+    else:
+        lines = _Lines()
+        yield lambda rows, total: lines.tell(
+            f"{rows} of {total} rows written", {"rows": rows, "total": total}
+        )
+
+
+def _of_total(total: int | None) -> str:
+    return f" of about {total}" if total else ""
+
+
 def _in_words(progress: Progress) -> str:
-    of_total = f" of about {progress.total}" if progress.total else ""
     return (
-        f"Run {progress.run}: {progress.tally.rows}{of_total} rows read, {progress.tally.rejected} bad, "
+        f"Run {progress.run}: {progress.tally.rows}{_of_total(progress.total)} rows read, {progress.tally.rejected} bad, "
         f"{progress.rows_per_s:.0f} rows/s"
     )
 
@@ -80,6 +144,7 @@ def _document(progress: Progress) -> dict[str, object]:
         "duplicates": progress.tally.duplicates,
         "rejected": progress.tally.rejected,
         "rows_per_s": round(progress.rows_per_s, 1),
+        "go_on": hint(progress.go_on),
     }
 
 
@@ -117,11 +182,15 @@ class _Lines:
 
     def __init__(self) -> None:
         self._told_s = time.monotonic()
+        self._wait_s = _FIRST_LINE_S
 
-    def tell(self, text: str, document: dict[str, object]) -> None:
-        """Print *text*, or *document* with `--json`, unless it was done a moment ago."""
+    def tell(self, text: str, document: dict[str, object], *, first: str = "") -> None:
+        """Print *text*, or *document* with `--json`, unless it was done a moment ago; *first* goes once with it."""
         is_json, now_s = flags().is_json, time.monotonic()
-        if now_s - self._told_s >= (_JSON_LINE_EVERY_S if is_json else _LINE_EVERY_S):
-            self._told_s = now_s
-            sys.stderr.write((json.dumps(document, ensure_ascii=False) if is_json else text) + "\n")
-            sys.stderr.flush()
+        if now_s - self._told_s < self._wait_s:
+            return
+        if first and not is_json and self._wait_s == _FIRST_LINE_S:
+            text = f"{text}. Should it be cut off, {hint(first)}"
+        self._told_s, self._wait_s = now_s, _JSON_LINE_EVERY_S if is_json else _LINE_EVERY_S
+        sys.stderr.write((json.dumps(document, ensure_ascii=False) if is_json else text) + "\n")
+        sys.stderr.flush()

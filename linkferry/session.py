@@ -57,28 +57,31 @@ class Session:
 
     def door(self, *, accept_names: bool = False) -> Door:
         """Return the door through which requests come in."""
-        from producers.enqueue import Door
-        from worker.domain.parse import ParseRules
-
-        rules = ParseRules(
-            region=self.settings.default_region,
-            locale=self.settings.default_locale,
-            accept_names=accept_names,
-        )
-        return Door(
-            self.ledger,
-            self.bell,
-            rules=rules,
-            channels=self.settings.channels,
-            switched_off=() if self.settings.sms_provider != "none" else (Channel.SMS,),
-            channel_policy=self.settings.channel_policy,
-            max_waiting=self.settings.max_waiting,
-        )
+        return build_door(self.settings, self.ledger, self.bell, accept_names=accept_names)
 
     def close(self) -> None:
         """Ring what is still to be rung."""
         if self._bell is not None:
             self._bell.close()
+
+
+def build_door(settings: Settings, ledger: Ledger, bell: BrokerBell, *, accept_names: bool = False) -> Door:
+    """Return the door through which requests come in, as the settings want it."""
+    from producers.enqueue import Door
+    from worker.domain.parse import ParseRules
+
+    rules = ParseRules(
+        region=settings.default_region, locale=settings.default_locale, accept_names=accept_names
+    )
+    return Door(
+        ledger,
+        bell,
+        rules=rules,
+        channels=settings.channels,
+        switched_off=() if settings.sms_provider != "none" else (Channel.SMS,),
+        channel_policy=settings.channel_policy,
+        max_waiting=settings.max_waiting,
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from aiohttp import web
@@ -15,12 +15,14 @@ from linkferry.hints import as_typed
 from linkferry.session import Session
 from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
+from producers.crm.config import crm_path, load_crms
+from producers.crm.receiver import CrmDeps, crm_routes
 from producers.problems import problem_middleware
-from worker.ledger import Ledger, LedgerUnavailable, open_redis
+from worker.ledger import Ledger, LedgerFull, LedgerUnavailable, open_redis
 from worker.limits import Limits
 from worker.ops.metrics import metrics_text
 from worker.settings import Settings
-from worker.telemetry import configure_logging
+from worker.telemetry import Stats, configure_logging
 
 log = structlog.get_logger()
 
@@ -38,11 +40,12 @@ Linkferry: ferries onboarding links from the partner API to customers.
 People use the command line: linkferry status, linkferry --help
 """
 _SHUTDOWN_S = 10.0  # requests that are being answered may take this long to end
-_MOST_BODY_BYTES = 2 << 20  # the routes' own limit (1 MiB) is what callers hear of; this one is a backstop
+_MOST_BODY_BYTES = 2 << 20  # the routes' own limits are what callers hear of; this one is a backstop
+_FLUSH_EVERY_S = 1.0
 
 
 def build_app(session: Session) -> web.Application:
-    """Return the application that answers for *session*."""
+    """Return the application that answers for *session*; raises SettingsError where a CRM's settings are wrong."""
     settings = session.settings
     app = web.Application(middlewares=[problem_middleware], client_max_size=_MOST_BODY_BYTES)
     deps = ApiDeps(
@@ -52,8 +55,46 @@ def build_app(session: Session) -> web.Application:
         bootstrap_keys=[key.get_secret_value() for key in settings.api_keys],
     )
     app.add_routes(build_api(deps))
+    add_crms(app, session)
     app.add_routes([web.get("/", _about_of(settings)), web.get("/metrics", _metrics_of(session))])
     return app
+
+
+def add_crms(app: web.Application, session: Session) -> None:
+    """Add the routes of the CRMs that are on, and what hands their counters to the ledger; raises SettingsError."""
+    settings, stats = session.settings, Stats()
+    crms = load_crms(settings)
+    deps = CrmDeps(
+        crms=crms,
+        paths={name: crm_path(settings, name) or "" for name in crms},
+        intake=session.ledger.intake,
+        bell=session.bell,
+        stats=stats,
+        max_waiting=settings.max_waiting,
+    )
+    app.add_routes(crm_routes(deps))
+
+    async def counted(_app: web.Application) -> AsyncIterator[None]:
+        flushing = asyncio.create_task(_flush(stats, session.ledger))
+        yield
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)
+        await _flush_once(stats, session.ledger)
+        for crm in crms.values():
+            await crm.aclose()
+
+    app.cleanup_ctx.append(counted)
+
+
+async def _flush(stats: Stats, ledger: Ledger) -> None:
+    while True:
+        await asyncio.sleep(_FLUSH_EVERY_S)
+        await _flush_once(stats, ledger)
+
+
+async def _flush_once(stats: Stats, ledger: Ledger) -> None:
+    with contextlib.suppress(LedgerUnavailable, LedgerFull):  # kept for the next time
+        await stats.flush(ledger.fleet)
 
 
 def run(settings: Settings) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 
 import dramatiq
@@ -19,12 +20,15 @@ from worker import actors
 from worker.broker import BrokerBell, DoorbellBroker, make_broker
 from worker.clock import SystemClock
 from worker.dispatch import Composer, MailDispatcher, RecipientAllowlist, Sender, SmsDispatcher, make_provider
+from worker.dispatch.webhook import WebhookSink
+from worker.domain.outgoing import SinkPlan
 from worker.domain.reasons import Catalogue
 from worker.domain.states import Channel, Lane
 from worker.engine import LoopWorker
 from worker.execution.heartbeat import Heartbeat
 from worker.execution.shop import Dispatcher, Places, Shop
-from worker.execution.trade import Trades, no_trades
+from worker.execution.tell import WEBHOOK, tell_trade
+from worker.execution.trade import Outlet, Trade, Trades, no_trades
 from worker.ledger import Ledger, open_redis
 from worker.limits import Closed, Limits, TokenStore
 from worker.partner import PartnerClient, TokenKeeper
@@ -142,6 +146,17 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
     )
 
 
+def build_outlets(settings: Settings, shop: Shop, trades: Sequence[Trade] = ()) -> list[Outlet]:
+    """Return where our own events are told: EVENTS_URL, and what *trades* bring. Nowhere in the sandbox."""
+    if settings.is_sandbox:
+        return []
+    outlets = [outlet for trade in trades for outlet in trade.outlets]
+    if settings.events_url is not None:
+        sink = WebhookSink(settings.events_url, settings.events_secrets, clock=shop.clock)
+        outlets.insert(0, Outlet(plan=SinkPlan(name=WEBHOOK, mark=sink.mark), sink=sink))
+    return outlets
+
+
 def build_broker(
     settings: Settings, *, stopped: threading.Event | None = None, trades: Trades = no_trades
 ) -> dramatiq.Broker:
@@ -160,8 +175,11 @@ def build_broker(
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
     shop = build_shop(settings, broker, worker_id=workshop.worker_id)
-    brought = trades(shop)
-    workshop.furnish(shop, brought)
+    brought = [*trades(shop)]
+    outlets = build_outlets(settings, shop, brought)
+    if outlets:
+        brought.append(tell_trade(shop, outlets))
+    workshop.furnish(shop, brought, sinks=[outlet.plan for outlet in outlets])
     actors.register(broker, shop, brought)
     return broker
 

@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 
 from worker.domain.reasons import Catalogue
+from worker.domain.standard_webhooks import SigningSecret, parse_secret
 from worker.settings_fields import PREFIX, DeclaredSettings, SmsProvider, guarded_fields, public_name
 
 #: Names that one process of ours gives to another; not for people.
@@ -70,7 +71,7 @@ class Settings(DeclaredSettings):
 
     crm: Mapping[str, SecretStr] = Field(
         default_factory=dict,
-        description="CRM_<NAME>_… settings, keyed by the part after CRM_. Reserved for a later version; not used yet.",
+        description="CRM_<NAME>_… settings, keyed by the part after CRM_. `producers.crm.config` knows what they mean.",
         json_schema_extra={"group": "CRM"},
     )
 
@@ -184,13 +185,13 @@ class Settings(DeclaredSettings):
 
     @property
     def events_url(self) -> str | None:
-        """Return where our own events are posted."""
+        """Return where our own events are posted, or None: nothing is told. Never in the sandbox."""
         return self.real_events_url
 
     @property
-    def events_secret(self) -> SecretStr | None:
+    def events_secrets(self) -> tuple[SigningSecret, ...]:
         """Return what signs our events."""
-        return self.real_events_secret
+        return tuple(parse_secret(each.get_secret_value()) for each in self.real_events_secret)
 
     @property
     def broker_url_effective(self) -> str:
@@ -230,9 +231,8 @@ class Settings(DeclaredSettings):
 
     def reserved_names(self) -> list[str]:
         """Return the settings that are set and that nothing uses yet, as written in the environment."""
-        named = ("real_provider_webhook_secret", "real_events_url", "real_events_secret")
-        names = [public_name(each) for each in named if getattr(self, each) is not None]
-        return [*names, *(f"{PREFIX}CRM_{each}" for each in sorted(self.crm))]
+        named = ("real_provider_webhook_secret",)
+        return [public_name(each) for each in named if getattr(self, each) is not None]
 
     def with_redis(self, url: str) -> Settings:
         """Return these settings on the server at *url* (the embedded one)."""

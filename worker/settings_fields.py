@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.domain.standard_webhooks import parse_secret, receiver_address
 from worker.domain.states import Channel, ChannelPolicy
 
 PREFIX = "LINKFERRY_"
@@ -49,6 +50,12 @@ def _channel_words(value: object) -> object:
     return () if words == ("none",) else words
 
 
+def _signing_secrets(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for each in values:
+        parse_secret(each.get_secret_value())
+    return values
+
+
 def _setting(default: Any, group: str, description: str, *, name: str | None = None, **rules: Any) -> Any:
     """Declare a setting; *name* marks a real credential or channel, which the sandbox forgets."""
     extra: dict[str, Any] = {"group": group}
@@ -59,6 +66,8 @@ def _setting(default: Any, group: str, description: str, *, name: str | None = N
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_words)]
+PrivateAddress = Annotated[str, AfterValidator(receiver_address)]
+SigningSecrets = Annotated[Secrets, AfterValidator(_signing_secrets)]
 Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channel_words)]
 Duration = Annotated[float, BeforeValidator(_duration_s)]
 SmsProvider = Literal["99digital", "twilio", "none"]
@@ -193,8 +202,18 @@ class DeclaredSettings(BaseSettings):
     web_host: str = _setting("127.0.0.1", "Web", "Address that `web` listens on.")
     web_port: int = _setting(8080, "Web", "Port that `web` listens on; PORT is honoured too.", ge=0, le=65535)
     public_url: str | None = _setting(None, "Web", "Address under which the outside reaches `web`.")
-    real_events_url: str | None = _setting(None, "Web", _RESERVED, name="EVENTS_URL")
-    real_events_secret: SecretStr | None = _setting(None, "Web", _RESERVED, name="EVENTS_SECRET")
+    real_events_url: PrivateAddress | None = _setting(
+        None,
+        "Events",
+        "Where your own system hears of links, messages and failures (https://…; see docs/events.md). Unset: nothing is told.",
+        name="EVENTS_URL",
+    )
+    real_events_secret: SigningSecrets = _setting(
+        (),
+        "Events",
+        "What signs the events: whsec_ and base64 of 24 to 64 bytes. Two, comma-separated, while you change it.",
+        name="EVENTS_SECRET",
+    )
 
     default_region: str = _setting(
         "IL", "Requests", "Country of numbers written without a country code.", pattern=r"^[A-Z]{2}$"
@@ -249,7 +268,7 @@ class DeclaredSettings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("real_provider_url", "real_sms_url", "real_events_url", "public_url")
+    @field_validator("real_provider_url", "real_sms_url", "public_url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value is None:
@@ -277,6 +296,16 @@ class DeclaredSettings(BaseSettings):
             message = (
                 f"LINKFERRY_LEASE_S ({self.lease_s:g}) must exceed LINKFERRY_PROVIDER_TIMEOUT "
                 f"({self.provider_timeout:g}) by a second or more: raise the one or lower the other"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _events_are_signed(self) -> Self:
+        if self.real_events_url is not None and not self.real_events_secret and not self.sandbox:
+            message = (
+                "LINKFERRY_EVENTS_URL needs LINKFERRY_EVENTS_SECRET, so that the receiver can tell our events from "
+                'forged ones: make one with `echo "whsec_$(openssl rand -base64 32)"` and give it to the receiver too'
             )
             raise ValueError(message)
         return self

@@ -14,12 +14,13 @@ from typing import Any
 import structlog
 from dramatiq.middleware import Middleware, MiddlewareError
 
+from worker.domain.outgoing import SinkPlan
 from worker.domain.states import JobState
 from worker.engine import on_loop
 from worker.execution import handlers
 from worker.execution.shop import Shop
 from worker.execution.trade import Trade
-from worker.ledger import Ledger, LedgerUnavailable
+from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 from worker.maintenance.beat import Beat
 from worker.maintenance.feed import Feeder
 from worker.maintenance.lookup import LookUp
@@ -109,16 +110,18 @@ class Workshop(Middleware):
     def __init__(self, settings: Settings, *, stopped: threading.Event | None = None) -> None:
         self.settings = settings
         self._trades: Sequence[Trade] = ()
+        self._sinks: Sequence[SinkPlan] = ()
         self._stopped = stopped or threading.Event()
         self.worker_id = new_worker_id()
         self._shop: Shop | None = None
         self._minder: Minder | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    def furnish(self, shop: Shop, trades: Sequence[Trade] = ()) -> None:
-        """Take the shop that the actors on this broker work with, and the trades that are worked beside."""
+    def furnish(self, shop: Shop, trades: Sequence[Trade] = (), *, sinks: Sequence[SinkPlan] = ()) -> None:
+        """Take the shop that the actors work with, the trades worked beside, and the sinks that events are left for."""
         self._shop = shop
         self._trades = trades
+        self._sinks = sinks
 
     def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
         """Open the shop on the event loop: an actor that ran before that would find no scripts and no session.
@@ -154,7 +157,7 @@ class Workshop(Middleware):
 
     async def _open(self) -> None:
         shop = self.shop
-        await _open_ledger(shop.ledger, self._stopped)
+        await _open_ledger(shop.ledger, self._sinks, self._stopped)
         await shop.partner.__aenter__()
         lag = LoopLag()
         beat = Beat(
@@ -193,12 +196,13 @@ class Workshop(Middleware):
         await shop.ledger.aclose()
 
 
-async def _open_ledger(ledger: Ledger, stopped: threading.Event) -> None:
+async def _open_ledger(ledger: Ledger, sinks: Sequence[SinkPlan], stopped: threading.Event) -> None:
     # A worker that starts before its Redis waits for it; a ledger of a newer schema it must not touch.
     while not stopped.is_set():
         try:
             await ledger.open()
-        except LedgerUnavailable as exc:
+            await ledger.outbox.enable(sinks)
+        except (LedgerUnavailable, LedgerFull) as exc:
             log.warning("ledger_awaited", error=str(exc))
             await asyncio.sleep(_OPEN_WAIT_S)
         else:

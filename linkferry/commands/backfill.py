@@ -1,4 +1,4 @@
-"""`linkferry backfill`: a file of customers, recorded row by row."""
+"""`linkferry backfill`: a file of customers, looked over and recorded row by row."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -13,26 +15,83 @@ import typer
 
 from linkferry import frame
 from linkferry.commands import filters
-from linkferry.frame import DONE_WITH_BAD_ROWS, FAILED, USAGE, CommandError, command, complain
+from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, USAGE, CommandError, command, complain
 from linkferry.notices import tell_what_is_missing
-from linkferry.output import emit, say
+from linkferry.output import emit
 
 if TYPE_CHECKING:
+    from linkferry.commands.backfill_check import Looked, Wishes
     from linkferry.session import Session
     from producers.backfill.intake import BackfillOptions
-    from producers.backfill.reader import InputProblemError
-    from producers.backfill.results import BackfillResult, DryRunResult, Tally
-    from worker.domain.parse import Problem
+    from producers.backfill.problems import InputProblemError
+    from producers.backfill.results import BackfillResult
     from worker.settings import Settings
 
-_MOST_ERRORS_SHOWN = 20
 _UNDER_WAY = ("available", "scheduled", "running", "in_doubt")
-_USAGE_CODES = frozenset({"bad_map", "unknown_field", "no_such_column", "no_such_run"})
+#: What an option said is wrong, rather than the file.
+_USAGE_CODES = frozenset(
+    {
+        "bad_delimiter",
+        "bad_map",
+        "encoding_contradicted",
+        "no_such_column",
+        "no_such_run",
+        "no_such_sheet",
+        "not_for_workbooks",
+        "other_options",
+        "unknown_encoding",
+        "unknown_field",
+    }
+)
 
 File = Annotated[
-    str, typer.Argument(metavar="FILE", help="A CSV file with a header (may be .gz); `-` is standard input.")
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="CSV, Excel or OpenDocument with a header (CSV may be .gz); `-` is standard input.",
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row, record nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check every row and say what would come of it; record nothing.")
+]
+IsPreflight = Annotated[
+    bool,
+    typer.Option(
+        "--preflight",
+        help="First ask the partner's two lists which numbers are registered, near expiry, linked or onboarded.",
+    ),
+]
+OnlyReady = Annotated[
+    bool,
+    typer.Option(
+        "--only-ready",
+        help="Preflight, then record only rows whose number is ready; the others go into the unprocessed file.",
+    ),
+]
+CheckLogos = Annotated[
+    bool,
+    typer.Option("--check-logos", help="First fetch each distinct logo once: https, png or jpg, 200×60."),
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report", help="With --dry-run: write bad rows into a failed file, with all that is wrong."
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Of the text, where it does not show: windows-1255."),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter", metavar="CHAR", help="Between cells: comma, semicolon, tab, pipe, or the character."
+    ),
+]
+SheetName = Annotated[
+    str | None,
+    typer.Option("--sheet", metavar="NAME", help="Which sheet of a workbook, by its name or number."),
+]
 Mapping = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="FIELD=COLUMN", help="Which column a field is in; may be repeated."),
@@ -53,6 +112,9 @@ AcceptNames = Annotated[
 MaxErrors = Annotated[
     int | None, typer.Option("--max-errors", min=0, help="Stop when more rows than this are bad.")
 ]
+SuccessFile = Annotated[
+    bool, typer.Option("--success-file", help="Also write down the rows that stand, each with its jobs.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
@@ -64,43 +126,53 @@ def register(app: typer.Typer) -> None:
         *,
         file: File,
         is_dry: DryRun = False,
+        is_preflight: IsPreflight = False,
+        is_only_ready: OnlyReady = False,
+        has_logos: CheckLogos = False,
+        has_report: Report = False,
         mapping: Mapping = None,
+        encoding: Encoding = None,
+        delimiter: Delimiter = None,
+        sheet: SheetName = None,
         channels: ChannelWords = None,
         is_waiting: Wait = False,
         resume: Resume = None,
         is_accepting_names: AcceptNames = False,
         max_errors: MaxErrors = None,
+        has_success_file: SuccessFile = False,
         is_quiet: Quiet = False,
     ) -> int:
         """Ask for the links of a whole file of customers. Bad rows never stop it; the same file again adds nothing.
 
         Bad rows come back in `<file>.<run>.failed.csv`, which is valid input once mended.
 
-        Example: `linkferry backfill customers.csv --dry-run`, then the same without `--dry-run`.
+        Example: `linkferry backfill customers.csv --dry-run --preflight`, then the same without `--dry-run`.
         """
-        from producers.backfill.reader import InputProblemError
+        from linkferry.commands.backfill_check import Wishes
+        from producers.backfill.problems import InputProblemError
+        from producers.backfill.reading import ReadOptions
 
         settings = frame.settings()
         source = _source(file)
+        wishes = Wishes(
+            is_preflight=is_preflight or is_only_ready,
+            is_only_ready=is_only_ready,
+            has_logos=has_logos,
+            has_report=has_report,
+            is_quiet=is_quiet,
+        )
+        _refuse_contradictions(source, wishes, is_dry=is_dry)
         try:
-            options = _options(
-                settings,
-                mapping,
-                channels,
-                resume=resume,
-                accept_names=is_accepting_names,
+            options = replace(
+                _options(settings, mapping, channels, accept_names=is_accepting_names),
+                reading=ReadOptions(encoding=encoding, delimiter=delimiter, sheet=sheet),
                 max_errors=max_errors,
+                resume=resume,
+                has_success_file=has_success_file,
             )
             if is_dry:
-                return _dry_run(source, options)
-            return (
-                frame.in_session(
-                    lambda session: _backfill(
-                        session, source, options, is_waiting=is_waiting, is_quiet=is_quiet
-                    )
-                )
-                or 0
-            )
+                return _dry_run(settings, source, options, wishes)
+            return _run(settings, source, options, wishes, is_waiting=is_waiting)
         except InputProblemError as problem:
             return _refuse(problem)
 
@@ -109,14 +181,23 @@ def _source(file: str) -> Path | BinaryIO:
     return sys.stdin.buffer if file == "-" else Path(file)
 
 
+def _refuse_contradictions(source: Path | BinaryIO, wishes: Wishes, *, is_dry: bool) -> None:
+    if is_dry:
+        return
+    if wishes.has_report:
+        message = "--report: goes with --dry-run; a run writes its bad rows into a file anyway."
+        raise CommandError(message, exit_code=USAGE)
+    is_pipe = not isinstance(source, Path) or source.is_fifo() or source.is_char_device()
+    if is_pipe and (wishes.is_preflight or wishes.has_logos):
+        message = (
+            "--preflight, --only-ready and --check-logos read the file twice, and a pipe can be read once: "
+            "save it first, or add --dry-run."
+        )
+        raise CommandError(message, exit_code=USAGE)
+
+
 def _options(
-    settings: Settings,
-    mapping: list[str] | None,
-    channels: list[str] | None,
-    *,
-    resume: str | None,
-    accept_names: bool,
-    max_errors: int | None,
+    settings: Settings, mapping: list[str] | None, channels: list[str] | None, *, accept_names: bool
 ) -> BackfillOptions:
     from producers.backfill.columns import read_map
     from producers.backfill.intake import BackfillOptions
@@ -129,8 +210,6 @@ def _options(
         rules=rules,
         mapping=tuple(read_map(text) for text in mapping or ()),
         defaults={"channels": _channel_words(channels)} if channels else {},
-        max_errors=max_errors,
-        resume=resume,
         by=filters.operator(),
     )
 
@@ -155,58 +234,84 @@ def _refuse(problem: InputProblemError) -> int:
     return USAGE if problem.code in _USAGE_CODES else FAILED
 
 
-# --- the dry run -------------------------------------------------------------------------------------------
+# --- looking it over ---------------------------------------------------------------------------------------
 
 
-def _dry_run(source: Path | BinaryIO, options: BackfillOptions) -> int:
-    from producers.backfill.dry_run import dry_run
+def _dry_run(settings: Settings, source: Path | BinaryIO, options: BackfillOptions, wishes: Wishes) -> int:
+    from linkferry.commands.backfill_check import look_over
+    from linkferry.commands.backfill_view import say_dry_run
+    from linkferry.onlooker import on_known_redis
 
-    shown: list[tuple[int, tuple[Problem, ...]]] = []
-
-    def keep(line: int, problems: tuple[Problem, ...]) -> None:
-        shown.append((line, problems))
-
-    result = dry_run(source, options=options, on_errors=keep)
-    document = result.as_document() | {"dry_run": True, "problems": [_problem_view(*each) for each in shown]}
-    emit(document, lambda: _say_dry_run(result, shown))
-    return result.exit_code
+    catalogue = settings.load_catalogue()
+    with on_known_redis(settings, is_calling=wishes.is_preflight) as on_redis:
+        looked = look_over(on_redis, source, options, wishes)
+    emit(looked.as_document(catalogue), lambda: say_dry_run(looked, settings, catalogue))
+    return looked.result.exit_code
 
 
-def _problem_view(line: int, problems: tuple[Problem, ...]) -> dict[str, Any]:
-    return {
-        "line": line,
-        "problems": [
-            {"field": each.field, "code": each.code, "message": each.message, "remedy": each.remedy}
-            for each in problems
-        ],
-    }
+def _look_first(
+    settings: Settings, source: Path | BinaryIO, options: BackfillOptions, wishes: Wishes
+) -> Looked:
+    """Look the file over before it is recorded, and say what was found."""
+    from linkferry.commands.backfill_check import look_over
+    from linkferry.commands.backfill_view import say_checks
 
-
-def _say_dry_run(result: DryRunResult, shown: list[tuple[int, tuple[Problem, ...]]]) -> None:
-    for warning in result.column_warnings:
-        say(f"Column {warning.field}: {warning.message}. {warning.remedy}")
-    for line, problems in shown:
-        for each in problems:
-            say(f"Line {line}: {each.field}: {each.message}. {each.remedy}")
-    _say_warnings(result.tally)
-    tally = result.tally
-    rate = frame.settings().provider_rate
-    from linkferry.output import span
-
-    say(
-        f"Dry run, nothing recorded: {tally.rows} rows, {tally.accepted} good, {tally.duplicates} twice in the file, "
-        f"{tally.rejected} bad. {tally.jobs} links to make: about {span(tally.jobs / rate)} at {rate:g} calls/s."
-    )
-    if result.stop is not None:
-        complain(f"{result.stop.message} {result.stop.remedy}")
+    looked = look_over(settings, source, options, wishes)
+    if not frame.flags().is_json:
+        say_checks(looked, settings, settings.load_catalogue())
+    if wishes.is_only_ready and looked.preflight is not None and looked.preflight.missing:
+        calls = " and ".join(looked.preflight.missing)
+        message = (
+            f"--only-ready: without {calls} nobody can tell which numbers are ready. Nothing was recorded."
+        )
+        raise CommandError(message)
+    return looked
 
 
 # --- the run -----------------------------------------------------------------------------------------------
 
 
-async def _backfill(
-    session: Session, source: Path | BinaryIO, options: BackfillOptions, *, is_waiting: bool, is_quiet: bool
+def _run(
+    settings: Settings,
+    source: Path | BinaryIO,
+    options: BackfillOptions,
+    wishes: Wishes,
+    *,
+    is_waiting: bool,
 ) -> int:
+    from linkferry.onlooker import on_known_redis
+    from producers.backfill.runs import new_run_id
+    from worker.clock import SystemClock
+
+    found: dict[str, Any] = {}
+    with ExitStack() as stack:
+        if wishes.is_preflight or wishes.has_logos:
+            on_redis = stack.enter_context(on_known_redis(settings, is_calling=True))
+            run = options.resume or new_run_id(SystemClock())
+            looked = _look_first(on_redis, source, options, replace(wishes, run=run))
+            found = looked.checks_document(settings.load_catalogue())
+            ready = looked.preflight if wishes.is_only_ready else None
+            options = replace(options, run=run, held_back=ready.unready if ready else None)
+        return (
+            frame.in_session(
+                lambda session: _backfill(
+                    session, source, options, is_waiting=is_waiting, is_quiet=wishes.is_quiet, found=found
+                )
+            )
+            or DONE
+        )
+
+
+async def _backfill(
+    session: Session,
+    source: Path | BinaryIO,
+    options: BackfillOptions,
+    *,
+    is_waiting: bool,
+    is_quiet: bool,
+    found: dict[str, Any],
+) -> int:
+    from linkferry.commands.backfill_view import say_result
     from linkferry.progress import waiting_progress, writing_progress
     from producers.backfill.importer import run_backfill
 
@@ -217,7 +322,7 @@ async def _backfill(
         result = await run_backfill(
             source, door=door, ledger=session.ledger, options=options, progress=progress, stop=stop
         )
-    document, jobs = result.as_document(), None
+    document, jobs = result.as_document() | found, None
     if not is_quiet and (result.tally.accepted or result.tally.duplicates):
         await tell_what_is_missing(session)
     if is_waiting and result.stop is None:
@@ -225,19 +330,23 @@ async def _backfill(
             document["jobs_by_state"] = jobs = await wait_for_batch(session, result.run, stop, tell)
     if result.stop is not None:
         document["stopped"]["remedy"] = frame.hint(result.stop.remedy)
-    emit(document, lambda: _say_result(result, jobs))
+    emit(document, lambda: say_result(result, jobs))
     if result.stop is not None:
         complain(f"{result.stop.message} {result.stop.remedy}")
     return _exit_code(result, jobs or {}, has_waited=is_waiting and not stop.is_set())
 
 
 def _exit_code(result: BackfillResult, jobs: dict[str, int], *, has_waited: bool) -> int:
-    """Return the run's exit code, jobs that were waited for included: 3 where some failed, 1 where waiting was cut."""
+    """Return the run's exit code, jobs that were waited for included.
+
+    It is 3 where some failed or were held back, 1 where waiting was cut.
+    """
     if result.exit_code == FAILED:
         return FAILED
     if jobs and not has_waited and any(jobs.get(state) for state in _UNDER_WAY):
         return FAILED
-    return DONE_WITH_BAD_ROWS if jobs.get("failed") else result.exit_code
+    has_left_some = jobs.get("failed") or result.tally.unprocessed  # `--only-ready` holds rows back
+    return DONE_WITH_BAD_ROWS if has_left_some else result.exit_code
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -274,46 +383,3 @@ async def jobs_by_state(session: Session, run: str) -> dict[str, int]:
     record = await session.ledger.batches.get(run)
     counts = record.jobs if record else {}
     return {state.value: count for state, count in counts.items() if count}
-
-
-def _say_result(result: BackfillResult, jobs: dict[str, int] | None) -> None:
-    tally = result.tally
-    for warning in result.column_warnings:
-        say(f"Column {warning.field}: {warning.message}. {warning.remedy}")
-    _say_errors(tally)
-    _say_warnings(tally)
-    say(
-        f"Run {result.run}: {tally.rows} rows, {tally.accepted} accepted, {tally.duplicates} known already, "
-        f"{tally.rejected} bad, in {result.elapsed_s:.1f} s."
-    )
-    if result.failed_file:
-        say(f"Bad rows: {result.failed_file} (mend them there and backfill that file)")
-    if result.unprocessed_file:
-        say(f"Rows not come to: {result.unprocessed_file}")
-    _say_jobs(result.run, jobs, is_any_accepted=bool(tally.accepted))
-
-
-def _say_jobs(run: str, jobs: dict[str, int] | None, *, is_any_accepted: bool) -> None:
-    if jobs is None:
-        if is_any_accepted:
-            say(f"Follow it: linkferry batch show {run}")
-        return
-    say("Jobs: " + (", ".join(f"{state} {count}" for state, count in jobs.items()) or "none"))
-    if jobs.get("failed"):
-        say(f"Why: linkferry failed list --batch {run}")
-
-
-def _say_errors(tally: Tally) -> None:
-    for noted in tally.errors[:_MOST_ERRORS_SHOWN]:
-        say(f"Line {noted.line}: {noted.problem.field}: {noted.problem.message}. {noted.problem.remedy}")
-    if tally.rejected > len({noted.line for noted in tally.errors}):
-        say(f"… {tally.rejected} bad rows in all, each with its reason in the failed file.")
-
-
-def _say_warnings(tally: Tally) -> None:
-    if not tally.warnings:
-        return
-    for noted in tally.warned[:_MOST_ERRORS_SHOWN]:
-        say(f"Line {noted.line}: note: {noted.problem.field}: {noted.problem.message}")
-    if tally.warnings > _MOST_ERRORS_SHOWN:
-        say(f"… {tally.warnings} rows with a note in all.")

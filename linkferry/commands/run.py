@@ -53,13 +53,14 @@ def register(app: typer.Typer) -> None:
     def worker() -> int:
         """Run one worker process alone. Needs REDIS_URL; run as many as you like, anywhere."""
         from linkferry.supervisor import watch_supervisor
+        from linkferry.trades import crm_trade
         from worker.main import run_worker
         from worker.telemetry import configure_logging
 
         settings = _with_redis(_known_settings())
         configure_logging(settings.log_format)
         watch_supervisor()
-        run_worker(settings)
+        run_worker(settings, trades=crm_trade(settings))
         return 0
 
     @command(app, "sandbox", has_json=False)

@@ -7,70 +7,23 @@ needed, stops the run before its first row.
 from __future__ import annotations
 
 import difflib
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from producers.backfill.reader import InputProblemError
+from producers.backfill.aliases import ALIASES, AMBIGUOUS, FIELD_OF_ALIAS, MEANING, OWN_PREFIX, fold
+from producers.backfill.problems import InputProblemError
 from worker.domain.parse import CANONICAL_FIELDS, Problem
 
+__all__ = ["ALIASES", "AMBIGUOUS", "Columns", "find_columns", "read_map"]
+
 IGNORE = "ignore"  #: `--map ignore=Column` leaves a column out
-OWN_PREFIX = "_"  #: columns that our result files add; never input
 #: What a WhatsApp link cannot be made without. A file with a `product` column may ask for other links only.
 MANDATORY = ("whatsapp", "business_name", "display_name")
-
-#: Field → other names of its column, in the form that `_fold` gives.
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "whatsapp": (
-        *("whatsapp number", "whatsapp phone", "wa number", "number to connect"),
-        *("וואטסאפ", "ווטסאפ", "מספר וואטסאפ", "מספר ווטסאפ", "מספר לחיבור"),
-    ),
-    "business_name": (
-        *("business", "company", "company name", "organization", "organisation"),
-        *("שם העסק", "שם עסק", "עסק", "שם החברה", "חברה"),
-    ),
-    "display_name": ("whatsapp name", "whatsapp display name", "שם תצוגה", "שם לתצוגה", "שם בוואטסאפ"),
-    "business_email": ("company email", "מייל העסק", "דואל העסק", "אימייל העסק"),
-    "business_id": (
-        *("company id", "company number", "vat number", "tax id", "registration number"),
-        *("חפ", "עמ", "ח.פ.", "ח.פ", "ע.מ.", "עוסק מורשה", "מספר עוסק", "מספר חברה"),
-    ),
-    "business_address": ("address", "company address", "כתובת", "כתובת העסק"),
-    "onboarding_logo": ("logo", "logo url", "לוגו"),
-    "onboarding_message": ("welcome message", "הודעה", "הודעת פתיחה"),
-    "reference": ("ref", "our reference", "אסמכתא", "סימוכין"),
-    "product": ("products", "מוצר", "מוצרים"),
-    "type": ("facebook type", "סוג"),
-    "email": (
-        *("e mail", "mail", "email address", "contact email", "customer email"),
-        *("דואל", "מייל", "אימייל", "דואר אלקטרוני", "כתובת מייל"),
-    ),
-    "phone": (
-        *("phone number", "mobile", "mobile phone", "mobile number", "cell", "cellphone", "telephone"),
-        *("contact phone", "customer phone", "טלפון", "נייד", "טלפון נייד", "מספר טלפון", "סלולרי"),
-    ),
-    "name": (
-        "contact",
-        "contact name",
-        "full name",
-        "customer name",
-        "שם",
-        "שם מלא",
-        "איש קשר",
-        "שם איש קשר",
-    ),
-    "locale": ("language", "lang", "שפה"),
-    "external_id": ("crm id", "customer id", "contact id", "record id", "מזהה לקוח", "מספר לקוח"),
-    "channels": ("channel", "send by", "ערוץ", "ערוצים"),
-}
-#: Names that people give to columns of different meaning.
-AMBIGUOUS: Mapping[str, tuple[str, ...]] = {
-    "id": ("business_id", "external_id", "reference"),
-    "number": ("whatsapp", "phone", "business_id"),
-    "מספר": ("whatsapp", "phone", "business_id"),
-    "מזהה": ("business_id", "external_id"),
-}
+#: Field, another whose column may well serve for it too, and what that other one is for.
+_MAY_SERVE = (
+    ("whatsapp", "phone", "which is where the invitation's SMS goes, not the number to connect"),
+    ("display_name", "business_name", "which messages greet with, not the name that WhatsApp shows"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,24 +64,31 @@ def find_columns(header: Sequence[str], mapping: Sequence[tuple[str, str]] = ())
     warnings: list[Problem] = []
     ambiguous: list[str] = []
     for index, written in enumerate(header):
-        if index in taken or written.startswith(OWN_PREFIX):
+        if index in taken or not written or written.startswith(OWN_PREFIX):
             continue
-        field = _MEANING.get(_fold(written))
+        field = MEANING.get(fold(written))
         if field is None:
-            warnings.append(_unknown(index, written))
+            warnings.append(_unknown(written))
         elif field in AMBIGUOUS:
             ambiguous.append(_choices(written, field))
         elif field in chosen:
             warnings.append(_overruled(written, field, header[chosen[field]]))
-        elif field in places:
-            raise _twice(field, header[places[field]], written)
         else:
-            places[field] = index
+            _place(places, field, index, header)
     if ambiguous:
         raise InputProblemError("ambiguous_column", "; ".join(ambiguous) + ".", _SAY_WHICH)
     _require(places, header)
+    warnings += _unnamed(
+        [index for index, written in enumerate(header) if not written and index not in taken]
+    )
     report = tuple(index for index, written in enumerate(header) if not written.startswith(OWN_PREFIX))
     return Columns(places=tuple(places.items()), warnings=tuple(warnings), report=report)
+
+
+def _place(places: dict[str, int], field: str, index: int, header: Sequence[str]) -> None:
+    if field in places:
+        raise _twice(field, header[places[field]], header[index])
+    places[field] = index
 
 
 def _chosen(header: Sequence[str], mapping: Sequence[tuple[str, str]]) -> tuple[dict[str, int], set[int]]:
@@ -156,7 +116,7 @@ def _no_such_field(field: str) -> InputProblemError:
 
 def _index_of(written: str, header: Sequence[str]) -> int:
     same = [index for index, name in enumerate(header) if name == written.strip()]
-    same = same or [index for index, name in enumerate(header) if _fold(name) == _fold(written)]
+    same = same or [index for index, name in enumerate(header) if fold(name) == fold(written)]
     if len(same) == 1:
         return same[0]
     if same:
@@ -177,20 +137,53 @@ def _require(places: Mapping[str, int], header: Sequence[str]) -> None:
     names = ", ".join(f"`{field}`" for field in missing)
     raise InputProblemError(
         "missing_column",
-        f"There is no column for {names}. Columns: {', '.join(header)}.",
-        f"Name it in the header, or say which it is: --map {missing[0]}=COLUMN. "
-        "(A `product` column asks for Facebook and Instagram links.)",
+        f"There is no column for {names}. Columns: {', '.join(filter(None, header))}.",
+        " ".join([_candidates(missing, places, header), *_say_which(missing, places)]).strip(),
     )
 
 
-def _unknown(index: int, written: str) -> Problem:
-    if not written:
-        message, remedy = f"column {index + 1} has no name and is not used", "Name it if it matters."
-    else:
-        nearest = _nearest(written, CANONICAL_FIELDS)
-        message = f"column `{written}` is not known and not used"
-        remedy = f"Did you mean `{nearest}`? " if nearest else ""
-        remedy += f"To use it: --map {nearest or 'FIELD'}={_shown(written)}."
+def _candidates(missing: Sequence[str], places: Mapping[str, int], header: Sequence[str]) -> str:
+    """Return the `--map` to give where another field's column may well be the missing one's too; else nothing.
+
+    It is not taken unasked: the number to connect is often not the one that takes the SMS, and the name in
+    WhatsApp cannot be changed later.
+    """
+    found = [each for each in _MAY_SERVE if each[0] in missing and each[1] in places]
+    if not found:
+        return ""
+    reading = "; ".join(f"`{header[places[near]]}` was read as `{near}`, {why}" for _, near, why in found)
+    maps = [
+        f"--map {name}={_shown(header[places[near]])}" for field, near, _ in found for name in (field, near)
+    ]
+    return f"{reading}. If it serves for both, say so: {' '.join(maps)}."
+
+
+def _say_which(missing: Sequence[str], places: Mapping[str, int]) -> list[str]:
+    served = {field for field, near, _ in _MAY_SERVE if near in places}
+    without = [field for field in missing if field not in served]
+    if not without:
+        return []
+    return [
+        f"Name it in the header, or say which it is: --map {without[0]}=COLUMN.",
+        "(A `product` column asks for Facebook and Instagram links.)",
+    ]
+
+
+def _unnamed(indexes: Sequence[int]) -> list[Problem]:
+    if not indexes:
+        return []
+    first, last = indexes[0] + 1, indexes[-1] + 1
+    what = f"column {first} has no name and is not used"
+    if first != last:
+        what = f"{len(indexes)} columns from {first} to {last} have no name and are not used"
+    return [Problem("", "unknown_column", what, "Name it if it matters.")]
+
+
+def _unknown(written: str) -> Problem:
+    nearest = _nearest(written, CANONICAL_FIELDS)
+    message = f"column `{written}` is not known and not used"
+    remedy = f"Did you mean `{nearest}`? " if nearest else ""
+    remedy += f"To use it: --map {nearest or 'FIELD'}={_shown(written)}."
     return Problem(field=written, code="unknown_column", message=message, remedy=remedy)
 
 
@@ -216,10 +209,10 @@ def _choices(written: str, folded: str) -> str:
 
 def _nearest(word: str, known: Sequence[str]) -> str | None:
     """Return the known name that *word* is most like, by its letters or as the alias of a field."""
-    folded = {_fold(name): name for name in known}
+    folded = {fold(name): name for name in known}
     if known is CANONICAL_FIELDS:
-        folded |= _FIELD_OF_ALIAS
-    close = difflib.get_close_matches(_fold(word), folded, n=1, cutoff=0.6)
+        folded |= FIELD_OF_ALIAS
+    close = difflib.get_close_matches(fold(word), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 
 
@@ -227,22 +220,6 @@ def _shown(written: str) -> str:
     return f'"{written}"' if " " in written else written
 
 
-_DROPPED = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\"'`\u05f3\u05f4\u2018-\u201f*]")
-
-
-def _fold(written: str) -> str:
-    """Return a header's name without what people vary: case, spaces, underscores, quotes, hidden marks."""
-    text = _DROPPED.sub("", unicodedata.normalize("NFKC", written)).casefold()
-    return " ".join(re.split(r"[\s_:-]+", text)).strip()
-
-
-_FIELD_OF_ALIAS = {_fold(alias): field for field, aliases in ALIASES.items() for alias in aliases}
-#: Folded name of a column → its field, or itself where it is ambiguous.
-_MEANING = (
-    _FIELD_OF_ALIAS
-    | {_fold(field): field for field in CANONICAL_FIELDS}
-    | {_fold(name): name for name in AMBIGUOUS}
-)
 _SAY_WHICH = (
     "Say which with --map FIELD=COLUMN (--map ignore=COLUMN leaves a column out), or rename the column."
 )

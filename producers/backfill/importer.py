@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +17,9 @@ import structlog
 
 from producers.backfill.intake import BackfillOptions, Intake, rare_collections
 from producers.backfill.reader import InputProblemError, Row, no_rows
-from producers.backfill.reports import LINE_AND_ERROR, LINE_ONLY, RowsFile, report_path, require_writable
+from producers.backfill.reports import ResultFiles, require_writable
 from producers.backfill.results import BackfillResult, Progress, Stop, Tally
+from producers.backfill.runs import SOURCE, add_counts, go_on_command, open_run
 from producers.backfill.verdicts import conflict, contact_differs
 from producers.enqueue import CHUNKS_IN_FLIGHT, Door, Origin, Parcel, row_text
 from worker.clock import Clock, SystemClock
@@ -32,9 +31,11 @@ from worker.ledger import BatchRecord, Ledger, LedgerFull, LedgerUnavailable
 log = structlog.get_logger()
 
 PROGRESS_EVERY_S = 0.1
-_LEDGER_STOPS = frozenset({"ledger_unavailable", "ledger_full", "full"})
-SOURCE = "csv"
-_RUN_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+TELL_EVERY_S = 2.0  #: the batch is told where its importer is, so that others see whether it lives
+_TAKES_NO_MORE = frozenset({"ledger_unavailable", "ledger_full", "full", "cancelled"})
+_ONLY_ONCE = "to go on, give the same rows in again: what was recorded is not done twice."
+_CANCELLED = "The rest of the file was not recorded; to ask for its links after all, backfill it anew."
+_TAKE_THE_REST = "Then backfill the unprocessed file: what was recorded is not done twice."
 
 ProgressSink = Callable[[Progress], None]
 
@@ -80,8 +81,8 @@ async def run_backfill(
         first = await _next_chunk(intake)
         if not first:
             raise no_rows()
-        batch = await _open_batch(ledger, intake, options, clock)
-        importer = _Importer(batch, intake, door, ledger, options.max_errors, progress, clock)
+        batch = await open_run(ledger, intake, options, clock)
+        importer = _Importer(batch, intake, door, ledger, options, progress, clock)
         with rare_collections(), contextlib.closing(importer):
             return await importer.run(first, stop or asyncio.Event())
     finally:
@@ -93,28 +94,6 @@ async def _next_chunk(intake: Intake) -> list[Row]:
     return await asyncio.to_thread(intake.next_chunk) if intake.is_pipe else intake.next_chunk()
 
 
-async def _open_batch(ledger: Ledger, intake: Intake, options: BackfillOptions, clock: Clock) -> BatchRecord:
-    """Return the batch that the rows join: a new one, or the one to go on with, as it stands."""
-    run = options.resume
-    if run is None:
-        letters = "".join(secrets.choice(_RUN_LETTERS) for _ in range(6))
-        run = f"{clock.now():%Y%m%d}-{letters}"
-        await ledger.batches.open(
-            run, name=intake.name, source=SOURCE, by=options.by, total=intake.expected_rows
-        )
-    batch = await ledger.batches.get(run)
-    if batch is None:
-        remedy = "`linkferry batch list` shows all runs."
-        raise InputProblemError("no_such_run", f"There is no run {run}.", remedy)
-    if batch.name != intake.name:
-        remedy = (
-            f"Give {batch.name} to go on with it, or leave out --resume: this file then has a run of its own."
-        )
-        raise InputProblemError("other_file", f"Run {run} is of {batch.name}, not of {intake.name}.", remedy)
-    log.info("backfill_started", run=run, rows=intake.expected_rows, is_resumed=options.resume is not None)
-    return batch
-
-
 class _Importer:
     """One run: what is in flight, what was counted, what is reported."""
 
@@ -124,7 +103,7 @@ class _Importer:
         intake: Intake,
         door: Door,
         ledger: Ledger,
-        max_errors: int | None,
+        options: BackfillOptions,
         progress: ProgressSink | None,
         clock: Clock,
     ) -> None:
@@ -133,7 +112,8 @@ class _Importer:
         self._intake = intake
         self._door = door
         self._ledger = ledger
-        self._max_errors = max_errors
+        self._max_errors = options.max_errors
+        self._held_back = options.held_back
         self._progress = progress
         self._clock = clock
         self._began = self._told = clock.monotonic()
@@ -144,20 +124,38 @@ class _Importer:
         )
         self._left: list[Row] = []  # rows that were read and not recorded, or nobody knows
         self._stop: Stop | None = None
-        self._failed = self._report("failed", LINE_AND_ERROR)
-        self._unprocessed = self._report("unprocessed", LINE_ONLY)
+        self._command = go_on_command(intake, options, self._run)
+        self._files = ResultFiles(
+            intake.folder,
+            intake.stem,
+            self._run,
+            intake.sheet.header,
+            intake.columns.report,
+            is_resumed=options.resume is not None,
+            has_success=options.has_success_file,
+        )
 
     def close(self) -> None:
         """Finish the result files and drop what is in flight."""
         for sent in self._in_flight:
             sent.receipts.cancel()
-        self._failed.close()
-        self._unprocessed.close()
+        self._files.close()
 
     async def run(self, first: list[Row], stop: asyncio.Event) -> BackfillResult:
         """Take the whole file, chunk after chunk, or as much of it as can be."""
-        rows = first
         self._tell()
+        telling = asyncio.create_task(self._keep_telling_batch())
+        try:
+            await self._take_all(first, stop)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+        await self._conclude()
+        self._tell()
+        return self._result()
+
+    async def _take_all(self, first: list[Row], stop: asyncio.Event) -> None:
+        rows = first
         while rows:
             if stop.is_set():
                 self._halt("interrupted", "The run was interrupted.")
@@ -167,9 +165,12 @@ class _Importer:
             await self._take(rows)
             rows = await self._more()
         await self._send_last()
-        await self._conclude()
-        self._tell()
-        return self._result()
+
+    async def _keep_telling_batch(self) -> None:
+        while True:
+            with contextlib.suppress(LedgerUnavailable, LedgerFull):  # the rows' own calls will tell
+                await self._ledger.batches.tell(self._run, read=self._tally.rows)
+            await asyncio.sleep(TELL_EVERY_S)
 
     async def _take(self, rows: Sequence[Row]) -> None:
         """Parse a chunk while those before it are being recorded, and send off the one before."""
@@ -198,19 +199,17 @@ class _Importer:
             await self._receive()
         if self._last is None:
             return
-        if self._has_lost_ledger():
+        if self._stop is not None and self._stop.code in _TAKES_NO_MORE:
             self._left.extend(self._last.rows)
             return
         await self._send(self._last, durable=True)
         await self._receive()
 
-    def _has_lost_ledger(self) -> bool:
-        return self._stop is not None and self._stop.code in _LEDGER_STOPS
-
     def _parse(self, rows: Sequence[Row]) -> _Parsed:
         """Return the good rows and what they ask for; the others are reported."""
         good, parcels, tally = [], [], self._tally
         tally.rows += len(rows)
+        rows = self._without_held_back(rows)
         for nth, row in enumerate(rows, start=1):
             fields, parsed = self._intake.read(row)
             if isinstance(parsed, InvalidRequest):
@@ -226,6 +225,18 @@ class _Importer:
             good.append(row)
             parcels.append((parsed, self._origin(row, fields, parsed.request.number)))
         return _Parsed(good, parcels)
+
+    def _without_held_back(self, rows: Sequence[Row]) -> Sequence[Row]:
+        held_back = self._held_back
+        if held_back is None:
+            return rows
+        try:
+            held = self._files.unprocessed.write_all(row for row in rows if row.line in held_back)
+        except OSError as error:
+            self._halt("report_unwritable", f"The unprocessed file cannot be written: {error.strerror}.")
+            return ()
+        self._tally.unprocessed += held
+        return [row for row in rows if row.line not in held_back] if held else rows
 
     def _has_too_many_errors(self) -> bool:
         return self._max_errors is not None and self._tally.rejected > self._max_errors
@@ -259,23 +270,32 @@ class _Importer:
         if receipt.verdict is Verdict.ACCEPTED:
             tally.accepted += 1
             tally.jobs += len(receipt.job_ids)
+            self._note_success(row, receipt)
         elif receipt.verdict is Verdict.DUPLICATE:
             tally.duplicates += 1
             if receipt.contact_differs:
                 tally.note_warnings(row.line, (contact_differs(receipt),))
+            self._note_success(row, receipt)
         elif receipt.verdict is Verdict.CONFLICT:
             tally.conflicts += 1
             self._reject(row, (conflict(receipt),))
         else:
             self._left.append(row)
-            self._halt("full", "As many jobs wait as may (LINKFERRY_MAX_WAITING).")
+            if receipt.verdict is Verdict.CANCELLED:
+                self._halt("cancelled", "Its batch was cancelled meanwhile.", _CANCELLED)
+            else:
+                self._halt("full", "As many jobs wait as may (LINKFERRY_MAX_WAITING).")
+
+    def _note_success(self, row: Row, receipt: Receipt) -> None:
+        try:
+            self._files.write_success(row, receipt)
+        except OSError as error:
+            self._halt("report_unwritable", f"The success file cannot be written: {error.strerror}.")
 
     def _reject(self, row: Row, problems: tuple[Problem, ...]) -> None:
         self._tally.note_errors(row.line, problems)
-        codes = ";".join(f"{found.field}:{found.code}" for found in problems)
-        texts = " | ".join(f"{found.message}. {found.remedy}".strip() for found in problems)
         try:
-            self._failed.write(row, str(row.line), codes, texts)
+            self._files.write_failed(row, problems)
         except OSError as error:
             self._halt("report_unwritable", f"The failed file cannot be written: {error.strerror}.")
 
@@ -296,8 +316,11 @@ class _Importer:
             )
         if self._stop is None:
             return
+        if self._stop.code == "cancelled":  # nobody wants the rest
+            self._tally.unprocessed += len(self._left)
+            return
         try:
-            self._tally.unprocessed = self._unprocessed.write_all(self._left_over())
+            self._tally.unprocessed += self._files.unprocessed.write_all(self._left_over())
         except OSError as error:
             log.warning("unprocessed_not_written", run=self._run, error=error.strerror)
 
@@ -310,43 +333,38 @@ class _Importer:
                 yield from rows
 
     async def _tell_batch(self) -> None:
-        """Add the run's counts to its batch. A resumed run reads the whole file again: only what is new is added."""
-        tally, before, batches = self._tally, self._before, self._ledger.batches
-        already = before.accepted + before.duplicates
-        await batches.add_counts(
-            self._run,
-            rejected=max(0, tally.rejected - before.rejected),
-            duplicates=max(0, tally.duplicates - already),
-            conflicts=max(0, tally.conflicts - before.conflicts),
-        )
-        now = await batches.get(self._run)
-        if now is None or now.accepted < before.accepted + tally.accepted:
+        await add_counts(self._ledger, self._before, self._tally)
+        now = await self._ledger.batches.get(self._run)
+        if now is None or now.accepted < self._before.accepted + self._tally.accepted:
             # It was restarted under us, and had not synced all that it had answered.
             self._halt("ledger_lost_rows", "Redis lost rows that it had taken: it was restarted meanwhile.")
         if self._stop is None:
-            await batches.close(self._run)
+            await self._ledger.batches.close(self._run)
 
     def _halt(self, code: str, message: str, remedy: str = "") -> None:
         """Have the run end; the first reason stands."""
-        if self._stop is None:
-            self._stop = Stop(code=code, message=message, remedy=f"{remedy} {self._how_to_go_on()}".strip())
-
-    def _how_to_go_on(self) -> str:
-        if self._intake.is_pipe:
-            return "Then backfill the unprocessed file: what was recorded is not done twice."
-        return f"To go on: linkferry backfill {shlex.quote(str(self._intake.path))} --resume {self._run}"
-
-    def _report(self, kind: str, own: Sequence[str]) -> RowsFile:
-        intake = self._intake
-        path = report_path(intake.folder, intake.stem, self._run, kind)
-        return RowsFile(path, intake.sheet.header, intake.columns.report, own=own)
+        if self._stop is not None:
+            return
+        if code == "cancelled":
+            self._command = None
+            self._stop = Stop(code=code, message=message, remedy=remedy)
+        else:
+            how = f"To go on: {self._command}" if self._command else _TAKE_THE_REST
+            self._stop = Stop(code=code, message=message, remedy=f"{remedy} {how}".strip())
 
     def _tell(self) -> None:
         self._told = self._clock.monotonic()
-        self._failed.flush()
+        self._files.flush()
         if self._progress is not None:
-            elapsed_s, total = self._told - self._began, self._intake.expected_rows
-            self._progress(Progress(run=self._run, total=total, tally=self._tally, elapsed_s=elapsed_s))
+            self._progress(
+                Progress(
+                    run=self._run,
+                    total=self._intake.expected_rows,
+                    tally=self._tally,
+                    elapsed_s=self._told - self._began,
+                    go_on=f"to go on: {self._command}" if self._command else _ONLY_ONCE,
+                )
+            )
 
     def _result(self) -> BackfillResult:
         tally = self._tally
@@ -363,7 +381,10 @@ class _Importer:
             tally=tally,
             elapsed_s=self._clock.monotonic() - self._began,
             column_warnings=self._intake.columns.warnings,
-            failed_file=self._failed.path,
-            unprocessed_file=self._unprocessed.path,
+            assumed=self._intake.sheet.assumptions,
+            failed_files=self._files.failed_paths,
+            success_files=self._files.success_paths,
+            unprocessed_file=self._files.unprocessed.path,
             stop=self._stop,
+            go_on=self._command if self._stop else None,
         )

@@ -6,19 +6,21 @@ import contextlib
 import gc
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from producers.backfill.columns import Columns, find_columns
-from producers.backfill.reader import InputProblemError, Row, Sheet, count_lines
+from producers.backfill.oddities import weigh_odd_cells
+from producers.backfill.reader import InputProblemError, ReadOptions, Row, Sheet, Survey, survey
 from producers.backfill.reports import stem_of
 from producers.enqueue import CHUNK_ROWS
 from worker.domain.parse import InvalidRequest, ParsedRequest, ParseRules, Problem, parse_request
 
 _NO_RULES = ParseRules()
+_AS_IT_IS = ReadOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +28,17 @@ class BackfillOptions:
     """How a file is to be taken."""
 
     rules: ParseRules = _NO_RULES
+    reading: ReadOptions = _AS_IT_IS  #: `--encoding`, `--delimiter`, `--sheet`
     mapping: tuple[
         tuple[str, str], ...
     ] = ()  #: pairs of field and column: `--map`, read by `columns.read_map`
     defaults: Mapping[str, str] = field(default_factory=dict)  #: field → text for rows that leave it empty
     max_errors: int | None = None  #: more rejected rows than this stop the run
     resume: str | None = None  #: the run to go on with
+    run: str | None = None  #: the id that a new run is to have; None: one is made
+    #: `--only-ready`: lines whose rows are not recorded but left in the unprocessed file; None: there are none
+    held_back: Container[int] | None = None
+    has_success_file: bool = False  #: `--success-file`: write down the rows that stand, with their jobs
     by: str = "cli"  #: who runs it
     report_folder: Path | None = None  #: for result files; None: beside the input (stdin: where we are)
 
@@ -47,15 +54,17 @@ class Intake:
         """
         self.path = source if isinstance(source, Path) else None
         self.is_pipe = self.path is None or not _is_regular(self.path)
-        #: From the file's lines, so a little high where cells hold line breaks; None: not known.
-        self.expected_rows = None if self.is_pipe else max(0, _count_lines(source) - 1)
+        found = None if self.is_pipe else _look_over(source, options.reading)
         self._stream = _open(source) if isinstance(source, Path) else source
         try:
-            self.sheet = Sheet(self._stream)
+            written = [column for _, column in options.mapping]
+            self.sheet = Sheet(self._stream, options.reading, found=found, mapped=written)
             self.columns: Columns = find_columns(self.sheet.header, options.mapping)
         except InputProblemError:
             self.close()
             raise
+        #: From the file's lines, so a little high where cells hold line breaks; None: not known.
+        self.expected_rows = self.sheet.expected_rows
         self.folder = options.report_folder or (self.path.parent if self.path else Path.cwd())
         self.stem = stem_of(self.path) if self.path else "stdin"
         self.name = self.path.name if self.path else self.stem  #: what the batch is called
@@ -81,6 +90,8 @@ class Intake:
                 name: text for name, text in self._defaults.items() if not fields.get(name, "").strip()
             }
         parsed = parse_request(fields, self._rules)
+        if row.odd:
+            parsed = weigh_odd_cells(row, self.columns, parsed)
         if row.has_lost_quotes and isinstance(parsed, ParsedRequest):
             parsed = ParsedRequest(parsed.request, (*parsed.warnings, _LOST_QUOTES))
         return fields, parsed
@@ -104,11 +115,11 @@ def _open(path: Path) -> BinaryIO:
         raise _unreadable(path, error) from None
 
 
-def _count_lines(source: Path | BinaryIO) -> int:
+def _look_over(source: Path | BinaryIO, reading: ReadOptions) -> Survey | None:
     if not isinstance(source, Path):
-        return 0
+        return None
     with _open(source) as stream:
-        return count_lines(stream)
+        return survey(stream, reading)
 
 
 def _unreadable(path: Path, error: OSError) -> InputProblemError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from producers.backfill.reading import Assumptions
 from worker.domain.parse import Problem
 
 SAMPLES_KEPT = 20  #: warnings and errors shown by the CLI; the failed file has all errors
@@ -62,6 +63,7 @@ class Progress:
     total: int | None  #: rows expected, from the file's lines; None: not known
     tally: Tally  #: the run's own, still counting: read it, don't keep it
     elapsed_s: float
+    go_on: str  #: how, should the run be cut off now: `to go on: linkferry …`, or what to do with a pipe
 
     @property
     def rows_per_s(self) -> float:
@@ -73,7 +75,8 @@ class Progress:
 class Stop:
     """Why a run ended before its file did."""
 
-    code: str  #: max_errors, interrupted, full, ledger_unavailable, ledger_full, report_unwritable, or the file's own
+    #: max_errors, interrupted, cancelled, full, ledger_unavailable, ledger_full, report_unwritable, or the file's own
+    code: str
     message: str
     remedy: str  #: the command to go on with included
 
@@ -86,9 +89,17 @@ class BackfillResult:
     tally: Tally
     elapsed_s: float
     column_warnings: tuple[Problem, ...] = ()
-    failed_file: Path | None = None
+    assumed: Assumptions | None = None  #: what was taken for granted of the file
+    failed_files: tuple[Path, ...] = ()  #: a resumed run may have several: each bad row is in one of them
+    success_files: tuple[Path, ...] = ()  #: likewise; only where they were asked for
     unprocessed_file: Path | None = None
     stop: Stop | None = None  #: None: the whole file was read and all of it is durable
+    go_on: str | None = None  #: the command that goes on with the run, where it was stopped
+
+    @property
+    def failed_file(self) -> Path | None:
+        """Return the newest of the run's files of bad rows, or None where no row was bad."""
+        return self.failed_files[-1] if self.failed_files else None
 
     @property
     def exit_code(self) -> int:
@@ -113,46 +124,19 @@ class BackfillResult:
             "unprocessed": tally.unprocessed,
             "jobs": tally.jobs,
             "errors": dict(tally.error_codes.most_common()),
-            "failed_file": str(self.failed_file) if self.failed_file else None,
-            "unprocessed_file": str(self.unprocessed_file) if self.unprocessed_file else None,
+            "failed_file": _path_text(self.failed_file),
+            "failed_files": [str(path) for path in self.failed_files],
+            "success_files": [str(path) for path in self.success_files],
+            "unprocessed_file": _path_text(self.unprocessed_file),
+            "assumed": self.assumed.as_document() if self.assumed else None,
             "elapsed_s": round(self.elapsed_s, 3),
             "stopped": _stop_document(self.stop),
+            "resume": self.go_on,
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DryRunResult:
-    """What a run would come to: nothing was written. In the tally, `accepted` are the valid rows."""
-
-    tally: Tally
-    elapsed_s: float
-    column_warnings: tuple[Problem, ...] = ()
-    stop: Stop | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """Return what the run itself would end with, as far as the file decides."""
-        if self.stop is not None:
-            return 1
-        if not self.tally.rejected:
-            return 0
-        return 3 if self.tally.accepted else 1
-
-    def as_document(self) -> dict[str, Any]:
-        """Return the result as `--json` prints it."""
-        tally = self.tally
-        return {
-            "rows": tally.rows,
-            "valid": tally.accepted,
-            "duplicates": tally.duplicates,
-            "rejected": tally.rejected,
-            "conflicts": tally.conflicts,
-            "warnings": tally.warnings,
-            "jobs": tally.jobs,
-            "errors": dict(tally.error_codes.most_common()),
-            "elapsed_s": round(self.elapsed_s, 3),
-            "stopped": _stop_document(self.stop),
-        }
+def _path_text(path: Path | None) -> str | None:
+    return str(path) if path else None
 
 
 def _stop_document(stop: Stop | None) -> dict[str, str] | None:

@@ -53,13 +53,15 @@ class Wanted:
     """What an event asks for: fields by the CSV's canonical names, ready for `parse_request`."""
 
     fields: Mapping[str, str]
+    origins: Mapping[str, str] = field(default_factory=dict)  #: field → the source that gave it, or where nothing was
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Unwanted:
     """An event that is deliberately not followed."""
 
     reason: str  #: `incomplete`, `filtered`, `deleted`, `own_write_back`, …
+    detail: str = ""  #: which source or condition it was, for `crm test`; no customer's data
 
 
 class NotAuthenticError(Exception):

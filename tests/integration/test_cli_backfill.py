@@ -102,7 +102,7 @@ def test_a_dry_run_writes_nothing_and_lists_every_error(shell: Shell) -> None:
 
     document = shell.json("backfill", "customers.csv", "--dry-run", expect=3)
 
-    assert (document["valid"], document["rejected"]) == (3, 2)
+    assert (document["valid"], document["invalid"], document["known"]) == (3, 2, None)
     assert [each["line"] for each in document["problems"]] == [5, 6]
     assert [path.name for path in shell.folder.iterdir()] == ["customers.csv"]
 
@@ -230,7 +230,7 @@ def test_the_file_to_start_from_is_clean(shell: Shell) -> None:
 
     document = shell.json("backfill", str(template), "--dry-run")
 
-    assert (document["valid"], document["rejected"], document["warnings"]) == (3, 0, 0)
+    assert (document["valid"], document["invalid"], document["warnings"]) == (3, 0, 0)
 
 
 def test_what_waits_in_vain_names_the_ledger_and_what_to_do(tmp_path: Path) -> None:

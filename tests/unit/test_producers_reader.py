@@ -125,14 +125,13 @@ def test_quotes_that_csv_drops_are_flagged():
     assert rows[0].cells == ["כהן ושות'", "1"]
 
 
-def test_a_file_in_another_encoding_names_the_place_and_the_remedy():
-    """Hebrew Excel still saves Windows-1255 by default."""
-    problem = problem_of("a,b\n1,2\n3,שלום\n".encode("cp1255"))
+def test_a_file_in_an_unknown_encoding_names_the_place_and_the_remedy():
+    """DOS Hebrew tells itself apart from nothing: the operator must say."""
+    problem = problem_of("a,b\n1,2\n3,שלום\n".encode("cp862"))
 
     assert problem.code == "not_utf8"
     assert "line 3, byte 11" in problem.message
-    assert "Windows-1255" in problem.message
-    assert "iconv" in problem.remedy
+    assert "--encoding cp862" in problem.remedy
 
 
 def test_counting_lines_finds_bad_bytes_before_any_row_is_taken():
@@ -151,8 +150,9 @@ def test_counting_lines_finds_bad_bytes_before_any_row_is_taken():
     [
         (b"", "empty_file"),
         (b"\n \n", "empty_file"),
-        (b"\xff\xfea\x00", "not_csv"),
-        (b"PK\x03\x04rest", "not_csv"),
+        (b"PK\x03\x04rest", "bad_workbook"),
+        (b"PK\x05\x06" + bytes(18), "not_csv"),
+        (b"%PDF-1.7", "not_csv"),
         (b"x" * 2_000_000, "line_too_long"),
         (gzip.compress(b"a,b\n1,2\n" * 1000)[:-30], "bad_gzip"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers.backfill.earlier import Lines
 from producers.backfill.formulas import guard, unguard
 from producers.backfill.reader import InputProblemError, Row, Sheet
 from producers.backfill.reports import (
     LINE_AND_ERROR,
     RowsFile,
+    earlier_reports,
     report_path,
     require_writable,
     stem_of,
@@ -72,12 +75,62 @@ def test_no_file_is_ever_overwritten(tmp_path):
     ]
 
 
+def test_the_files_that_a_run_left_are_found_in_their_order(tmp_path):
+    """Only its own, of that kind: no other run's, and nothing an operator has put beside them."""
+    names = [f"in.run1.failed{number}.csv" for number in ("", ".2", ".10", ".3")]
+    for name in (
+        *names,
+        "in.run1.failed.old.csv",
+        "in.run10.failed.csv",
+        "in.run1.success.csv",
+        "xin.run1.failed.csv",
+    ):
+        (tmp_path / name).touch()
+
+    found = [path.name for path in earlier_reports(tmp_path, "in", "run1", "failed")]
+
+    assert found == [f"in.run1.failed{number}.csv" for number in ("", ".2", ".3", ".10")]
+
+
+def test_lines_that_are_to_be_skipped_are_not_written(tmp_path):
+    """A resumed run meets them again."""
+    lines = Lines()
+    lines.add(7)
+    report = RowsFile(tmp_path / "out.csv", ["whatsapp"], [0], own=LINE_AND_ERROR, skip=lines)
+    report.write(Row(7, ["1"]), "7", "c", "t")
+    assert report.path is None
+    report.write(Row(8, ["1"]), "8", "c", "t")
+    report.close()
+
+    assert [line.split(",")[1] for line in (tmp_path / "out.csv").read_text().splitlines()] == ["_line", "8"]
+
+
+@given(st.sets(st.integers(min_value=0, max_value=10**12)), st.integers(min_value=0, max_value=10**12))
+def test_a_set_of_lines_holds_what_was_put_in(numbers, other):
+    """However far apart: a line number that an operator has mistyped takes no memory to speak of."""
+    lines = Lines()
+    for number in numbers:
+        lines.add(number)
+
+    assert all(number in lines for number in numbers)
+    assert (other in lines) == (other in numbers)
+
+
 @given(st.text())
 def test_a_guarded_cell_is_no_formula_and_comes_back_as_it_was(cell):
     """Nothing a customer wrote may run when an operator opens the file."""
     guarded = guard(cell)
 
     assert not guarded.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert unguard(guarded) == cell
+
+
+@given(st.text(alphabet="a;=+-@\t\r\n'\",\uff1d"))
+def test_no_part_of_a_guarded_cell_is_a_formula_where_another_delimiter_splits_it(cell):
+    """A program that takes the semicolon or the tab for the delimiter, or loses the quotes, finds none either."""
+    guarded = guard(cell)
+
+    assert not any(part.startswith(tuple("=+-@\uff1d")) for part in re.split("[;\t\r\n]", guarded))
     assert unguard(guarded) == cell
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from tests.repo import ROOT, sources
 
 #: `aiohttp` is client and server in one; calling out is the business of these only. The demo plays a CRM that calls us.
-MAY_CALL_OUT = ("worker/partner/", "worker/dispatch/", "producers/crm/", "linkferry/demo.py")
+MAY_CALL_OUT = (
+    "worker/partner/",
+    "worker/dispatch/",
+    "producers/crm/",
+    "producers/backfill/logos.py",
+    "linkferry/demo.py",
+)
 CLIENT_NAMES = {"ClientSession", "request", "TCPConnector", "UnixConnector"}
 #: Besides the settings, children of the supervisor get their ids, and an embedded server its surroundings.
 MAY_READ_ENVIRONMENT = ("worker/settings.py", "worker/workshop.py", "linkferry/")

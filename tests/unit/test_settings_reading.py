@@ -210,7 +210,7 @@ def test_secrets_show_nowhere() -> None:
         API_KEYS="hush-4,hush-5",
         REDIS_URL="redis://:hush-6@host",
         CRM_HUBSPOT_TOKEN="hush-7",
-        EVENTS_SECRET="hush-8",
+        EVENTS_SECRET="whsec_" + "hush8888" * 4,
         PROVIDER_WEBHOOK_SECRET="hush-9",
         BROKER_URL="amqp://user:hush-10@rabbit",
     )

@@ -23,7 +23,7 @@ REAL = {
     "LINKFERRY_SMS_API_KEY": "real-key",
     "LINKFERRY_SMS_FROM": "Real",
     "LINKFERRY_EVENTS_URL": "https://real.events.example.com",
-    "LINKFERRY_EVENTS_SECRET": "real-events",
+    "LINKFERRY_EVENTS_SECRET": "whsec_" + "real" * 8,
     "LINKFERRY_CRM_HUBSPOT_TOKEN": "real-token",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.domain.job import Lease
+from worker.domain.job import HistoryEntry, Lease
 from worker.domain.parse import Problem
 
 
@@ -111,5 +111,7 @@ class EventRecord:
     reason: str | None = None
     problems: tuple[Problem, ...] = ()
     job_ids: tuple[str, ...] = ()
-    due_at_ms: int | None = None
-    body: str = ""
+    is_new: bool = True  #: False: the jobs stood already
+    due_at_ms: int | None = None  #: of a waiting one
+    body: str = ""  #: until it is done or skipped; lists leave it out
+    history: tuple[HistoryEntry, ...] = ()  #: what operators did to it; lists leave it out

@@ -15,6 +15,11 @@ def new_invitation_id(*, now_ms: int, chance: int) -> str:
     return _base32(now_ms) + _base32(chance)
 
 
+def new_event_id(*, now_ms: int, chance: int) -> str:
+    """Return a new id for an event that came in, made like an invitation's."""
+    return new_invitation_id(now_ms=now_ms, chance=chance)
+
+
 def job_id(invitation_id: str, product: Product) -> str:
     """Return the id of the invitation's job for *product*: the invitation's own plus one character."""
     return invitation_id + product.code

@@ -38,6 +38,7 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     FULL = "full"  #: the ledger holds MAX_WAITING jobs: nothing recorded
+    CANCELLED = "cancelled"  #: its batch was cancelled: nothing recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,15 @@ from worker.ledger.connect import open_redis
 from worker.ledger.errors import LedgerError, LedgerFull, LedgerUnavailable, SchemaMismatch
 from worker.ledger.ledger import Ledger
 from worker.ledger.records import (
+    Ahead,
     Audit,
     BatchRecord,
+    BatchRow,
     CancelResult,
     FailureGroup,
     Hold,
     JobFilter,
+    Known,
     LaneView,
     Mended,
     Page,
@@ -20,13 +23,16 @@ from worker.ledger.records import (
 )
 
 __all__ = [
+    "Ahead",
     "ApiKey",
     "Audit",
     "BatchRecord",
+    "BatchRow",
     "CancelResult",
     "FailureGroup",
     "Hold",
     "JobFilter",
+    "Known",
     "LaneView",
     "Ledger",
     "LedgerError",

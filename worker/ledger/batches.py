@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from worker.domain.states import JobState, Lane
+from worker.ledger.codec import delivery_record, job_record
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
-from worker.ledger.records import BatchRecord, CancelResult, Hold
-from worker.ledger.scripts import Scripts, text
+from worker.ledger.records import Ahead, BatchRecord, BatchRow, CancelResult, Hold
+from worker.ledger.scripts import Scripts, fields_of, text
 
 _JOBS_PER_SCRIPT = 100
+_BY_REASON = "r:"  #: begins a tally of failed jobs by their reason
 ALL = "all"
 
 
@@ -19,9 +24,31 @@ class Batches:
         self._scripts = scripts
         self._keys = keys
 
-    async def open(self, batch_id: str, *, name: str, source: str, by: str, total: int | None = None) -> None:
-        """Record a batch of *total* rows, where known; opening it again changes nothing. Raises LedgerUnavailable."""
-        fields = {"name": name, "source": source, "by": by, "total": "" if total is None else str(total)}
+    async def open(
+        self,
+        batch_id: str,
+        *,
+        name: str,
+        source: str,
+        by: str,
+        total: int | None = None,
+        path: str = "",
+        options: str | None = None,
+    ) -> None:
+        """Record a batch of *total* rows, where known; opening it again changes nothing.
+
+        *path* and *options* are those of the command that brings it, for whoever is to go on with it.
+        Raises LedgerUnavailable.
+        """
+        fields = {
+            "name": name,
+            "source": source,
+            "by": by,
+            "total": "" if total is None else str(total),
+            "path": path,
+            # With a mark in front, since a run without any options is not one whose options are unknown.
+            "options": "" if options is None else f" {options}",
+        }
         await self._scripts.run("batch_open", batch_id, *(part for pair in fields.items() for part in pair))
 
     async def get(self, batch_id: str) -> BatchRecord | None:
@@ -47,6 +74,14 @@ class Batches:
                         pipe.hincrby(self._keys.batch + batch_id, name, number)
                 await pipe.execute()
 
+    async def tell(self, batch_id: str, *, read: int) -> None:
+        """Say how many rows of its file the importer has come to, and that it lives; raises LedgerUnavailable."""
+        now = await self._scripts.now()
+        with translated():
+            await self._scripts.redis.hset(
+                self._keys.batch + batch_id, mapping={"read": str(read), "told": str(now)}
+            )
+
     async def close(self, batch_id: str) -> None:
         """Say that no more rows will come; raises LedgerUnavailable."""
         now = await self._scripts.now()
@@ -60,15 +95,37 @@ class Batches:
             ids = await self._scripts.redis.lrange(key, start, start + count - 1)
         return [text(item) for item in ids]
 
+    async def rows(self, batch_id: str, start: int, count: int) -> list[BatchRow]:
+        """Return *count* (≤ 100) jobs from *start* on with their messages, as `job_ids`; raises LedgerUnavailable."""
+        reply = await self._scripts.run("batch_rows", batch_id, start, min(count, _JOBS_PER_SCRIPT))
+        return [_row(row) for row in reply]
+
+    async def ahead(self, batch_id: str, *, waiting: int) -> Ahead:
+        """Return what is worked on before *waiting* jobs of the batch are done; raises LedgerUnavailable."""
+        live, bulk, queues = await self._scripts.run("batch_ahead", batch_id, waiting)
+        return Ahead(live=int(live), bulk=int(bulk), queues=int(queues))
+
     async def cancel(self, batch_id: str, *, by: str, why: str) -> CancelResult:
-        """Cancel a batch's waiting jobs and mark its running ones; raises LedgerUnavailable (say it again)."""
-        start = cancelled = running = 0
+        """Cancel a batch's waiting jobs and mark those whose calls are made; it takes no more rows from then on.
+
+        Raises LedgerUnavailable (say it again).
+        """
+        start = cancelled = running = in_doubt = 0
         while True:
             reply = await self._scripts.run("batch_cancel", batch_id, by, why, start, _JOBS_PER_SCRIPT)
             seen = int(reply[0])
-            start, cancelled, running = start + seen, cancelled + int(reply[1]), running + int(reply[2])
+            start, cancelled = start + seen, cancelled + int(reply[1])
+            running, in_doubt = running + int(reply[2]), in_doubt + int(reply[3])
             if seen < _JOBS_PER_SCRIPT:
-                return CancelResult(cancelled=cancelled, running=running)
+                return CancelResult(cancelled=cancelled, running=running, in_doubt=in_doubt)
+
+    async def spared(self, batch_id: str) -> dict[JobState, int]:
+        """Return where the jobs stand now whose calls were made, or under way, when the batch was cancelled.
+
+        Raises LedgerUnavailable.
+        """
+        states = fields_of(await self._scripts.run("batch_spared", batch_id))
+        return {JobState(state): int(count) for state, count in states.items()}
 
     async def pause(self, target: str) -> None:
         """Let *target* take no new jobs; running ones end. Raises LedgerUnavailable, ValueError."""
@@ -153,6 +210,37 @@ def _record(
         is_paused=is_paused,
         hold=hold,
         jobs={state: int(tally.get(state, 0)) for state in JobState},
+        failures=_failures(tally),
+        read=number("read"),
+        told_at_ms=number("told"),
+        path=fields.get("path"),
+        options=fields["options"].removeprefix(" ") if "options" in fields else None,
+    )
+
+
+def _failures(tally: dict[str, str]) -> dict[str, int]:
+    by_reason = {
+        name.removeprefix(_BY_REASON): int(count)
+        for name, count in tally.items()
+        if name.startswith(_BY_REASON)
+    }
+    return dict(sorted(by_reason.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _row(reply: Sequence[Any]) -> BatchRow:
+    """Return one row of `batch_rows.lua`."""
+    job_id = text(reply[0])
+    if len(reply) == 1:
+        return BatchRow(job_id=job_id, job=None)
+    *job, flat = reply[1:]
+    messages = (
+        delivery_record(text(each), fields_of(fields))
+        for each, fields in zip(flat[::2], flat[1::2], strict=True)
+    )
+    return BatchRow(
+        job_id=job_id,
+        job=job_record(job_id, job),
+        messages=tuple(each for each in messages if each is not None and job_id in each.job_ids),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.domain.ids import invitation_of, product_of
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord, NewInvitation, Receipt, Verdict
@@ -11,6 +11,7 @@ from worker.domain.outcome import Fail, FoundForeign, FoundOurs, Linked
 from worker.domain.request import OnboardingRequest, Product
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.ledger.keys import UNIT_SEPARATOR as US
+from worker.ledger.records import Known
 from worker.ledger.scripts import fields_of, text
 
 _CODES = {product: product.code for product in Product}
@@ -30,6 +31,7 @@ HEADER = (
 _SEPARATORS = len(HEADER) - 1
 RAW_LIMIT = 2_000
 _VERDICTS = {"A": Verdict.ACCEPTED, "D": Verdict.DUPLICATE, "C": Verdict.CONFLICT, "K": Verdict.CONFLICT}
+_REFUSED = {"F": Verdict.FULL, "X": Verdict.CANCELLED}
 _NUMBERS_IN_HISTORY = frozenset({"attempt", "failures", "code", "list_began_ms"})
 
 
@@ -63,8 +65,8 @@ def receipt_of(invitation: NewInvitation, reply: Any) -> Receipt:
         state = JobState.AVAILABLE if invitation.not_before_ms is None else JobState.SCHEDULED
         ring = jobs if answer == "R" else ()
         return Receipt(verdict=Verdict.ACCEPTED, invitation_id=inv, job_ids=jobs, state=state, ring=ring)
-    if answer == "F":
-        return Receipt(verdict=Verdict.FULL, invitation_id=inv)
+    if answer in _REFUSED:
+        return Receipt(verdict=_REFUSED[answer], invitation_id=inv)
     verdict, owner, codes, state_word, differs, replaceable = answer.split(US)
     jobs = tuple([owner + code for code in codes])
     is_repeat = verdict == "A"
@@ -85,6 +87,31 @@ def split_record(record: Any) -> tuple[dict[str, str], str]:
     """Return the header's parts and the request's JSON."""
     line, _, request = text(record).partition("\n")
     return dict(zip(HEADER, line.split(US), strict=True)), request
+
+
+class Head(NamedTuple):
+    """How a record's header begins; all empty where there is no record."""
+
+    fingerprint: str
+    contact_mark: str
+    products: str
+
+
+def head_of(beginning: Any) -> Head:
+    """Return the first parts of a header out of a record's first bytes."""
+    parts = text(beginning).split(US, 3)
+    return Head(*parts[:3]) if len(parts) > 3 else Head("", "", "")
+
+
+def known_of(owner: str, head: Head, state: Any) -> Known:
+    """Return who stands on a claim: the invitation, how its record begins, and the state of its first job."""
+    return Known(
+        invitation_id=owner,
+        job_ids=tuple(owner + code for code in head.products),
+        state=JobState.CANCELLED if state is None else JobState(text(state)),
+        fingerprint=head.fingerprint,
+        contact_mark=head.contact_mark,
+    )
 
 
 def join_record(header: Mapping[str, str], request: OnboardingRequest) -> str:

@@ -12,8 +12,10 @@ from worker.ledger.batches import Batches
 from worker.ledger.deliveries import Deliveries
 from worker.ledger.errors import SchemaMismatch, translated
 from worker.ledger.fleet import Fleet
+from worker.ledger.intake import Intake
 from worker.ledger.keys import SCHEMA_VERSION, Keys
 from worker.ledger.mending import Mending
+from worker.ledger.outbox import Outbox
 from worker.ledger.queries import Queries
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.working import Working
@@ -40,6 +42,8 @@ class Ledger(Accepting, Working, Mending):
         self.queries = Queries(self._scripts, self._keys)
         self.fleet = Fleet(self._scripts, self._keys)
         self.keys_of_api = ApiKeys(self._scripts, self._keys)
+        self.intake = Intake(self._scripts, self._keys)
+        self.outbox = Outbox(self._scripts, self._keys)
 
     async def open(self) -> None:
         """Load the scripts, and check the schema (or write it, in a new ledger).
@@ -56,6 +60,13 @@ class Ledger(Accepting, Working, Mending):
                 found = await self._scripts.redis.hget(self._keys.meta, "schema")
         if found is None or int(text(found)) != SCHEMA_VERSION:
             raise SchemaMismatch(f"the ledger has schema {found!r}, this version knows {SCHEMA_VERSION}")
+
+    async def abandon(self, worker_id: str) -> int:
+        """End the leases, of events too, of a worker process that is known to be gone; return how many.
+
+        Raises LedgerUnavailable.
+        """
+        return await super().abandon(worker_id) + await self.intake.abandon(worker_id)
 
     async def aclose(self) -> None:
         """Close the connections to the server."""

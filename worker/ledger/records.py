@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from worker.domain.event import EventState
+from worker.domain.job import DeliveryRecord, JobRecord
+from worker.domain.outgoing import OutgoingState
 from worker.domain.states import DeliveryState, JobState, Lane
 
 T = TypeVar("T")
@@ -15,7 +18,9 @@ class Mended:
     """What an operator's verb came to."""
 
     done: bool
-    state: JobState | DeliveryState | None  #: where it stands now; None when there is no such thing
+    state: (
+        JobState | DeliveryState | EventState | OutgoingState | None
+    )  #: where it stands now; None when there is no such thing
     refusal: str | None = (
         None  #: gone, not_failed, waits_already, dead_already, claimed_by_another, past_cancelling, …
     )
@@ -40,10 +45,22 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelResult:
-    """How many jobs of a batch were cancelled, and how many run and will be where they would be rescheduled."""
+    """How many jobs of a batch were cancelled, and how many will be where they would be tried again."""
 
     cancelled: int
-    running: int
+    running: int  #: their calls are under way and are left alone
+    in_doubt: int = 0  #: their calls are made, and a look-up tells what came of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Who stands on a claim already: what a further request for the same customer would meet."""
+
+    invitation_id: str
+    job_ids: tuple[str, ...]
+    state: JobState  #: of the first job
+    fingerprint: str  #: of what the partner is asked for; another one is a conflict
+    contact_mark: str  #: of where the invitation goes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +92,29 @@ class BatchRecord:
     is_paused: bool
     hold: Hold | None
     jobs: dict[JobState, int]
+    failures: dict[str, int]  #: failed jobs by reason, the most frequent first
+    read: int | None = None  #: rows of the file that its importer has come to, as far as it has told
+    told_at_ms: int | None = None  #: when it told that; it does every few seconds while it lives
+    path: str | None = None  #: of the file, where it was one
+    options: str | None = None  #: the options of the command that brought it; None: not known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """One job of a batch with the messages that carry its link."""
+
+    job_id: str
+    job: JobRecord | None  #: None: pruned since
+    messages: tuple[DeliveryRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is worked on before a batch's waiting jobs, or in turn with them."""
+
+    live: int  #: jobs of the live lane that wait
+    bulk: int  #: jobs of the bulk lane's other queues that have their turns meanwhile
+    queues: int  #: how many such queues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +192,7 @@ class ServerFacts:
     maxmemory_policy: str
     used_bytes: int
     loss_window: str  #: what a power cut may lose, in words
+    ack_delay_ms: int = 0  #: how late it may notice that its disk holds what an accept waits for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from worker.ledger.errors import LedgerUnavailable, translate, translated
 
 _FOLDER = resources.files("worker.ledger") / "lua"
 #: Parts that verbs name in a `-- uses:` line; the prelude comes before all of them.
-PARTS = ("guards", "endings", "settling", "sending", "cancelling")
+PARTS = ("guards", "endings", "settling", "sending", "cancelling", "intake", "outbox")
 #: How long an accept waits for the disk; below the socket's timeout.
 WAIT_FOR_DISK_MS = 5_000
 

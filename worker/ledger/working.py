@@ -64,7 +64,7 @@ class Working:
         return _claimed(claimed, job_id, token, lease_s)
 
     async def renew(self, leases: Sequence[Lease]) -> set[str]:
-        """Let leases of jobs and deliveries run anew from now; return the ids of those that are lost.
+        """Let leases of jobs, deliveries and events run anew from now; return the ids of those that are lost.
 
         Raises LedgerUnavailable: all may be renewed or none.
         """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import structlog
 
+from worker.domain.outgoing import SinkRecord
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
 from worker.limits import Limits
@@ -48,6 +50,8 @@ class Watch:
             is_late = view.oldest_s is not None and view.oldest_s > self.late_after_s
             if lane is Lane.LIVE and is_late and not is_stopped:
                 alarms.add((lane.value, "oldest_job_late"))
+        for sink in await self.ledger.outbox.sinks():
+            alarms |= {(f"events:{sink.name}", trouble) for trouble in _troubles(sink)}
         if await self._dead_letters_end():
             alarms.add(("dead_letters", "deleted_within_a_day"))
         return alarms
@@ -60,3 +64,17 @@ class Watch:
             JobFilter(state=JobState.DEAD, older_than_s=last_day_s), limit=1
         )
         return bool(page.items)
+
+
+def _troubles(sink: SinkRecord) -> Iterator[str]:
+    """Yield what an operator must hear of a sink of our own events."""
+    if not sink.is_enabled:
+        return
+    if sink.gone_since_ms is not None:
+        yield "endpoint_gone"
+    elif sink.down_since_ms is not None:
+        yield "endpoint_down"
+    if sink.failed:
+        yield "events_failed"
+    if sink.is_full:
+        yield "events_dropped"

@@ -222,7 +222,12 @@ class Commands:
         if await self._ledger.batches.get(batch_id) is None:
             return None
         ending = await self._ledger.batches.cancel(batch_id, by=by, why=why)
-        return {"batch": batch_id, "cancelled": ending.cancelled, "running": ending.running}
+        return {
+            "batch": batch_id,
+            "cancelled": ending.cancelled,
+            "running": ending.running,
+            "in_doubt": ending.in_doubt,
+        }
 
 
 def _weigh(act: Act, records: Sequence[JobRecord], messages: Sequence[DeliveryRecord]) -> Preview:

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from worker.domain.event import EventState
+from worker.domain.outgoing import SinkRecord
 from worker.domain.states import Lane
 from worker.ledger import LaneView, Ledger, WorkerFacts
 from worker.limits import BreakerState, Limits, LimitsStatus
@@ -32,6 +34,9 @@ _HELP = {
     "explained": "Failures of an unknown code that a look-up found the cause of (or did not), by the job's state then.",
     "lookups": "List calls to the partner.",
     "alarms": "Alarms raised.",
+    "events_told": "Tries to tell our own events, by sink, type, outcome and fault.",
+    "crm_events": "Events that CRMs told of, by CRM and outcome (recorded, duplicate, altered, skipped, refused) and reason.",
+    "crm_worked": "Events that were worked on, by CRM and outcome (done, known, skipped, failed, retry) and reason.",
 }
 
 
@@ -44,7 +49,9 @@ async def metrics_text(ledger: Ledger, limits: Limits) -> str:
     families = [
         *_states("linkferry_jobs", "Jobs by state.", await ledger.queries.counts()),
         *_states("linkferry_deliveries", "Messages by state.", await ledger.deliveries.counts()),
+        *_events_in(await ledger.intake.counts()),
         *_lanes(await ledger.queries.lanes()),
+        *_outbox(await ledger.outbox.sinks(), await ledger.now_ms()),
         *_limits(await limits.status()),
         *_workers(await ledger.fleet.workers()),
         *_counters(await ledger.fleet.stats()),
@@ -69,6 +76,16 @@ def _states(name: str, help_text: str, counts: Mapping[Any, int]) -> Iterator[Me
     yield family
 
 
+def _events_in(counts: Mapping[str, Mapping[EventState, int]]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "linkferry_events_in", "Events that came in, by source and state.", labels=["source", "state"]
+    )
+    for source, states in counts.items():
+        for state, count in states.items():
+            family.add_metric([source, state.value], count)
+    yield family
+
+
 def _lanes(lanes: Mapping[Lane, LaneView]) -> Iterator[Metric]:
     depth = GaugeMetricFamily("linkferry_lane_waiting", "Jobs that wait in a lane.", labels=["lane"])
     oldest = GaugeMetricFamily("linkferry_lane_oldest_seconds", "Age of the oldest of them.", labels=["lane"])
@@ -78,6 +95,29 @@ def _lanes(lanes: Mapping[Lane, LaneView]) -> Iterator[Metric]:
         oldest.add_metric([str(lane)], view.oldest_s or 0.0)
         stopped.add_metric([str(lane)], float(view.paused or view.held is not None))
     yield from (depth, oldest, stopped)
+
+
+def _outbox(sinks: list[SinkRecord], now_ms: int) -> Iterator[Metric]:
+    events = GaugeMetricFamily(
+        "linkferry_events", "Our own events that are not told yet.", labels=["sink", "state"]
+    )
+    overdue = GaugeMetricFamily(
+        "linkferry_events_overdue_seconds", "How long ago the oldest was due.", labels=["sink"]
+    )
+    stopped = GaugeMetricFamily(
+        "linkferry_events_stopped", "1: the sink is down, paused or gone.", labels=["sink"]
+    )
+    dropped = CounterMetricFamily(
+        "linkferry_events_dropped", "Events not kept, because too many waited.", labels=["sink"]
+    )
+    for sink in sinks:
+        for state, count in (("waiting", sink.waiting), ("sending", sink.sending), ("failed", sink.failed)):
+            events.add_metric([sink.name, state], count)
+        overdue.add_metric([sink.name], max(0.0, (now_ms - (sink.oldest_due_ms or now_ms)) / 1000))
+        stopped.add_metric([sink.name], float(sink.is_stopped(now_ms)))
+        dropped.add_metric([sink.name], sink.dropped)
+    if sinks:  # nothing of it shows where events never were on
+        yield from (events, overdue, stopped, dropped)
 
 
 def _limits(status: LimitsStatus) -> Iterator[Metric]:

@@ -10,6 +10,8 @@ from worker.domain.states import DeliveryState, JobState
 from worker.ledger import BatchRecord, JobFilter, Ledger
 from worker.limits import Limits
 from worker.limits.values import LimitsStatus
+from worker.ops.batch_progress import BatchProgress
+from worker.ops.eta import NOT_WATCHED, Pace
 from worker.ops.views import delivery_view, full_job_view, iso, job_view, reason_view
 
 DEFAULT_LIMIT = 50
@@ -192,6 +194,19 @@ class Queries:
         """Return one batch, or None; raises LedgerUnavailable."""
         record = await self._ledger.batches.get(batch_id)
         return None if record is None else self._batch_view(record)
+
+    async def batch_progress(self, batch_id: str, pace: Pace = NOT_WATCHED) -> dict[str, Any] | None:
+        """Return one batch with how far it is (`progress`), or None; raises LedgerUnavailable, LimitsUnavailable."""
+        record = await self._ledger.batches.get(batch_id)
+        if record is None:
+            return None
+        progress = BatchProgress(
+            ledger=self._ledger,
+            limits=self._limits,
+            catalogue=self._catalogue,
+            has_credentials=self._has_credentials,
+        )
+        return {**self._batch_view(record), "progress": await progress.look(record, pace)}
 
     def _batch_view(self, record: BatchRecord) -> dict[str, Any]:
         return {

@@ -4,7 +4,8 @@
 -- The one verb that does not go through `enter`: a backfill's rows share their index writes.
 -- ARGV[2] most jobs that may wait, then 8 per invitation: id, product codes, lane, batch or '', due ms or '',
 -- claim key, event key or '', record (header line and JSON).
--- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), or
+-- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), 'X' (its
+-- batch was cancelled), or
 -- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: this very one, seen
 -- before; D: a duplicate; C: other data for the same customer; K: other data under the same event key.
 local WIDTH = 8
@@ -121,7 +122,16 @@ local function is_known(inv, claim, event)
   return call('EXISTS', unpack(keys)) > 0
 end
 
+-- What comes after its batch was cancelled would never be stopped again.
+local cancelled = {}
+local function is_cancelled(batch)
+  if batch == '' then return false end
+  if cancelled[batch] == nil then cancelled[batch] = call('HEXISTS', K.batch .. batch, 'cancelled') == 1 end
+  return cancelled[batch]
+end
+
 local function admit(row, inv, codes, lane, batch, due, claim, event, record)
+  if is_cancelled(batch) then return 'X' end
   if jobs + #codes > room then
     -- What stands recorded is no newcomer, however full it is.
     return is_known(inv, claim, event) and meet(inv, claim, event, record) or 'F'

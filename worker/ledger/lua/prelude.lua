@@ -8,6 +8,7 @@
 --   o orphans · q requeues · n starts without an end · x cancel asked · r reason · rc its class · pc the partner's code
 --   k lease token · g call begun at · u call ended at · v lists it was absent from · vb when the last of those began
 --   w generation of the message that told of its link · p token of the last settle (a repeated settle is recognised)
+--   e events told of it so far
 
 local call = redis.call
 local P = KEYS[1]
@@ -37,7 +38,8 @@ local K = {
   batch = P .. ':b:',             -- hash
   batch_jobs = P .. ':bj:',       -- list: job ids in the order of the file
   batches = P .. ':batches',      -- zset by opening time
-  tally = P .. ':n:',             -- hash per scope (lane, batch:<id>): jobs per state, and rung
+  batch_spared = P .. ':bs:',     -- set: jobs that ran, or were in doubt, when their batch was cancelled
+  tally = P .. ':n:',             -- hash per scope (lane, batch:<id>): jobs per state, rung; a batch's FAILs by reason
   guard = P .. ':g:',             -- hash per scope: endings since the canary began, reason of the row of FAILs
   suspects = P .. ':suspects:',   -- set per scope: jobs that ended in a row with that reason
   pauses = P .. ':pauses',        -- set of scopes
@@ -52,6 +54,19 @@ local K = {
   duty = P .. ':duty:',           -- hash: who does it, and until when
   stats = P .. ':stats',          -- hash of counters
   api_keys = P .. ':keys',        -- hash: sha256 of the secret -> name and age
+  intake = P .. ':v:',            -- hash: an event that came in
+  intake_body = P .. ':vb:',      -- string: what it said, until it has ended
+  intake_mark = P .. ':vk:',      -- string per source and key: the event that stands on it, and its digest; expires
+  intake_state = P .. ':vz:',     -- zset per <state>:<source>: events
+  intake_sources = P .. ':vs',    -- set
+  intake_history = P .. ':vh:',   -- list: what operators did to it
+  outbox = P .. ':t:',            -- hash: an event of ours that a sink is to be told of
+  outbox_due = P .. ':tq:',       -- zset per sink: events that wait, by due time
+  outbox_sending = P .. ':ts:',   -- zset per sink: by lease end
+  outbox_failed = P .. ':tf:',    -- zset per sink: by when they failed
+  outbox_told = P .. ':tt:',      -- list per sink: the last ones that were told
+  sinks = P .. ':sinks',          -- hash: sink -> mark of where it leads; all that ever were switched on
+  sink = P .. ':k:',              -- hash per sink: its counters, and why it is down, paused or gone
 }
 
 local OPEN = { available = true, scheduled = true, running = true, in_doubt = true }
@@ -99,6 +114,13 @@ local function count(job, what, by)
   if job.b then call('HINCRBY', K.tally .. 'batch:' .. job.b, what, by) end
 end
 
+-- Failed jobs of a batch by reason, in its tally: `r:<reason>`.
+local function count_failed(job, by)
+  if not job.b then return end
+  local tally, field = K.tally .. 'batch:' .. job.b, 'r:' .. job.r
+  if call('HINCRBY', tally, field, by) <= 0 then call('HDEL', tally, field) end
+end
+
 local function queue_of(job) return K.queue .. job.l .. ':' .. (job.b or '-') end
 
 local function into_queue(job)
@@ -127,6 +149,65 @@ local function unring(job)
   end
 end
 
+-- Our own events. Each is left, for every sink that is switched on, by the script that makes the change it tells of:
+-- an event without its change, or a change without its event, can't be. With no sink it costs one read.
+--
+-- An event's hash: k sink · y type · j job · t occurred at · v names and values of what was so then · a tries
+--   f failures · l lease token · r fault and hs HTTP status of the last try
+local MOST_UNTOLD = 200000 -- kept for one sink: a receiver that is dead for weeks must not fill the memory
+local ANNOUNCED = { linked = 'link.created', onboarded = 'link.onboarded', failed = 'job.failed', dead = 'job.failed' }
+
+local function source_of(inv)
+  local line = string.match(call('GET', K.invitation .. inv) or '', '^[^\n]*')
+  local nth = 0
+  for part in string.gmatch(line .. US, '([^' .. US .. ']*)' .. US) do
+    nth = nth + 1
+    if nth == 9 then return part end
+  end
+end
+
+local function leave_event(sink, job_id, kind, facts)
+  if call('ZCARD', K.outbox_due .. sink) + call('ZCARD', K.outbox_failed .. sink) >= MOST_UNTOLD then
+    call('HINCRBY', K.sink .. sink, 'dropped', 1)
+    return
+  end
+  -- Counted on the job, whose id is nobody else's: the event's id is its own for ever, even in a restored ledger.
+  local id = 'evt_' .. job_id .. '_' .. call('HINCRBY', K.job .. job_id, 'e', 1)
+  call('HSET', K.outbox .. id, 'k', sink, 'y', kind, 'j', job_id, 't', now, 'v', table.concat(facts, US))
+  call('ZADD', K.outbox_due .. sink, now, id)
+end
+
+-- *facts* is called, where somebody wants to know, for a list of names and values.
+local function announce(job_id, kind, facts)
+  local sinks, source = call('HGET', K.meta, 'sinks'), nil
+  for sink, only in string.gmatch(sinks or '', '([^,=]+)=([^,]*)') do
+    if only ~= '' and not source then source = source_of(invitation_of(job_id)) end
+    if only == '' or only == source then leave_event(sink, job_id, kind, facts()) end
+  end
+end
+
+-- Tell that the job, in *before* until now, has entered its state, if that is one to tell of. A dead letter was told
+-- of when it failed, unless it never stood there; a failure that is explained anew is told anew.
+local function announce_entry(job, before)
+  local kind = ANNOUNCED[job.s]
+  if not kind or (job.s == 'dead' and before == 'failed') then return end
+  announce(job.id, kind, function()
+    local facts = { 'state', job.s, 'attempt', job.a or '0' }
+    if job.s == 'linked' then
+      local link = call('HMGET', K.extra .. job.id, 'link', 'landing')
+      for _, part in ipairs({ 'link', link[1] or '', 'landing_page', link[2] or '' }) do facts[#facts + 1] = part end
+    elseif kind == 'job.failed' then
+      local why = { 'reason', job.r or '', 'reason_class', job.rc or '', 'code', job.pc or '' }
+      for _, part in ipairs(why) do facts[#facts + 1] = part end
+      if before == 'failed' then
+        facts[#facts + 1] = 'is_explained'
+        facts[#facts + 1] = '1'
+      end
+    end
+    return facts
+  end)
+end
+
 local function leave(job)
   if job.s == 'available' then
     if call('ZREM', K.rung .. job.l, job.id) == 1 then
@@ -141,11 +222,13 @@ local function leave(job)
     call('ZREM', K.failed .. job.r, job.id)
     call('ZREM', K.unexplained, job.id)
     if call('EXISTS', K.failed .. job.r) == 0 then call('HDEL', K.reasons, job.r) end
+    count_failed(job, -1)
   end
   count(job, job.s, -1)
 end
 
 local function enter(job, state, score)
+  local before = job.s
   set(job, 's', state, 'c', now)
   if state == 'available' then
     into_queue(job)
@@ -155,10 +238,12 @@ local function enter(job, state, score)
   if state == 'failed' then
     call('ZADD', K.failed .. job.r, now, job.id)
     call('HSET', K.reasons, job.r, (job.rc or '') .. US .. (job.pc or ''))
+    count_failed(job, 1)
     -- Only WhatsApp has lists that could explain it. Score 0: never looked at.
     if job.rc == 'unknown' and string.sub(job.id, -1) == 'w' then call('ZADD', K.unexplained, 0, job.id) end
   end
   count(job, state, 1)
+  announce_entry(job, before)
 end
 
 -- The one way from state to state. *score*: due time of `scheduled`, lease end of `running`; else now.

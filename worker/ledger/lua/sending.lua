@@ -27,6 +27,15 @@ local function erase(delivery, ...)
   for _, field in ipairs({ ... }) do delivery[field] = nil end
 end
 
+-- Tell that the message went out, in the name of the first of its jobs. Nobody's address is in it.
+local function announce_sent(delivery)
+  local job_id = delivery.inv .. string.sub(delivery.j, 1, 1)
+  if call('EXISTS', K.job .. job_id) == 0 then return end
+  announce(job_id, 'invitation.sent', function()
+    return { 'state', 'sent', 'channel', delivery.channel, 'delivery_id', delivery.id, 'codes', delivery.j }
+  end)
+end
+
 -- The one way from state to state. *score*: due time of `pending`, lease end of `sending`; else now.
 local function move_delivery(delivery, state, score)
   if delivery.s ~= 'pending' then
@@ -41,6 +50,7 @@ local function move_delivery(delivery, state, score)
   else
     call('ZADD', K.delivery_state .. state, score or now, delivery.id)
   end
+  if state == 'sent' then announce_sent(delivery) end
 end
 
 local function blame_delivery(delivery, reason, class, detail)

@@ -1,0 +1,98 @@
+"""What a worker works on beside its jobs: the events that CRMs told of. The worker itself knows no producer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from linkferry.session import build_door
+from producers.crm.config import LimitsFor, load_crms, parse_rules, values_of
+from producers.crm.hubspot import NAME as HUBSPOT
+from producers.crm.hubspot_sink import sink_of
+from producers.crm.work import EventWorker, WorkDeps
+from worker.broker import BrokerBell
+from worker.execution.shop import Shop
+from worker.execution.trade import Outlet, Trade, Trades
+from worker.ledger import Ledger, open_redis
+from worker.limits import Limits
+from worker.maintenance.minder import Duty
+from worker.settings import Settings
+
+#: Between a live customer's call and a backfill's.
+_PRIORITY = 10
+_RING_EVERY_S = 0.5
+_PRUNED_AT_ONCE = 2000
+
+
+def crm_trade(settings: Settings) -> Trades:
+    """Return what builds the trade of the CRMs that are on; none are on in the sandbox, which ignores their settings.
+
+    Building raises SettingsError for a CRM setting that is wrong.
+    """
+
+    def build(shop: Shop) -> Sequence[Trade]:
+        redis = open_redis(settings.redis_url_required)
+
+        def limits_for(name: str, ceiling: float) -> Limits:
+            return Limits(redis, namespace=settings.namespace, name=name, ceiling=ceiling)
+
+        crms = load_crms(settings, clock=shop.clock, limits_for=limits_for)
+        if not crms:
+            return ()
+        worker = EventWorker(
+            WorkDeps(
+                crms=crms,
+                intake=shop.ledger.intake,
+                door=build_door(settings, shop.ledger, shop.bell),
+                stats=shop.stats,
+                clock=shop.clock,
+                worker_id=shop.worker_id,
+                lease_s=shop.lease_s,
+                keeping=shop.heartbeat.keeping,
+                is_draining=shop.draining.is_set,
+                rules={name: parse_rules(settings, name) for name in crms},
+            )
+        )
+
+        async def take_events(source: str) -> None:
+            await worker.take(source)
+
+        async def aclose() -> None:
+            for crm in crms.values():
+                await crm.aclose()
+            await redis.aclose()
+
+        duties = _duties(worker, shop.ledger, shop.bell, settings)
+        return [
+            Trade(
+                queue="intake",
+                actor="take_events",
+                priority=_PRIORITY,
+                work=take_events,
+                duties=duties,
+                outlets=_outlets(settings, shop, limits_for) if HUBSPOT in crms else (),
+                aclose=aclose,
+            )
+        ]
+
+    return build
+
+
+def _outlets(settings: Settings, shop: Shop, limits_for: LimitsFor) -> Sequence[Outlet]:
+    """Return where a CRM hears of what became of its own requests: HubSpot, when its write-back is set."""
+    found = sink_of(values_of(settings, HUBSPOT, clock=shop.clock, limits_for=limits_for))
+    return () if found is None else (Outlet(plan=found[0], sink=found[1]),)
+
+
+def _duties(worker: EventWorker, ledger: Ledger, bell: BrokerBell, settings: Settings) -> list[Duty]:
+    async def ring_due() -> None:
+        for source in await ledger.intake.sources_due():
+            if worker.is_on(source):
+                bell.ring_intake(source)
+
+    prune = partial(ledger.intake.prune, failed_older_than_s=settings.failed_keep, limit=_PRUNED_AT_ONCE)
+    return [
+        Duty(name="ring_intake", run_once=ring_due, every_s=_RING_EVERY_S),
+        Duty(name="rescue_intake", run_once=ledger.intake.rescue, every_s=min(2.0, settings.lease_s / 4)),
+        Duty(name="prune_intake", run_once=prune, every_s=60.0, is_single=True),
+    ]

@@ -1,0 +1,14 @@
+-- flags: allow-oom
+-- uses: intake
+-- failed | waiting -> skipped, by an operator: nothing will come of it.
+-- ARGV: 2 event, 3 by, 4 why. Returns {1, state} or {0, state or '', refusal}.
+local REFUSALS = { working = 'being_worked_on', skipped = 'skipped_already', done = 'not_failed' }
+local event = load_event(ARGV[2])
+if not event then return { 0, '', 'gone' } end
+if REFUSALS[event.s] then return { 0, event.s, REFUSALS[event.s] } end
+note_event(event, 'discarded', ARGV[3], ARGV[4])
+put(event, 'r', 'discarded')
+drop(event, 'l')
+close_event(event, 'skipped')
+write_moves()
+return { 1, event.s }
