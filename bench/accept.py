@@ -162,7 +162,7 @@ def measure(folder: Path, rows: int, rounds: int) -> None:
             if rate is not None:
                 theirs.setdefault(chunk, []).append(rate)
                 print(f"  streaq    {rate:9,.0f} tasks/s  (chunks of {chunk})")
-    dry = dry_run(path, options=BackfillOptions())
+    dry = asyncio.run(dry_run(path, options=BackfillOptions()))
     print(f"  reading, parsing and checking alone: {rows / dry.elapsed_s:,.0f} rows/s")
     conclude(ours, theirs)
 

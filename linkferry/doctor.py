@@ -194,6 +194,7 @@ async def _look_at_ledger(
     findings.append(ok("schema", "The ledger's schema is the one this version knows."))
     findings += _partner_findings(await limits.status(), settings)
     findings += await _work_findings(ledger)
+    findings += _event_findings(await ledger.outbox.sinks(), is_wanted=settings.events_url is not None)
     findings += await doctor_crm.look_at_events(settings, ledger)
     findings.append(_audit_finding(await ledger.queries.audit()))
     return findings
@@ -286,7 +287,6 @@ async def _work_findings(ledger: Ledger) -> list[Finding]:
     ]
     if failed := counts.get(JobState.FAILED, 0):
         findings.append(warn("failed", f"{failed} jobs need a person.", "linkferry failed groups"))
-    findings += _event_findings(await ledger.outbox.sinks())
     return [*findings, *_message_findings(await ledger.deliveries.counts())]
 
 
@@ -321,7 +321,13 @@ def _message_findings(counts: Mapping[DeliveryState, int]) -> Iterator[Finding]:
         )
 
 
-def _event_findings(sinks: Sequence[SinkRecord]) -> Iterator[Finding]:
+def _event_findings(sinks: Sequence[SinkRecord], *, is_wanted: bool) -> Iterator[Finding]:
+    if is_wanted and not any(sink.is_enabled for sink in sinks):
+        yield warn(
+            "events",
+            "EVENTS_URL is set here, but the worker that started last did not have it: no event is left.",
+            "Give all workers the same settings and restart them.",
+        )
     for sink in sinks:
         status = f", HTTP {sink.status}" if sink.status else ""
         if not sink.is_enabled:

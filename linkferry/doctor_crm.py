@@ -8,10 +8,11 @@ from linkferry.crms import last_event_ms, note_on
 from linkferry.doctor import Finding, bad, ok, warn
 from linkferry.output import ago
 from producers.crm.config import CrmSetting, crm_settings, load_crms
-from producers.crm.receiver import crm_of, source_of
+from producers.crm.receiver import EVENTS, crm_of, source_of
 from worker.domain.event import EventState
 from worker.ledger import Ledger
 from worker.settings import Settings, SettingsError
+from worker.telemetry import stat_key
 
 #: Reasons of waiting events that no waiting mends.
 _NEEDS_A_PERSON = ("crm_refused", "fault")
@@ -51,6 +52,9 @@ async def look_at_events(settings: Settings, ledger: Ledger) -> list[Finding]:
 
 async def _last_event(ledger: Ledger, crm: CrmSetting) -> Finding:
     at_ms = await last_event_ms(ledger, source_of(crm.name))
+    told = (await ledger.fleet.stats()).get(stat_key(EVENTS, {"crm": crm.name, "outcome": "recorded"}), 0)
+    if at_ms is None and told:
+        return ok("crm", f"{crm.name} has told of {told:.0f} events so far, and of none in the last days.")
     if at_ms is None:
         return warn(
             "crm",

@@ -323,16 +323,20 @@ async def _backfill(
             source, door=door, ledger=session.ledger, options=options, progress=progress, stop=stop
         )
     document, jobs = result.as_document() | found, None
-    if not is_quiet and (result.tally.accepted or result.tally.duplicates):
-        await tell_what_is_missing(session)
-    if is_waiting and result.stop is None:
-        with waiting_progress(is_quiet=is_quiet) as tell:
-            document["jobs_by_state"] = jobs = await wait_for_batch(session, result.run, stop, tell)
     if result.stop is not None:
         document["stopped"]["remedy"] = frame.hint(result.stop.remedy)
-    emit(document, lambda: say_result(result, jobs))
-    if result.stop is not None:
-        complain(f"{result.stop.message} {result.stop.remedy}")
+        document["resume"] = result.go_on and frame.hint(result.go_on)
+    try:
+        # Where the run was stopped, Redis may be away: nothing may come between it and the way to go on.
+        if not is_quiet and result.stop is None and (result.tally.accepted or result.tally.duplicates):
+            await tell_what_is_missing(session)
+        if is_waiting and result.stop is None:
+            with waiting_progress(is_quiet=is_quiet) as tell:
+                document["jobs_by_state"] = jobs = await wait_for_batch(session, result.run, stop, tell)
+    finally:
+        emit(document, lambda: say_result(result, jobs))
+        if result.stop is not None:
+            complain(f"{result.stop.message} {result.stop.remedy}")
     return _exit_code(result, jobs or {}, has_waited=is_waiting and not stop.is_set())
 
 

@@ -207,7 +207,7 @@ def say_result(result: BackfillResult, jobs: dict[str, int] | None) -> None:
 def _say_jobs(run: str, jobs: dict[str, int] | None, *, is_any_accepted: bool) -> None:
     if jobs is None:
         if is_any_accepted:
-            say(f"Follow it: linkferry batch show {run}")
+            say(f"Follow it: linkferry batch watch {run}")
         return
     say("Jobs: " + (", ".join(f"{state} {count}" for state, count in jobs.items()) or "none"))
     if jobs.get("failed"):

@@ -28,6 +28,7 @@ COLUMNS = (
     *("email", "email_reason", "email_at", "sms", "sms_reason", "sms_at"),
     *("accepted_at", "ended_at", "attempts", "reference", "external_id", "job_id"),
 )
+JSON_LINES = (".json", ".jsonl", ".ndjson")  #: files of these names get a document a line
 PRUNED = "deleted"  #: said of a job whose record was kept as long as the settings want
 _TELL_EVERY = 500
 Document = dict[str, Any]
@@ -110,9 +111,10 @@ def row_document(row: BatchRow, catalogue: Catalogue) -> Document:
 @contextmanager
 def _sink(path: Path | None) -> Iterator[Callable[[Document], None]]:
     """Yield what writes a row."""
-    encoding = "utf-8" if flags().is_json else "utf-8-sig"  # Excel knows UTF-8 by its mark only
+    is_json = flags().is_json if path is None else path.suffix in JSON_LINES
+    encoding = "utf-8" if is_json else "utf-8-sig"  # Excel knows UTF-8 by its mark only
     with _standard_output(encoding) if path is None else new_file(path, encoding) as stream:
-        yield _json_sink(stream) if flags().is_json else _csv_sink(stream)
+        yield _json_sink(stream) if is_json else _csv_sink(stream)
 
 
 def _json_sink(stream: IO[str]) -> Callable[[Document], None]:

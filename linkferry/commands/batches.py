@@ -22,7 +22,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Where to write it; `-` is standard output. Without it: `<file>.<RUN>.report.csv` here.",
+        help="Where to write it: a .csv or .jsonl, `-` is standard output. Without it `<file>.<RUN>.report.csv`.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing beside the report.")]
@@ -75,7 +75,7 @@ def _register_following(group: typer.Typer) -> None:
     async def report(session: Session, run: Run, out: Out = None, is_quiet: Quiet = False) -> int:
         """Join each row to its end: link, reason, remedy, messages. A CSV that Excel reads, only you may read it.
 
-        In the order of the file; with `--json` a line for each row. Rejected rows are in the run's failed file.
+        In the order of the file; `--json` prints a line for each row. Rejected rows are in the run's failed file.
 
         Example: `linkferry batch report RUN --out ends.csv`
         """

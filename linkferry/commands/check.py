@@ -242,7 +242,9 @@ def print_config(notes: list[SettingNote]) -> None:
         mark = "*" if note.is_set else " "
         say(f" {mark} {note.name} = {note.value}")
         say(f"     {note.description}")
-    say("\n* set by you. CRM_<NAME>_… settings are a page of their own: docs/crm/README.md; see `linkferry crm list`.")
+    say(
+        "\n* set by you. CRM_<NAME>_… settings are a page of their own: docs/crm/README.md; see `linkferry crm list`."
+    )
 
 
 def _print_reasons(items: list[dict[str, Any]]) -> None:

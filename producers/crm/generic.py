@@ -61,6 +61,7 @@ DEFAULT_MAP: Mapping[str, Any] = {
     "phone": _everywhere("phone", "mobile", "whatsapp"),
     "name": _everywhere("name", "contact/name"),
     "product": _everywhere("product", "products"),
+    "type": "/data/type",  # at the top it is the event's own type, by Standard Webhooks
     "external_id": ["/data/external_id", "/external_id", "/data/id", "/record_id"],
 }
 

@@ -88,7 +88,7 @@ class Receiver:
 
     def __init__(self, deps: CrmDeps) -> None:
         self._deps = deps
-        self._ring = _Ringer(deps.bell)
+        self._ring = Ringer(deps.bell)
         self._draw = random.SystemRandom().getrandbits  # two processes must never draw the same ids
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
@@ -182,7 +182,7 @@ class Receiver:
         log.warning("crm_request_refused", crm=crm.name, reason=reason)
 
 
-class _Ringer:
+class Ringer:
     """Rings for a source at once, and then for a while not more often than every twentieth of a second."""
 
     def __init__(self, bell: Bell) -> None:
@@ -190,12 +190,17 @@ class _Ringer:
         self._quiet: dict[str, bool] = {}  #: sources rung for just now → whether more has come since
 
     def __call__(self, source: str) -> None:
+        """Ring for *source*, now or in a moment."""
         if source in self._quiet:
             self._quiet[source] = True
             return
         self._bell.ring_intake(source)
         self._quiet[source] = False
         asyncio.get_running_loop().call_later(_RING_EVERY_S, self._look_again, source)
+
+    def is_quiet(self, source: str) -> bool:
+        """Tell whether *source* was rung for just now, so that the next bell waits."""
+        return source in self._quiet
 
     def _look_again(self, source: str) -> None:
         if self._quiet.pop(source):
@@ -224,7 +229,7 @@ def _not_authentic() -> web.Response:
         401,
         "not-authentic",
         "The request is not proven to be the CRM's",
-        "Its signature or token is missing, wrong or too old. `linkferry crm list` and the log of `web` say more.",
+        "Its signature or token is missing, wrong or too old. The log of `web` says which.",
     )
 
 

@@ -40,7 +40,9 @@ from worker.telemetry import Stats
 log = structlog.get_logger()
 
 WORKED = "crm_worked"  #: the counter, by crm, outcome and reason
-AT_ONCE = 4  #: hundreds of events that one process works on at a time
+AT_ONCE = (
+    4  #: hundreds of events of one CRM that one process works on at a time: a slow one holds up no other
+)
 _HUNDRED = 100
 _SETTLE_TRIES = 5
 _SETTLE_WAIT_S = 0.2
@@ -114,7 +116,7 @@ class EventWorker:
     def __init__(self, deps: WorkDeps) -> None:
         self._deps = deps
         self._chance = random.SystemRandom().random
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = {name: asyncio.Semaphore(AT_ONCE) for name in deps.crms}
         self._held_until_s: dict[str, float] = {}  #: source → the clock's monotonic seconds
 
     async def take(self, source: str) -> int:
@@ -123,10 +125,10 @@ class EventWorker:
         Where all places are taken or the CRM is away it does nothing: the duty rings again.
         """
         crm = self._deps.crms.get(crm_of(source))
-        if crm is None or self._places.locked():
+        if crm is None or self._places[crm.name].locked():
             return 0
         total = 0
-        async with self._places:
+        async with self._places[crm.name]:
             while not self._deps.is_draining() and not self._is_held(source):
                 try:
                     claimed = await self._deps.intake.claim_due(

@@ -58,11 +58,15 @@ async def backfill(source, ledger: Ledger, *, after: int | None = None, meanwhil
     stop, tasks = asyncio.Event(), []
 
     def look(progress):
-        if after is not None and progress.tally.rows >= after and not tasks:
-            tasks.append(asyncio.ensure_future(meanwhile()) if meanwhile else stop.set())
+        if after is None or progress.tally.rows < after or tasks:
+            return
+        if meanwhile is None:
+            stop.set()
+        else:
+            tasks.append(asyncio.ensure_future(meanwhile()))
 
     door = Door(ledger, Silent(), max_waiting=100_000)
-    return await run_backfill(
+    result = await run_backfill(
         source,
         door=door,
         ledger=ledger,
@@ -71,6 +75,8 @@ async def backfill(source, ledger: Ledger, *, after: int | None = None, meanwhil
         stop=stop,
         clock=Hurried(),
     )
+    await asyncio.gather(*tasks)
+    return result
 
 
 class Hurried:

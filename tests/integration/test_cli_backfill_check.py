@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from linkferry import progress
 from tests.integration.cli_in_process import Cli, cli_on
 from tests.integration.customer_files import HEADER, findings, link_shop, number, on_limits, shop, write
 
@@ -115,6 +117,20 @@ def test_bad_rows_beyond_twenty_are_in_the_report(cli: Cli) -> None:
     assert "customers.dry-run.failed.csv" in long
     lines = Path("customers.dry-run.failed.csv").read_text(encoding="utf-8-sig").splitlines()
     assert len(lines) == 31
+
+
+def test_a_long_dry_run_shows_that_it_moves(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines beside the document, for people or programs; none with --quiet."""
+    write(*[shop(nth) for nth in range(250)])
+    for name in ("_FIRST_LINE_S", "_LINE_EVERY_S", "_JSON_LINE_EVERY_S"):
+        monkeypatch.setattr(progress, name, 0.0)
+
+    words = cli("backfill", "customers.csv", "--dry-run").stderr
+    lines = cli("backfill", "customers.csv", "--dry-run", "--json").stderr
+
+    assert "Checked 200 of about 250 rows, 0 bad" in words
+    assert json.loads(lines.splitlines()[0]) == {"checked": 100, "total": 250, "invalid": 0}
+    assert cli("backfill", "customers.csv", "--dry-run", "--quiet").stderr == ""
 
 
 # --- options -----------------------------------------------------------------------------------------------

@@ -271,6 +271,10 @@ def test_doctor_says_how_the_crms_do(cli: Cli, switched_on: None) -> None:
         ("ok", "generic is set up."),
         ("warn", "generic has told of no event yet."),
     ]
+    cli.on_ledger(lambda ledger: ledger.fleet.add_stats({"crm_events|crm=generic|outcome=recorded": 7}))
+    assert ("ok", "generic has told of 7 events so far, and of none in the last days.") in {
+        (each["level"], each["text"]) for each in about_crms(cli)
+    }
     record(cli, FAILED, None)
     found = {each["text"]: each for each in about_crms(cli)}
     assert any(text.startswith("generic last told of an event") for text in found)

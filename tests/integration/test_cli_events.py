@@ -246,6 +246,10 @@ def test_doctor_knows_the_settings(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LINKFERRY_EVENTS_SECRET", SECRET)
     assert [level for level, _ in findings(cli)] == ["warn"]
     monkeypatch.setenv("LINKFERRY_EVENTS_URL", "https://events.example.com/")
+    [(_, is_set), (level, text)] = findings(cli)
+    assert "EVENTS_URL" in is_set
+    assert (level, "did not have it" in text) == ("warn", True)
+    cli.on_ledger(lambda ledger: ledger.outbox.enable([WEBHOOK]))
     assert [level for level, _ in findings(cli)] == ["ok"]
 
 

@@ -343,13 +343,15 @@ async def test_a_missing_property_keeps_the_events_until_it_is_there(
 
 
 async def test_from_a_webhook_to_a_link(tmp_path: Path, hubspot: FakeHubSpot) -> None:
-    """Real processes: HubSpot calls `web`, a worker asks HubSpot and then the partner, the customer gets one mail."""
+    """Real processes: HubSpot calls `web`, a worker asks it and then the partner, one mail, and HubSpot is told."""
+    hubspot.properties.update(NAMES.values())
     for contact in range(20):
         hubspot.add_contact(
             contact, phone=a_number(), company="Dana Flowers", email=f"c{contact}@example.com"
         )
     async with Stack(tmp_path) as stack:
-        settings = {f"LINKFERRY_{name}": value for name, value in _written(hubspot).items()}
+        written = _written(hubspot, WRITE_BACK=json.dumps(NAMES))
+        settings = {f"LINKFERRY_{name}": value for name, value in written.items()}
         outside = sandbox_free(tmp_path) | settings
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -374,6 +376,10 @@ async def test_from_a_webhook_to_a_link(tmp_path: Path, hubspot: FakeHubSpot) ->
         async def all_told() -> bool:
             return len(await mails()) == 20
 
+        def is_hubspot_told() -> bool:
+            return all("linkferry_link" in each for each in hubspot.records["contacts"].values())
+
         await stack.until(all_told, "every customer has a mail")
+        await stack.until(is_hubspot_told, "every contact has its link")
         assert len(await stack.outbox()) == 20
         assert stack.logs().count("Dana Flowers") == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +11,21 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from tests.factories import a_request, an_invitation
+from linkferry.trades import crm_trade
+from tests.factories import a_request
 from tests.integration.events_receiver import SECRET, Receiver, a_receiver
-from tests.integration.runtime_shop import REAL_CHANNELS, Bench, a_bench
-from tests.stack import Stack
+from tests.integration.runtime_shop import Bench, a_bench
+from worker.broker import make_broker
 from worker.domain.outgoing import OutgoingEvent, OutgoingState, SinkPlan, SinkRecord, Telling, Told
 from worker.domain.request import Product
-from worker.domain.states import Channel, DeliveryState, Lane
+from worker.domain.states import Channel, Lane
 from worker.execution import handlers
 from worker.execution.attempt import attempt
 from worker.execution.tell import tell_trade
 from worker.execution.trade import Outlet, Trade
-from worker.main import build_outlets
+from worker.main import build_outlets, build_shop
 from worker.ops.metrics import metrics_text
+from worker.settings import load_settings
 
 REQUEST = {"reference": "order-7", "external_id": "501"}
 
@@ -321,70 +323,33 @@ async def test_in_the_sandbox_nobody_is_told(real_redis: Any, valkey_url: str, t
         ]
 
 
+async def test_a_worker_whose_hubspot_writes_back_tells_both(valkey_url: str) -> None:
+    """HubSpot hears of its own requests only, EVENTS_URL of all."""
+    hook = "E2eNC54oYE1zwq-KoUWRhG9A_osxddvA"
+    environ = {
+        "LINKFERRY_REDIS_URL": valkey_url,
+        "LINKFERRY_EVENTS_URL": "https://events.example.com/",
+        "LINKFERRY_EVENTS_SECRET": SECRET,
+        "LINKFERRY_CRM_HUBSPOT_PATH": hook,
+        "LINKFERRY_CRM_HUBSPOT_CLIENT_SECRET": "c" * 36,
+        "LINKFERRY_CRM_HUBSPOT_URL": f"https://ferry.example.com/crm/hubspot/{hook}",
+        "LINKFERRY_CRM_HUBSPOT_TOKEN": "pat-1",
+        "LINKFERRY_CRM_HUBSPOT_WRITE_BACK": '{"link": "linkferry_link"}',
+    }
+    settings = load_settings(environ=environ, env_file=None)
+    broker = make_broker(settings.broker_url_effective, namespace=settings.namespace)
+    shop = build_shop(settings, broker, worker_id="w")
+    brought = crm_trade(settings)(shop)
+
+    outlets = build_outlets(settings, shop, brought)
+
+    plans = [(outlet.plan.name, outlet.plan.only_source) for outlet in outlets]
+    assert plans == [("webhook", None), ("hubspot", "crm:hubspot")]
+    for trade in (*brought, tell_trade(shop, outlets)):
+        await trade.aclose()
+    shop.bell.close()
+    await shop.ledger.aclose()
+
+
 async def _nothing(_subject_id: str) -> None:
     """Do nothing."""
-
-
-def real_env(stack: Stack, receiver: Receiver, **more: str) -> dict[str, str]:
-    """Return what makes a worker of the stack real but for its partner and its channels."""
-    address = json.loads((stack.folder / "data" / "sandbox" / "address.json").read_text())
-    places = {"url": stack.sandbox_url, "smtp_port": address["smtp_port"]}
-    channels = {f"LINKFERRY_{name.upper()}": value.format(**places) for name, value in REAL_CHANNELS.items()}
-    return channels | {
-        "LINKFERRY_SANDBOX": "0",
-        "LINKFERRY_NAMESPACE": stack.namespace,
-        "LINKFERRY_PROVIDER_URL": stack.sandbox_url,
-        "LINKFERRY_PROVIDER_CLIENT_ID": "sandbox-client",
-        "LINKFERRY_PROVIDER_CLIENT_SECRET": "sandbox-secret",
-        "LINKFERRY_EVENTS_URL": receiver.url,
-        "LINKFERRY_EVENTS_SECRET": SECRET,
-        **more,
-    }
-
-
-async def arrived(stack: Stack, receiver: Receiver, count: int, what: str) -> None:
-    """Wait until so many different events came."""
-    await stack.until(lambda: len(receiver.counts()) >= count, what)
-
-
-async def test_a_worker_killed_between_send_and_settle_tells_it_again_by_the_same_id(tmp_path: Path) -> None:
-    """The receiver has it; the ledger never heard so. Another worker says it once more, and nothing else twice."""
-    async with a_receiver() as receiver, Stack(tmp_path) as stack:
-        receiver.gate.clear()
-        doomed = stack.start_worker(**real_env(stack, receiver, LINKFERRY_WORKER_ID="doomed"))
-        await stack.until(_is_on(stack), "the worker has switched events on")
-        receipts = await stack.ledger.accept([an_invitation(request=a_request(**REQUEST))], max_waiting=10)
-        stack.bell.ring(receipts[0].job_ids, Lane.LIVE)
-        await arrived(stack, receiver, 1, "the first event is on its way")
-        stack.kill_worker(doomed)
-        repeated = set(receiver.ids)
-        receiver.gate.set()
-        # What the supervisor does when it sees a process die.
-        await stack.ledger.abandon("doomed")
-        await stack.ledger.outbox.abandon("doomed")
-
-        stack.start_worker(**real_env(stack, receiver))
-        await arrived(stack, receiver, 2, "link and message are told")
-        await stack.until(_is_all_told(stack), "nothing waits to be told")
-
-        counts = receiver.counts()
-        assert {event_id for event_id, count in counts.items() if count > 1} == repeated
-        types = sorted({each["type"] for each in receiver.got})
-        assert types == ["invitation.sent", "link.created"]
-        assert {each["data"]["reference"] for each in receiver.got} == {"order-7"}
-        deliveries = await stack.ledger.deliveries.of_invitation(receipts[0].invitation_id)
-        assert [each.state for each in deliveries] == [DeliveryState.SENT]
-
-
-def _is_on(stack: Stack) -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
-        return any(sink.is_enabled for sink in await stack.ledger.outbox.sinks())
-
-    return look
-
-
-def _is_all_told(stack: Stack) -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
-        return all(not sink.waiting and not sink.sending for sink in await stack.ledger.outbox.sinks())
-
-    return look

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -12,10 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from producers.crm import hubspot
+from producers.crm import hubspot, hubspot_events
 from producers.crm.config import CrmValues
 from producers.crm.hubspot import HubSpot, configure
 from producers.crm.hubspot_events import MOST_EVENTS
+from producers.crm.hubspot_write_back import EXAMPLE
 from producers.crm.model import (
     NotAuthenticError,
     RawRequest,
@@ -34,11 +37,11 @@ from tests.hubspot_fake import (
     signature,
     signed_headers,
 )
+from tests.repo import ROOT
 from worker.settings import SettingsError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
-WRITE_BACK = '{"link": "linkferry_link", "state": "linkferry_state", "reason": "linkferry_reason"}'
 #: HubSpot's published example of a request (its SDKs' own fixture).
 PUBLISHED = (
     b'[{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,'
@@ -338,7 +341,7 @@ def test_our_own_write_back_is_not_followed() -> None:
     """Or every link would make HubSpot tell us of it."""
     told = an_event(type_="contact.propertyChange", propertyName="linkferry_link")
 
-    assert list(_read(told, WRITE_BACK=WRITE_BACK).skipped) == ["own_write_back"]
+    assert list(_read(told, WRITE_BACK=EXAMPLE).skipped) == ["own_write_back"]
 
 
 def test_what_our_app_wrote_under_earlier_settings_is_our_own_too() -> None:
@@ -349,7 +352,7 @@ def test_what_our_app_wrote_under_earlier_settings_is_our_own_too() -> None:
         changeSource="INTEGRATION",
         sourceId=str(APP_ID),
     )
-    read = _read(earlier, WRITE_BACK=WRITE_BACK, APP_ID=str(APP_ID))
+    read = _read(earlier, WRITE_BACK=EXAMPLE, APP_ID=str(APP_ID))
 
     assert list(read.skipped) == ["own_write_back"]
 
@@ -358,7 +361,7 @@ def test_what_our_app_wrote_under_earlier_settings_is_our_own_too() -> None:
 def test_a_script_with_the_same_token_is_not_taken_for_our_write_back(type_: str) -> None:
     """Agencies create contacts with the app that Linkferry uses: these customers want their links."""
     made = an_event(type_=type_, propertyName="mobilephone", changeSource="INTEGRATION", sourceId=str(APP_ID))
-    assert _read(made, WRITE_BACK=WRITE_BACK, APP_ID=str(APP_ID)).events
+    assert _read(made, WRITE_BACK=EXAMPLE, APP_ID=str(APP_ID)).events
 
 
 def test_events_of_other_apps_and_accounts_are_skipped() -> None:
@@ -598,7 +601,7 @@ def test_the_address_may_be_left_to_the_public_url() -> None:
             "LINKFERRY_CRM_HUBSPOT_WRITE_BACK names one property twice",
         ),
         (
-            {"WRITE_BACK": WRITE_BACK, "MAP": '{"external_id": "erp_number"}'},
+            {"WRITE_BACK": EXAMPLE, "MAP": '{"external_id": "erp_number"}'},
             "LINKFERRY_CRM_HUBSPOT_WRITE_BACK needs the contact's id",
         ),
         ({"WRITE_BACK": '{"link": "email"}'}, "LINKFERRY_CRM_HUBSPOT_WRITE_BACK sets email, which"),
@@ -628,3 +631,32 @@ def test_a_trial_takes_a_whole_contact_and_nothing_else_does() -> None:
     assert isinstance(crm.wanted(event.body), Wanted)
     with pytest.raises(UnreadableError):
         _hubspot().read(_request(contact))
+
+
+# --- the page -----------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "crm" / "hubspot.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_setting_and_every_reason() -> None:
+    """An operator finds there whatever this module may ask for or say."""
+    reasons = set(re.findall(r'"([a-z]+_[a-z_]+)"', inspect.getsource(hubspot_events._why_skipped)))
+    reasons |= set(re.findall(r'"([a-z]+_[a-z_]+)"', inspect.getsource(hubspot_events._why_irrelevant)))
+
+    assert {"own_write_back", "unknown_portal"} <= reasons
+    assert [key for key in hubspot.KEYS if f"`LINKFERRY_CRM_HUBSPOT_{key}`" not in PAGE] == []
+    assert [reason for reason in reasons if f"`{reason}`" not in PAGE] == []
+
+
+def test_the_pages_examples_are_taken_as_they_stand() -> None:
+    """The default map, another one, a webhook's body, a contact and the write-back."""
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+    _, default, other, body, contact = blocks
+    crm = configure(CrmValues(name="hubspot", is_trial=True))
+
+    assert default == hubspot.DEFAULT_MAP
+    assert _hubspot(MAP=json.dumps(other))
+    assert len(crm.read(_request(json.dumps(body).encode())).events) == 1
+    assert isinstance(crm.wanted(contact), Wanted)
+    assert f"WRITE_BACK='{EXAMPLE}'" in PAGE
+    assert _hubspot(WRITE_BACK=EXAMPLE)

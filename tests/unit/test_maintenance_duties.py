@@ -16,11 +16,11 @@ from worker.domain.states import JobState, Lane
 from worker.ledger import Ledger
 from worker.limits import Limits
 from worker.main import build_shop
-from worker.workshop import duties_of
 from worker.maintenance.rescue import Rescuer
 from worker.maintenance.watch import Watch
 from worker.settings import load_settings
 from worker.telemetry import Stats
+from worker.workshop import duties_of
 
 
 class Clock:

@@ -321,7 +321,7 @@ async def test_a_cancelled_batch_says_how_many(commands: Commands, queries: Quer
 
     document = await commands.cancel_batch("run-1", **WHY)
 
-    assert document == {"batch": "run-1", "cancelled": 2, "running": 1}
+    assert document == {"batch": "run-1", "cancelled": 2, "running": 1, "in_doubt": 0}
     batch = await queries.batch("run-1")
     assert batch is not None
     assert batch["jobs"]["cancelled"] == 2
