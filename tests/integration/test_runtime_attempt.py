@@ -13,6 +13,7 @@ import redis.asyncio
 
 from tests.integration.runtime_shop import Bench, a_bench
 from worker.clock import SystemClock
+from worker.domain.job import Lease
 from worker.domain.states import JobState, Lane
 from worker.execution import attempt as attempts
 from worker.execution.attempt import attempt, follow_up
@@ -66,22 +67,22 @@ async def test_a_call_longer_than_its_lease_keeps_it(bench: Bench) -> None:
     assert heartbeat.held == 0
 
 
+@pytest.mark.parametrize("lane", Lane)
 async def test_a_process_that_stood_still_after_the_intent_sends_nothing(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lane: Lane
 ) -> None:
     """It was stopped between the written intent and the call: no create goes out, and the job waits without a doubt."""
     clock = LeapingClock()
     shop = dataclasses.replace(bench.shop, clock=clock)
-    claim_and_begin = shop.ledger.claim_and_begin
+    keeping = shop.heartbeat.keeping
 
-    async def stopped_meanwhile(*args: Any, **kwargs: Any) -> Any:
-        claimed = await claim_and_begin(*args, **kwargs)
+    def stopped_with_the_job_in_hand(lease: Lease) -> Any:
         clock.ahead_s = shop.lease_s
-        return claimed
+        return keeping(lease)
 
-    monkeypatch.setattr(shop.ledger, "claim_and_begin", stopped_meanwhile)
+    monkeypatch.setattr(shop.heartbeat, "keeping", stopped_with_the_job_in_hand)
     receipt = await bench.accept()
-    await attempt(receipt.job_ids[0], Lane.LIVE, shop)
+    await attempt(receipt.job_ids[0], lane, shop)
 
     assert await creates(bench) == 0
     assert await state_of(bench, receipt.job_ids[0]) is JobState.AVAILABLE

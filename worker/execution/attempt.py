@@ -22,7 +22,7 @@ from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.limits import Closed, Granted, LimitsUnavailable
+from worker.limits import Closed, LimitsUnavailable
 from worker.partner import create_body
 
 log = structlog.get_logger()
@@ -34,6 +34,8 @@ _HEALTHY_NOT_DONE = frozenset({"partner_throttled", "token_expired", "token_refu
 _SETTLE_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 #: How long an outcome is held on to when the ledger is away. By then the lease has run out and a look-up settles it.
 _SETTLE_PATIENCE_S = 600.0
+#: A call may begin this late, or one interval of the rate late: the one call of jitter that the partner tolerates.
+_LATE_S = 0.01
 
 
 async def attempt(job_id: str, lane: Lane, shop: Shop) -> Settled | None:
@@ -42,39 +44,49 @@ async def attempt(job_id: str, lane: Lane, shop: Shop) -> Settled | None:
         if not has_place or shop.draining.is_set():
             await shop.ledger.hand_back(job_id)
             return None
-        granted = await _slot(job_id, lane, shop)
-        if granted is None:
+        claimed = await _claim_at_slot(job_id, lane, shop)
+        if claimed is None:
             return None
-        # A crash before the next line: `available` still. After it: `in_doubt` (Facebook: one more try), since nobody
-        # then knows whether the partner acted.
-        asked = shop.clock.monotonic()
-        job = await shop.ledger.claim_and_begin(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
-        if isinstance(job, ClaimRefusal):
-            await shop.limits.give_back(granted)
-            return None
-        return await _work(job, shop, sent_by=asked + shop.lease_s - shop.call_timeout_s)
+        job, send_by = claimed
+        return await _work(job, shop, send_by=send_by)
 
 
-async def _slot(job_id: str, lane: Lane, shop: Shop) -> Granted | None:
-    # A token first, then the slot, then the claim: a job that waits for the rate or for credentials holds no lease.
+async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> tuple[ClaimedJob, float] | None:
+    """Return the job, its call begun, and until when (by the clock) it may be sent."""
+    # A token first, then the slot, then the claim: a job that waits for the rate or for credentials holds no lease, and
+    # a crash meanwhile leaves it `available`. After the claim it is `in_doubt` (Facebook: one more try): nobody then
+    # knows whether the partner acted. A lone live customer's slot is now: then the claim goes along with the asking.
     token = await shop.partner.token()
     if isinstance(token, NotDone):
         await shop.ledger.hand_back(job_id)
         return None
     asked = shop.clock.monotonic()
-    granted = await shop.limits.acquire(lane, stop=shop.draining)
+    claiming = shop.ledger.claiming(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
+    along = claiming if lane is Lane.LIVE else None
+    granted = await shop.limits.acquire(lane, stop=shop.draining, along=along)
+    at_slot = shop.clock.monotonic()
     shop.stats.count("limiter_waits", lane=lane.value)
-    shop.stats.count("limiter_wait_seconds", shop.clock.monotonic() - asked, lane=lane.value)
+    shop.stats.count("limiter_wait_seconds", at_slot - asked, lane=lane.value)
     if isinstance(granted, Closed):
         await shop.ledger.hand_back(job_id)
         return None
-    return granted
+    if (claimed := claiming.result) is not None:
+        send_by = at_slot + max(_LATE_S, granted.interval_us / 1e6) - granted.late_s
+    else:
+        claimed = await shop.ledger.claim_and_begin(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
+        send_by = at_slot + shop.lease_s - shop.call_timeout_s
+    if isinstance(claimed, ClaimRefusal):
+        await shop.limits.give_back(granted)
+        return None
+    return claimed, send_by
 
 
-async def _work(job: ClaimedJob, shop: Shop, *, sent_by: float) -> Settled:
+async def _work(job: ClaimedJob, shop: Shop, *, send_by: float) -> Settled:
     with shop.heartbeat.keeping(job.lease):
         began = shop.clock.monotonic()
-        if began > sent_by:  # this process was stopped for so long that the job may be somebody else's by now
+        if (
+            began > send_by
+        ):  # this process stood still: the slot is gone, or the job may be somebody else's by now
             snoozed = Snoozed(reason="lease_lost")
             return await surely(lambda: shop.ledger.settle(job.lease, snoozed), job.id, shop)
         ending = await _call(job, shop)

@@ -83,10 +83,10 @@ class Scripts:
         await self._be_loaded()
         with translated():
             try:
-                return await self._execute(*self._command(verb, args))
+                return await self._execute(*self.command(verb, *args))
             except server_errors.NoScriptError:
                 await self.load()  # the server was restarted, or its scripts were flushed
-                return await self._execute(*self._command(verb, args))
+                return await self._execute(*self.command(verb, *args))
 
     async def run_all(self, calls: Sequence[Sequence[str | float]], *, durable: bool = False) -> list[Any]:
         """Make *calls*, each a verb and its arguments, in order, on one connection and in one round trip.
@@ -128,14 +128,15 @@ class Scripts:
         if not self._hashes:  # the ledger was not there when it was to be opened
             await self.load()
 
-    def _command(self, verb: str, args: Sequence[str | float]) -> tuple[str | float, ...]:
+    def command(self, verb: str | float, *args: str | float) -> tuple[str | float, ...]:
+        """Return the server's command that runs a verb; raises KeyError before the scripts are loaded."""
         now = "" if self._now_ms is None else self._now_ms()
-        return ("EVALSHA", self._hashes[verb], 1, self._prefix, now, *args)
+        return ("EVALSHA", self._hashes[str(verb)], 1, self._prefix, now, *args)
 
     async def _send(self, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
         async with self.redis.pipeline(transaction=False) as pipe:
-            for verb, *args in calls:
-                pipe.execute_command(*self._command(str(verb), args))
+            for call in calls:
+                pipe.execute_command(*self.command(*call))
             if durable and self._has_wait_for_disk:
                 pipe.execute_command("WAITAOF", 1, 0, WAIT_FOR_DISK_MS)
             replies: list[Any] = await pipe.execute(raise_on_error=False)

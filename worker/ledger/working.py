@@ -22,6 +22,38 @@ def new_token(worker_id: str) -> str:
     return f"{worker_id}.{secrets.token_hex(_TOKEN_BYTES)}"
 
 
+class Claiming:
+    """A claim, with the begin of its call, on its way. Goes along with `Limits.acquire`, or by itself."""
+
+    def __init__(self, scripts: Scripts, job_id: str, token: str, lease_s: float) -> None:
+        self._scripts = scripts
+        self._job_id = job_id
+        self._token = token
+        self._lease_s = lease_s
+        self.result: ClaimedJob | ClaimRefusal | None = (
+            None  #: None: nothing was claimed, and nothing refused
+        )
+
+    def calls(self, *condition: str) -> list[tuple[str | float, ...]]:
+        """Return the two verbs with their arguments; *condition*: see `lua/claim.lua`."""
+        subject = (self._job_id, self._token, ms(self._lease_s))
+        return [("claim", *subject, *condition), ("begin_call", *subject)]
+
+    def commands(self, limit_key: str, slot_token: str) -> list[tuple[str | float, ...]]:
+        """Return the same as commands of the server, to be run if the slot was granted and is now."""
+        return [self._scripts.command(*call) for call in self.calls(limit_key, slot_token)]
+
+    def read(self, replies: Sequence[Any]) -> None:
+        """Take note of what they came to. An error of the server counts as nothing claimed: ask by itself."""
+        claimed, is_begun = replies
+        if isinstance(claimed, Exception) or text(claimed[0]) == "no_slot":
+            return
+        self.result = _claimed(claimed, self._job_id, self._token, self._lease_s)
+        if isinstance(self.result, ClaimedJob) and (isinstance(is_begun, Exception) or not int(is_begun)):
+            # The server stood still between the two for a whole lease, or has lost a script.
+            self.result = ClaimRefusal.NOT_AVAILABLE
+
+
 class Working:
     """The verbs of an attempt; each compares the lease's token and says whether it held."""
 
@@ -54,14 +86,13 @@ class Working:
         Raises LedgerUnavailable (the claim may stand and the call count as begun: the call must not be made),
         LedgerFull.
         """
-        token = new_token(worker_id)
-        lease_ms = ms(lease_s)
-        claimed, is_begun = await self._scripts.run_all(
-            [("claim", job_id, token, lease_ms), ("begin_call", job_id, token, lease_ms)]
-        )
-        if text(claimed[0]) == "claimed" and not int(is_begun):
-            return ClaimRefusal.NOT_AVAILABLE  # the server stood still between the two for a whole lease
-        return _claimed(claimed, job_id, token, lease_s)
+        claiming = self.claiming(job_id, worker_id=worker_id, lease_s=lease_s)
+        claiming.read(await self._scripts.run_all(claiming.calls()))
+        return claiming.result or ClaimRefusal.NOT_AVAILABLE
+
+    def claiming(self, job_id: str, *, worker_id: str, lease_s: float) -> Claiming:
+        """Return `claim_and_begin` as something that may go along with the asking for a slot, in the same round trip."""
+        return Claiming(self._scripts, job_id, new_token(worker_id), lease_s)
 
     async def renew(self, leases: Sequence[Lease]) -> set[str]:
         """Let leases of jobs, deliveries and events run anew from now; return the ids of those that are lost.

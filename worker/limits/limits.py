@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import structlog
@@ -50,6 +50,23 @@ _LEAST_TOLERANCE_S = 0.003
 # A process whose loop is always slow would ask anew for ever: then it may be up to one slot late, which is the
 # one call of jitter that the partner tolerates.
 _STRICT_TRIES = 3
+
+
+class Along(Protocol):
+    """What may be done in the round trip in which a slot is asked for, if the slot turns out to be now."""
+
+    @property
+    def result(self) -> object | None:
+        """None until it was done, or refused."""
+        ...
+
+    def commands(self, limit_key: str, slot_token: str) -> Sequence[Sequence[str | float]]:
+        """Return commands that do nothing unless *slot_token* was granted the newest slot of *limit_key*, for now."""
+        ...
+
+    def read(self, replies: Sequence[Any]) -> None:
+        """Take note of their replies; errors are among them."""
+        ...
 
 
 _DRAINING = Closed(reason=ClosedReason.DRAINING, for_s=0.0)
@@ -94,17 +111,26 @@ class Limits:
 
     # --- slots ---------------------------------------------------------------------------------------------
 
-    async def take(self, lane: Lane, *, is_token_call: bool = False) -> Granted | Wait | Closed:
+    async def take(
+        self, lane: Lane, *, is_token_call: bool = False, along: Along | None = None
+    ) -> Granted | Wait | Closed:
         """Ask once for the next slot; do not wait for it.
 
-        A token call passes the credentials hold, which only it can end.
+        A token call passes the credentials hold, which only it can end. *along* is done in the same round trip where
+        the slot is now.
 
         Raises:
             LimitsUnavailable: Redis did not answer; a slot may be lost.
         """
         token = uuid4().hex
         sent_s = self._timing.monotonic()
-        answer = await self._scripts.read("take", lane, self._ceiling, token, "1" if is_token_call else "0")
+        asked = (lane, self._ceiling, token, "1" if is_token_call else "0")
+        if along is None:
+            answer = await self._scripts.read("take", *asked)
+        else:
+            commands = along.commands(self._key, token)
+            answer, replies = await self._scripts.read_along("take", *asked, along=commands)
+            along.read(replies)
         received_s = self._timing.monotonic()
         match answer:
             case ["granted", slot, now, interval, is_probe]:
@@ -115,6 +141,7 @@ class Limits:
                     token=token,
                     lane=lane,
                     interval_us=int(interval),
+                    late_s=max(0.0, received_s - self._clock.monotonic_of(int(slot))),
                     is_probe=is_probe == "1",
                 )
             case ["closed", reason, for_us]:
@@ -131,6 +158,7 @@ class Limits:
         stop: asyncio.Event | None = None,
         give_up_s: float | None = None,
         is_token_call: bool = False,
+        along: Along | None = None,
     ) -> Granted | Closed:
         """Wait for a slot and return at its time: the caller makes its call now, or gives the slot back.
 
@@ -139,15 +167,16 @@ class Limits:
             stop: once set, every waiter returns `draining` at once.
             give_up_s: return `no_slot` rather than wait longer.
             is_token_call: passes the credentials hold.
+            along: done with the asking where the slot is now; its `result` tells.
 
         Raises:
-            LimitsUnavailable: Redis did not answer; a slot may be lost.
+            LimitsUnavailable: Redis did not answer; a slot may be lost, and what goes along may be done.
         """
         patience = Patience(self._timing, stop, give_up_s)
         tries = 0
         while True:
-            slot = await self._in_turn(lane, patience, is_token_call=is_token_call)
-            if isinstance(slot, Closed):
+            slot = await self._in_turn(lane, patience, is_token_call=is_token_call, along=along)
+            if isinstance(slot, Closed) or (along is not None and along.result is not None):
                 return slot
             target_s = self._clock.monotonic_of(slot.slot_us)
             is_standing = await self._reach(slot, target_s, patience, is_token_call=is_token_call)
@@ -170,11 +199,13 @@ class Limits:
         is_probe = "1" if granted.is_probe else "0"
         await self._scripts.run("give_back", granted.token, granted.lane, is_probe)
 
-    async def _in_turn(self, lane: Lane, patience: Patience, *, is_token_call: bool) -> Granted | Closed:
+    async def _in_turn(
+        self, lane: Lane, patience: Patience, *, is_token_call: bool, along: Along | None
+    ) -> Granted | Closed:
         """Ask, as this process's only asker for *lane*, until there is a slot or a reason for none."""
         async with self._turn(lane, patience) as has_turn:
             while has_turn and not patience.is_stopped:
-                answer = await self.take(lane, is_token_call=is_token_call)
+                answer = await self.take(lane, is_token_call=is_token_call, along=along)
                 if isinstance(answer, Closed):
                     return answer
                 wait_s = answer.wait_s if isinstance(answer, Granted) else answer.for_s

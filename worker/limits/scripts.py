@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 _FOLDER = Path(__file__).parent / "lua"
 
@@ -44,6 +44,7 @@ class Scripts:
 
     def __init__(self, redis: Redis, key: str, *, now_us: NowUs = None) -> None:
         prelude = (_FOLDER / "prelude.lua").read_text(encoding="utf-8")
+        self._redis = redis
         self._key = key
         self._now_us = now_us
         self._loaded = {
@@ -67,6 +68,34 @@ class Scripts:
             LimitsUnavailable: Redis did not answer.
         """
         return [text(part) for part in await self._call(verb, args)]
+
+    async def read_along(
+        self, verb: str, *args: str | float, along: Sequence[Sequence[str | float]]
+    ) -> tuple[list[str], list[Any]]:
+        """Run a script, and the commands *along* after it in the same round trip; return its answer and their replies.
+
+        An error that one of those comes to is among the replies.
+
+        Raises:
+            LimitsUnavailable: Redis did not answer.
+        """
+        script, now = self._loaded[verb], "" if self._now_us is None else str(self._now_us())
+        commands = [("EVALSHA", script.sha, 1, self._key, *args, now), *along]
+        with translated():
+            answer, *replies = await self._pipelined(commands)
+            if isinstance(answer, NoScriptError):  # a new server, or a restarted one: nothing was done
+                await self._redis.script_load(script.script)
+                answer, *replies = await self._pipelined(commands)
+            if isinstance(answer, Exception):
+                raise answer
+        return [text(part) for part in answer], replies
+
+    async def _pipelined(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
 
     async def _call(self, verb: str, args: Sequence[str | float]) -> Any:
         now = "" if self._now_us is None else str(self._now_us())

@@ -45,6 +45,7 @@ class Granted:
     token: str  #: names this slot for `Limits.give_back`
     lane: Lane
     interval_us: int  #: between two slots, at the rate of the moment
+    late_s: float = 0.0  #: how long the slot was past when the answer came
     is_probe: bool = False  #: the breaker is half open and learns from this call: `Limits.note` its end
 
 

@@ -1,9 +1,14 @@
 -- uses: guards
 -- available -> running, under a lease; counts an attempt and a start. A paused or held job goes back to its queue.
 --
--- ARGV: 2 job, 3 token, 4 lease ms.
+-- ARGV: 2 job, 3 token, 4 lease ms; 5 and 6, where the claim goes along with the asking for a slot: the limit's key and
+-- the asker's token. Then it is for whoever was granted the newest slot, if that slot is now.
 -- Returns {'claimed', lease end, lane, batch, attempt, failures, orphans, record}, or a refusal: {word}.
 local id, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
+if ARGV[5] then
+  local newest = call('HMGET', ARGV[5], 'last', 'last_slot')
+  if newest[1] ~= ARGV[6] or tonumber(newest[2]) / 1000 > now + 1 then return { 'no_slot' } end
+end
 local job = load(id)
 if not job then return { 'gone' } end
 if job.s ~= 'available' then return { 'not_available' } end
