@@ -12,6 +12,8 @@ from worker.domain.states import ENDED_STATES
 
 RATE = 80
 UNFAIR = 0.2  #: the share by which two batches may differ
+#: Endings after which a batch's ramp is no narrower than the lane: whose canary ends first is ahead until then.
+FULL_WIDTH = 40
 
 
 async def backfill(stack: Stack, name: str, first: int, count: int) -> str:
@@ -43,6 +45,13 @@ async def until_ended(stack: Stack, runs: tuple[str, ...], total: int) -> list[i
     return found
 
 
+async def progress(stack: Stack, runs: tuple[str, ...], total: int) -> list[int]:
+    """Wait until so many more have ended; return how many more of each."""
+    before = await ended(stack, *runs)
+    after = await until_ended(stack, runs, sum(before) + total)
+    return [now - then for now, then in zip(after, before, strict=True)]
+
+
 def assert_fair(one: int, other: int) -> None:
     assert abs(one - other) <= UNFAIR * max(one, other), (one, other)
 
@@ -53,15 +62,13 @@ async def test_two_batches_progress_alike_and_a_late_one_is_not_behind_an_early_
         early = await backfill(stack, "early", 0, 2_000), await backfill(stack, "other", 10_000, 2_000)
         for _ in range(2):
             stack.start_worker()
-        assert_fair(*await until_ended(stack, early, 300))
+        for run in early:
+            await until_ended(stack, (run,), FULL_WIDTH)
+        assert_fair(*await progress(stack, early, 300))
 
         late = await backfill(stack, "late", 20_000, 2_000)
-        await until_ended(stack, (late,), 20)  # its canary has to end before it may run at full width
-        runs = (*early, late)
-        before = await ended(stack, *runs)
-        after = await until_ended(stack, runs, sum(before) + 300)
-
-        one, other, last = (now - then for now, then in zip(after, before, strict=True))
+        await until_ended(stack, (late,), FULL_WIDTH)
+        one, other, last = await progress(stack, (*early, late), 300)
         assert_fair(one, other)
         assert_fair(one, last)
         assert_fair(other, last)
