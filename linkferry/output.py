@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -84,9 +85,13 @@ def confirm(question: str) -> bool:
     """Ask a person; without a terminal nobody is there to ask, and the answer is no."""
     if not sys.stdin or not sys.stdin.isatty():
         return False
+    # The event loop's own handler only asks its task to end, which does not wake somebody who reads a line.
+    at_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
     except EOFError:
         return False
+    finally:
+        signal.signal(signal.SIGINT, at_interrupt)

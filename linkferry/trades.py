@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from linkferry.session import build_door
 from producers.crm.config import LimitsFor, load_crms, parse_rules, values_of
@@ -21,7 +20,6 @@ from worker.settings import Settings
 #: Between a live customer's call and a backfill's.
 _PRIORITY = 10
 _RING_EVERY_S = 0.5
-_PRUNED_AT_ONCE = 2000
 
 
 def crm_trade(settings: Settings) -> Trades:
@@ -62,14 +60,13 @@ def crm_trade(settings: Settings) -> Trades:
                 await crm.aclose()
             await redis.aclose()
 
-        duties = _duties(worker, shop.ledger, shop.bell, settings)
         return [
             Trade(
                 queue="intake",
                 actor="take_events",
                 priority=_PRIORITY,
                 work=take_events,
-                duties=duties,
+                duties=_duties(worker, shop.ledger, shop.bell),
                 outlets=_outlets(settings, shop, limits_for) if HUBSPOT in crms else (),
                 aclose=aclose,
             )
@@ -84,15 +81,11 @@ def _outlets(settings: Settings, shop: Shop, limits_for: LimitsFor) -> Sequence[
     return () if found is None else (Outlet(plan=found[0], sink=found[1]),)
 
 
-def _duties(worker: EventWorker, ledger: Ledger, bell: BrokerBell, settings: Settings) -> list[Duty]:
+def _duties(worker: EventWorker, ledger: Ledger, bell: BrokerBell) -> list[Duty]:
+    # What needs no CRM, the taking back and the pruning, every worker does by itself.
     async def ring_due() -> None:
         for source in await ledger.intake.sources_due():
             if worker.is_on(source):
                 bell.ring_intake(source)
 
-    prune = partial(ledger.intake.prune, failed_older_than_s=settings.failed_keep, limit=_PRUNED_AT_ONCE)
-    return [
-        Duty(name="ring_intake", run_once=ring_due, every_s=_RING_EVERY_S),
-        Duty(name="rescue_intake", run_once=ledger.intake.rescue, every_s=min(2.0, settings.lease_s / 4)),
-        Duty(name="prune_intake", run_once=prune, every_s=60.0, is_single=True),
-    ]
+    return [Duty(name="ring_intake", run_once=ring_due, every_s=_RING_EVERY_S)]

@@ -159,8 +159,6 @@ async def _abandon(settings: Settings, worker_id: str) -> None:
         ledger = Ledger(redis, namespace=settings.namespace)
         await ledger.open()
         await ledger.abandon(worker_id)
-        await ledger.intake.abandon(worker_id)
-        await ledger.outbox.abandon(worker_id)
     except LedgerUnavailable:
         complain(
             "Redis does not answer: the dead worker's jobs are taken up again when their leases run out."

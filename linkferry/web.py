@@ -120,7 +120,9 @@ async def _serve(settings: Settings) -> int:
         limits=Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate),
         catalogue=settings.load_catalogue(),
     )
-    runner = web.AppRunner(build_app(session), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    runner = web.AppRunner(
+        build_app(session), access_log=None, shutdown_timeout=_SHUTDOWN_S, auto_decompress=False
+    )
     try:
         await _open_when_there(session.ledger)
         await runner.setup()

@@ -179,14 +179,7 @@ def _answer(receipt: Receipt, parsed: ParsedRequest) -> web.Response:
 
 
 def _conflict(receipt: Receipt) -> web.Response:
-    title, detail = (
-        ("The Idempotency-Key stands for other data", "Send other data under a key of its own.")
-        if receipt.is_key_reused
-        else (
-            "The customer has another request",
-            "A request with other data stands for this number. `linkferry job show` tells an operator how far it is.",
-        )
-    )
+    title, detail = _why_conflict(receipt)
     return problem(
         409,
         "conflict",
@@ -194,6 +187,17 @@ def _conflict(receipt: Receipt) -> web.Response:
         detail,
         job_id=receipt.job_ids[0] if receipt.job_ids else None,
         replaceable=receipt.is_replaceable,
+    )
+
+
+def _why_conflict(receipt: Receipt) -> tuple[str, str]:
+    if receipt.is_key_reused:
+        return "The Idempotency-Key stands for other data", "Send other data under a key of its own."
+    if receipt.is_anothers_id:
+        return "The external_id has another customer", _ANOTHERS_ID
+    return (
+        "The customer has another request",
+        "A request with other data stands for this number. `linkferry job show` tells an operator how far it is.",
     )
 
 
@@ -229,6 +233,10 @@ _BAD_CURSOR = Problem(
     code="bad_cursor",
     message="this is no cursor of this list",
     remedy="Send `next` of the page before, with the same filters.",
+)
+_ANOTHERS_ID = (
+    "Another source gave this external_id (or Idempotency-Key) to another contact. Two customers: send an external_id "
+    "of its own. One customer: send the contact that stands; `linkferry job show` tells an operator."
 )
 _FIRST_CONTACT_STANDS = Problem(
     field="contact",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 #: After an error of the broker's server the next try comes this much later.
 _TRY_AGAIN_S = 1.0
+#: What is cut off has so long to come to its end.
+_CUT_OFF_S = 2.0
 #: What was fetched has the loop for itself for so long before more is asked for: a lone customer's call begins that much
 #: sooner, and of a crowd more come at once.
 _HEAD_START_S = 0.003
@@ -48,6 +51,7 @@ class LoopWorker:
         self._door = AsyncDoor(broker)
         self._at_once = at_once
         self.is_stopping = False  #: it takes no more
+        self._has_answered_all = False
         self._consumers: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._acks: list[tuple[Any, ...]] = []
@@ -71,13 +75,20 @@ class LoopWorker:
         self._acknowledger = asyncio.create_task(self._acknowledge())
 
     async def _stop(self, timeout_s: float) -> None:
-        await asyncio.wait([*self._consumers, *self._running], timeout=timeout_s)
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout_s)
-        for task in (*self._consumers, *self._running):
-            task.cancel()
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        await _wait(self._consumers, until=ends_at)
+        await _wait(self._running, until=ends_at)  # asked for now: a consumer may have started a last one
+        if unfinished := [task for task in (*self._consumers, *self._running) if not task.done()]:
+            # Their leases run out, or are let go by the supervisor.
+            log.warning("bells_cut_off", count=len(unfinished))
+            for task in unfinished:
+                task.cancel()
+            await _wait(unfinished, until=asyncio.get_running_loop().time() + _CUT_OFF_S)
+        # Not cancelled: the client may turn a cancellation into a lost connection, and the task would go on.
+        self._has_answered_all = True
         self._answered.set()
-        await self._acknowledger
+        await _wait([self._acknowledger])
+        await self._acknowledge_all()
         await self._door.aclose()
 
     async def _consume(self, queue: str) -> None:
@@ -102,10 +113,9 @@ class LoopWorker:
 
     async def _answer(self, queue: str, message: dramatiq.Message[Any]) -> None:
         try:
-            actor = self._broker.get_actor(message.actor_name)
-            await inspect.unwrap(actor.fn)(
-                *message.args, **message.kwargs
-            )  # Dramatiq wraps it for its threads
+            # Dramatiq wraps it for its threads.
+            answer = inspect.unwrap(self._broker.get_actor(message.actor_name).fn)
+            await answer(*message.args, **message.kwargs)
             verb = "ack"
         except Exception:
             # The ledger rings again for whatever it was; the dead letters keep the bell for diagnosis.
@@ -116,21 +126,33 @@ class LoopWorker:
 
     async def _acknowledge(self) -> None:
         """Acknowledge in batches: what is answered while one is on its way makes the next."""
-        while self._acks or not self.is_stopping or self._running:
+        while not self._has_answered_all:
             await self._answered.wait()
             self._answered.clear()
-            batch, self._acks = self._acks, []
-            if not batch:
-                continue
-            try:
-                await self._door.acknowledge(batch)
-            except BrokerUnavailable as exc:
-                log.warning("bells_not_acknowledged", count=len(batch), error=str(exc))
-                if self.is_stopping:
-                    return  # they are rung once more, and claim nothing
-                self._acks = [*batch, *self._acks]
+            if not await self._acknowledge_all():
                 await asyncio.sleep(_TRY_AGAIN_S)
                 self._answered.set()
+
+    async def _acknowledge_all(self) -> bool:
+        """Acknowledge what is answered; False where that could not be: then it is kept for the next time."""
+        batch = [*self._acks]
+        if not batch:
+            return True
+        try:
+            await self._door.acknowledge(batch)
+        except BrokerUnavailable as exc:
+            # Not acknowledged at all, they are rung once more and claim nothing.
+            log.warning("bells_not_acknowledged", count=len(batch), error=str(exc))
+            return False
+        del self._acks[: len(batch)]
+        return True
+
+
+async def _wait(tasks: Iterable[asyncio.Task[None]], *, until: float = math.inf) -> None:
+    """Wait until all *tasks* have ended, or an instant of the loop's clock."""
+    if pending := [*tasks]:
+        left_s = until - asyncio.get_running_loop().time()
+        await asyncio.wait(pending, timeout=None if math.isinf(left_s) else max(0.0, left_s))
 
 
 def _decoded(found: Iterable[bytes | None]) -> Iterator[dramatiq.Message[Any]]:

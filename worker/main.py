@@ -1,5 +1,7 @@
 """Builds the shop once and runs a worker: `linkferry worker`, or `dramatiq worker.main` for those who prefer it.
 
+The latter brings no trades: it does all that the worker itself knows, and leaves CRMs to others.
+
 The shop's life hangs on Dramatiq's own hooks, so both commands go the same way: it opens on the event loop before the
 first actor can run, stops claiming when the worker is told to stop, and closes when the last attempt has ended.
 """
@@ -162,7 +164,8 @@ def build_broker(
 ) -> dramatiq.Broker:
     """Return the broker with its actors registered and the shop hung on its hooks.
 
-    *stopped*, once set, ends the wait for a ledger that is away; *trades* bring work that is not the worker's own.
+    *stopped*, once set, ends the wait for a ledger that is away; *trades* bring work that is not the worker's own. A
+    worker that brings none decides about EVENTS_URL only: the sinks that others have switched on stay on.
 
     Raises:
         SettingsError: something that the settings name can't be used.
@@ -179,7 +182,9 @@ def build_broker(
     outlets = build_outlets(settings, shop, brought)
     if outlets:
         brought.append(tell_trade(shop, outlets))
-    workshop.furnish(shop, brought, sinks=[outlet.plan for outlet in outlets])
+    # Without trades nobody here knows what CRMs are told: of another process's sinks none may be switched off.
+    decides = (WEBHOOK,) if trades is no_trades else None
+    workshop.furnish(shop, brought, sinks=[outlet.plan for outlet in outlets], decides=decides)
     actors.register(broker, shop, brought)
     return broker
 
@@ -216,7 +221,10 @@ def _engine(broker: dramatiq.Broker, *, at_once: int) -> LoopWorker | dramatiq.W
 
 
 def main() -> None:
-    """Run a worker with the environment's settings: what `linkferry worker` does, without the CLI around it."""
+    """Run a worker with the environment's settings: `linkferry worker` without the CLI around it and without CRMs.
+
+    What CRMs told of is left alone, and so is what they are told: that is for a `linkferry worker`.
+    """
     settings = load_settings()
     configure_logging(settings.log_format)
     run_worker(settings)

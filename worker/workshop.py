@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,10 @@ _OPEN_WAIT_S = 1.0
 _LEAST_LOOK_UP_S = 0.25
 #: What happened to a customer is kept as long as the dead letters; these ends need nobody any more.
 _KEEP_CANCELLED_S = 30 * 86_400.0
+#: An event of ours that could not be told for so long interests nobody any more.
+_KEEP_UNTOLD_S = 30 * 86_400.0
+#: Events, at one turn.
+_PRUNED_AT_ONCE = 2_000
 
 
 def new_worker_id() -> str:
@@ -93,6 +97,22 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         Duty(name="release", run_once=lookup.release_registered, every_s=60.0, is_single=True),
         Duty(name="prune", run_once=pruner.run_once, every_s=60.0, is_single=True),
         Duty(name="watch", run_once=watch.run_once, every_s=2.0, is_single=True),
+        *_duties_of_events(shop.ledger, settings),
+    ]
+
+
+def _duties_of_events(ledger: Ledger, settings: Settings) -> list[Duty]:
+    # Every worker's, whatever it brings: with no CRM and no sink on any more, what they left still has its end.
+    rescue_every_s = min(2.0, settings.lease_s / 4)
+    prune_intake = partial(
+        ledger.intake.prune, failed_older_than_s=settings.failed_keep, limit=_PRUNED_AT_ONCE
+    )
+    prune_outbox = partial(ledger.outbox.prune, older_than_s=_KEEP_UNTOLD_S, limit=_PRUNED_AT_ONCE)
+    return [
+        Duty(name="rescue_intake", run_once=ledger.intake.rescue, every_s=rescue_every_s),
+        Duty(name="prune_intake", run_once=prune_intake, every_s=60.0, is_single=True),
+        Duty(name="rescue_events", run_once=ledger.outbox.rescue, every_s=rescue_every_s),
+        Duty(name="prune_events", run_once=prune_outbox, every_s=60.0, is_single=True),
     ]
 
 
@@ -111,17 +131,29 @@ class Workshop(Middleware):
         self.settings = settings
         self._trades: Sequence[Trade] = ()
         self._sinks: Sequence[SinkPlan] = ()
+        self._decides: Collection[str] | None = None
         self._stopped = stopped or threading.Event()
         self.worker_id = new_worker_id()
         self._shop: Shop | None = None
         self._minder: Minder | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    def furnish(self, shop: Shop, trades: Sequence[Trade] = (), *, sinks: Sequence[SinkPlan] = ()) -> None:
-        """Take the shop that the actors work with, the trades worked beside, and the sinks that events are left for."""
+    def furnish(
+        self,
+        shop: Shop,
+        trades: Sequence[Trade] = (),
+        *,
+        sinks: Sequence[SinkPlan] = (),
+        decides: Collection[str] | None = None,
+    ) -> None:
+        """Take the shop that the actors work with, the trades worked beside, and the sinks that events are left for.
+
+        *decides*: the names of the sinks that this process may switch off; None: all (see `Outbox.enable`).
+        """
         self._shop = shop
         self._trades = trades
         self._sinks = sinks
+        self._decides = decides
 
     def before_worker_boot(self, _broker: Any, _worker: Any) -> None:
         """Open the shop on the event loop: an actor that ran before that would find no scripts and no session.
@@ -157,7 +189,8 @@ class Workshop(Middleware):
 
     async def _open(self) -> None:
         shop = self.shop
-        await _open_ledger(shop.ledger, self._sinks, self._stopped)
+        enable = partial(shop.ledger.outbox.enable, self._sinks, decides=self._decides)
+        await _open_ledger(shop.ledger, enable, self._stopped)
         await shop.partner.__aenter__()
         lag = LoopLag()
         beat = Beat(
@@ -196,12 +229,14 @@ class Workshop(Middleware):
         await shop.ledger.aclose()
 
 
-async def _open_ledger(ledger: Ledger, sinks: Sequence[SinkPlan], stopped: threading.Event) -> None:
+async def _open_ledger(
+    ledger: Ledger, enable: Callable[[], Awaitable[None]], stopped: threading.Event
+) -> None:
     # A worker that starts before its Redis waits for it; a ledger of a newer schema it must not touch.
     while not stopped.is_set():
         try:
             await ledger.open()
-            await ledger.outbox.enable(sinks)
+            await enable()
         except (LedgerUnavailable, LedgerFull) as exc:
             log.warning("ledger_awaited", error=str(exc))
             await asyncio.sleep(_OPEN_WAIT_S)

@@ -10,7 +10,7 @@ from linkferry.output import say, span
 from producers.backfill.dry_run import DryRunResult
 from producers.backfill.forecast import Forecast
 from producers.backfill.logos import LogoCheck, LogoFinding
-from producers.backfill.preflight import Missing, Preflight, Standing
+from producers.backfill.preflight import WAVE, Missing, Preflight, Standing
 from producers.backfill.results import BackfillResult, Tally
 from worker.domain.parse import Problem
 from worker.domain.reasons import Catalogue, ReasonClass
@@ -159,9 +159,11 @@ def _waves_line(preflight: Preflight) -> str:
     shown = ", ".join(str(size) for size in waves[:_WAVES_SHOWN])
     more = f" and {len(waves) - _WAVES_SHOWN} more" if len(waves) > _WAVES_SHOWN else ""
     waiting = f" ({preflight.waiting} wait already)" if preflight.waiting else ""
+    if (preflight.waiting or 0) >= WAVE:
+        waiting += ", so none fits now; once those are connected"
     waves_word = "1 wave" if len(waves) == 1 else f"{len(waves)} waves"
     return (
-        f"At most 500 registered numbers wait at a time{waiting}: register them in {waves_word} of {shown}{more}, "
+        f"At most {WAVE} registered numbers wait at a time{waiting}: register them in {waves_word} of {shown}{more}, "
         "by the column `wave`."
     )
 

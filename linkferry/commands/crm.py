@@ -273,6 +273,10 @@ def _print_event(document: dict[str, Any]) -> None:
     print_fields({name: value for name, value in document.items() if name not in apart})
     if document["job_ids"]:
         print_fields({"jobs": " ".join(document["job_ids"])})
+    if document["contact_differs"]:
+        say("  contact: another than the first request's; the first stands, and nothing was sent anew")
+        for job in document["job_ids"]:
+            say(f"  -> To send it elsewhere: linkferry resend {job} --to ADDRESS")
     for problem in document["problems"]:
         say(f"  {problem['field']}: {problem['message']} -> {problem['remedy']}")
     for entry in document["history"]:

@@ -241,6 +241,12 @@ def _say_receipt(receipt: Receipt, parsed: ParsedRequest) -> None:
             say(f"Accepted: {ids}")
         case Verdict.DUPLICATE:
             say(f"Known already, nothing new was recorded: {ids} ({receipt.state.value})")
+        case _ if receipt.is_anothers_id:
+            complain(
+                f"Another source gave this external_id (or key) to another contact: {ids} ({receipt.state.value}). "
+                "Nothing was recorded. Two customers: give this one an external_id of its own. "
+                "One customer: write the contact that stands."
+            )
         case _:
             complain(
                 f"Another request stands for this number, with other data: {ids} ({receipt.state.value}). "

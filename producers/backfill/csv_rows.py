@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from producers.backfill.encodings import Encoding
 from producers.backfill.header import HEADER_ROWS, header_among, name_counter
@@ -19,6 +20,12 @@ from producers.backfill.reading import DELIMITERS, Assumptions, ReadOptions
 from producers.backfill.rows import NUL, STRAY_BREAK, TOO_LONG, UNCLOSED, Row, ragged
 
 _NameCounter = Callable[[Sequence[str]], int]
+
+
+class _QuoteTest(Protocol):
+    def __call__(self, text: str, *, is_one_line: bool = True) -> bool: ...
+
+
 #: `="0501234567"`: how people keep Excel from dropping the zero.
 _is_text_formula = re.compile(r'="((?:[^"]|"")*)"').fullmatch
 
@@ -148,14 +155,14 @@ class CsvRows:
                 yield self._unusual(cells, width, looks_odd)
             held.clear()
 
-    def _unusual(self, cells: list[str], width: int, looks_odd: Callable[[str], bool]) -> Row:
+    def _unusual(self, cells: list[str], width: int, looks_odd: _QuoteTest) -> Row:
         """Return a row that has more than one line, another width or a NUL."""
         lines, text = self._lines, "".join(self._lines.held)
         has_lines = len(lines.held) > 1
         if len(cells) > width and not any(map(str.strip, cells[width:])):
             cells = cells[:width]
         # A quote that nobody closed ends at the next one: what follows that, or the width, gives it away.
-        if lines.is_at_end or (has_lines and (len(cells) != width or looks_odd(text))):
+        if lines.is_at_end or (has_lines and (len(cells) != width or looks_odd(text, is_one_line=False))):
             raise RunawayQuoteError
         line, text = lines.number - len(lines.held) + 1, text.rstrip("\r\n")
         if lines.is_suspect:
@@ -208,14 +215,17 @@ def _untricked(cell: str) -> str:
     return found[1].replace('""', '"') if found else cell
 
 
-def _odd_quotes(delimiter: str) -> Callable[[str], bool]:
-    """Return a test for lines where text follows a closing quote, so that CSV drops the quotes."""
+def _odd_quotes(delimiter: str) -> _QuoteTest:
+    """Return a test for rows where text follows a closing quote, so that CSV drops the quotes."""
     mark = re.escape(delimiter)
+    # Only one line is known by the hint: across lines, a quote that opens a cell may be what closes another's.
     hint = re.compile(rf'(?<=[^{mark}"])"(?=[^{mark}"\r\n])')
-    cell = re.compile(rf'(?:"(?:[^"]|"")*+"([^{mark}\r\n]*)|[^{mark}\r\n]*)(?:{mark}|$)')
+    cell = re.compile(rf'(?:"(?:[^"]|"")*+"([^{mark}\r\n]*)|[^{mark}\r\n]*)(?:{mark}|\Z)')
 
-    def looks_odd(text: str) -> bool:
-        return hint.search(text) is not None and any(found[1] for found in cell.finditer(text))
+    def looks_odd(text: str, *, is_one_line: bool = True) -> bool:
+        if is_one_line and hint.search(text) is None:
+            return False
+        return any(found[1] for found in cell.finditer(text.rstrip("\r\n")))
 
     return looks_odd
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from producers.backfill.checks import CheckedRow, RowCheck
+from producers.backfill.feed import Feed, open_feed
 from producers.backfill.intake import BackfillOptions, Intake, rare_collections
 from producers.backfill.reader import Assumptions, InputProblemError, Row, no_rows
 from producers.backfill.reports import LINE_AND_ERROR, RowsFile, report_path
 from producers.backfill.results import Stop, Tally
+from producers.backfill.runs import SOURCE
 from producers.backfill.verdicts import conflict, contact_differs, in_file_conflict
 from producers.enqueue import row_text
 from worker.clock import Clock, SystemClock
-from worker.domain.dedupe import claim_key, contact_mark, fingerprint
+from worker.domain.dedupe import claim_key, contact_mark, fingerprint, is_anothers_id
 from worker.domain.job import Receipt, Verdict
 from worker.domain.parse import InvalidRequest, ParsedRequest, Problem
 from worker.ledger import Known, LedgerUnavailable
@@ -112,13 +114,13 @@ async def dry_run(
         InputProblemError: what would stop the run before its first row.
     """
     clock = clock or SystemClock()
-    intake = Intake(source, options)
-    look = _Look(intake, scope, clock)
+    feed = await open_feed(source, options)
+    look = _Look(feed.intake, scope, clock)
     stop = None
     try:
         with rare_collections():
-            while rows := await _next_chunk(intake):
-                await look.take(rows)
+            while (rows := await _next_rows(feed)) != []:
+                await look.take(rows or ())
             await look.finish()
     except InputProblemError as error:
         await look.finish()
@@ -126,17 +128,16 @@ async def dry_run(
             raise
         stop = Stop(code=error.code, message=error.message, remedy=error.remedy)
     finally:
-        intake.close()
+        feed.close()
         look.close()
     if not look.has_rows:
         raise no_rows()
     return look.result(stop)
 
 
-async def _next_chunk(intake: Intake) -> list[Row]:
-    # A pipe may keep its reader waiting; and reading a file leaves the loop no other moment to hear a Ctrl-C.
-    await asyncio.sleep(0)
-    return await asyncio.to_thread(intake.next_chunk) if intake.is_pipe else intake.next_chunk()
+async def _next_rows(feed: Feed) -> list[Row] | None:
+    await asyncio.sleep(0)  # reading a file leaves the loop no other moment to hear a Ctrl-C
+    return await feed.next_rows()
 
 
 class _Read(NamedTuple):
@@ -217,11 +218,18 @@ class _Look:
         if known is not None and known.fingerprint != mark:
             self._contradict(row, conflict(_receipt(known, Verdict.CONFLICT)))
             return None
+        is_same_contact = known is None or known.contact_mark == contact_mark(parsed.request)
+        if known is not None and is_anothers_id(
+            claim, is_same_source=known.source == SOURCE, is_same_contact=is_same_contact
+        ):
+            receipt = replace(_receipt(known, Verdict.CONFLICT), is_anothers_id=True)
+            self._contradict(row, conflict(receipt))
+            return None
         if known is None and first is not None and not first.is_same:
             self._contradict(row, in_file_conflict(first.line))
             return None
         warnings = parsed.warnings
-        if known is not None and known.contact_mark != contact_mark(parsed.request):
+        if known is not None and not is_same_contact:
             warnings = (*warnings, contact_differs(_receipt(known, Verdict.DUPLICATE)))
         if warnings:
             tally.note_warnings(row.line, warnings)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import structlog
 
-from producers.backfill.intake import BackfillOptions, Intake, rare_collections
-from producers.backfill.reader import InputProblemError, Row, no_rows
+from producers.backfill.feed import Feed, open_feed
+from producers.backfill.intake import BackfillOptions, rare_collections
+from producers.backfill.reader import InputProblemError, Row
 from producers.backfill.reports import ResultFiles, require_writable
 from producers.backfill.results import BackfillResult, Progress, Stop, Tally
 from producers.backfill.runs import SOURCE, add_counts, go_on_command, open_run
@@ -75,23 +76,17 @@ async def run_backfill(
         LedgerFull: likewise.
     """
     clock = clock or SystemClock()
-    intake = Intake(source, options)
+    stop = stop or asyncio.Event()
+    feed = await open_feed(source, options, stop)
     try:
-        require_writable(intake.folder)
-        first = await _next_chunk(intake)
-        if not first:
-            raise no_rows()
-        batch = await open_run(ledger, intake, options, clock)
-        importer = _Importer(batch, intake, door, ledger, options, progress, clock)
+        require_writable(feed.intake.folder)
+        first = await feed.first_rows(stop)
+        batch = await open_run(ledger, feed.intake, options, clock)
+        importer = _Importer(batch, feed, door, ledger, options, progress, clock)
         with rare_collections(), contextlib.closing(importer):
-            return await importer.run(first, stop or asyncio.Event())
+            return await importer.run(first, stop)
     finally:
-        intake.close()
-
-
-async def _next_chunk(intake: Intake) -> list[Row]:
-    # A pipe may keep its reader waiting, and the loop has answers and signals to see to.
-    return await asyncio.to_thread(intake.next_chunk) if intake.is_pipe else intake.next_chunk()
+        feed.close()
 
 
 class _Importer:
@@ -100,7 +95,7 @@ class _Importer:
     def __init__(
         self,
         batch: BatchRecord,
-        intake: Intake,
+        feed: Feed,
         door: Door,
         ledger: Ledger,
         options: BackfillOptions,
@@ -109,7 +104,8 @@ class _Importer:
     ) -> None:
         self._run = batch.id
         self._before = batch  # its counts as they stood: of interest when a run is resumed
-        self._intake = intake
+        self._feed = feed
+        self._intake = intake = feed.intake
         self._door = door
         self._ledger = ledger
         self._max_errors = options.max_errors
@@ -150,7 +146,7 @@ class _Importer:
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
-        await self._conclude()
+        await self._conclude(stop)
         self._tell()
         return self._result()
 
@@ -158,13 +154,16 @@ class _Importer:
         rows = first
         while rows:
             if stop.is_set():
-                self._halt("interrupted", "The run was interrupted.")
+                self._interrupt()
             if self._stop is not None:
                 self._left.extend(rows)
                 break
             await self._take(rows)
-            rows = await self._more()
+            rows = await self._more(stop)
         await self._send_last()
+
+    def _interrupt(self) -> None:
+        self._halt("interrupted", "The run was interrupted.")
 
     async def _keep_telling_batch(self) -> None:
         while True:
@@ -197,12 +196,13 @@ class _Importer:
         """
         while self._in_flight:
             await self._receive()
-        if self._last is None:
+        last, self._last = self._last, None
+        if last is None:
             return
         if self._stop is not None and self._stop.code in _TAKES_NO_MORE:
-            self._left.extend(self._last.rows)
+            self._left.extend(last.rows)
             return
-        await self._send(self._last, durable=True)
+        await self._send(last, durable=True)
         await self._receive()
 
     def _parse(self, rows: Sequence[Row]) -> _Parsed:
@@ -299,14 +299,22 @@ class _Importer:
         except OSError as error:
             self._halt("report_unwritable", f"The failed file cannot be written: {error.strerror}.")
 
-    async def _more(self) -> list[Row]:
+    async def _more(self, stop: asyncio.Event) -> list[Row]:
         try:
-            return await _next_chunk(self._intake)
+            while (rows := await self._feed.next_rows()) is None:
+                if stop.is_set():
+                    self._interrupt()
+                if self._stop is not None:
+                    return []
+                if self._last is not None or self._in_flight:  # a silent pipe: what came of it is recorded
+                    await self._send_last()
+                    self._tell()
         except InputProblemError as error:
             self._halt(error.code, error.message, error.remedy)
             return []
+        return rows
 
-    async def _conclude(self) -> None:
+    async def _conclude(self, stop: asyncio.Event) -> None:
         """Tell the batch its counts, and keep what was not come to."""
         try:
             await self._tell_batch()
@@ -320,17 +328,11 @@ class _Importer:
             self._tally.unprocessed += len(self._left)
             return
         try:
-            self._tally.unprocessed += self._files.unprocessed.write_all(self._left_over())
+            self._tally.unprocessed += self._files.unprocessed.write_all(self._left)
+            async for rows in self._feed.rest(stop):
+                self._tally.unprocessed += self._files.unprocessed.write_all(rows)
         except OSError as error:
             log.warning("unprocessed_not_written", run=self._run, error=error.strerror)
-
-    def _left_over(self) -> Iterator[Row]:
-        yield from self._left
-        if self._intake.is_pipe and self._stop is not None and self._stop.code == "interrupted":
-            return  # whoever writes into the pipe may never end
-        with contextlib.suppress(InputProblemError):
-            while rows := self._intake.next_chunk():
-                yield from rows
 
     async def _tell_batch(self) -> None:
         await add_counts(self._ledger, self._before, self._tally)
@@ -350,6 +352,8 @@ class _Importer:
             self._stop = Stop(code=code, message=message, remedy=remedy)
         else:
             how = f"To go on: {self._command}" if self._command else _TAKE_THE_REST
+            if code == "interrupted" and not self._command:  # the rest never came out of the pipe
+                how = f"T{_ONLY_ONCE[1:]}"
             self._stop = Stop(code=code, message=message, remedy=f"{remedy} {how}".strip())
 
     def _tell(self) -> None:

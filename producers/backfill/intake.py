@@ -6,14 +6,16 @@ import contextlib
 import gc
 import os
 import stat
+import threading
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from producers.backfill.columns import Columns, find_columns
 from producers.backfill.oddities import weigh_odd_cells
+from producers.backfill.pipe import PipeStream
 from producers.backfill.reader import InputProblemError, ReadOptions, Row, Sheet, Survey, survey
 from producers.backfill.reports import stem_of
 from producers.enqueue import CHUNK_ROWS
@@ -46,16 +48,20 @@ class BackfillOptions:
 class Intake:
     """A file that has been opened, looked over and found readable, its columns known."""
 
-    def __init__(self, source: Path | BinaryIO, options: BackfillOptions) -> None:
-        """Open *source*, a path or an open stream such as stdin, which `close` closes.
+    def __init__(
+        self, source: Path | BinaryIO, options: BackfillOptions, *, leave: threading.Event | None = None
+    ) -> None:
+        """Open *source*, a path or an open stream such as stdin; `close` closes a path.
+
+        Reading a pipe ends with PipeLeftError once *leave* is set.
 
         Raises:
             InputProblemError: anything that stops a run before its first row.
         """
         self.path = source if isinstance(source, Path) else None
-        self.is_pipe = self.path is None or not _is_regular(self.path)
+        self.is_pipe = is_pipe(source)
         found = None if self.is_pipe else _look_over(source, options.reading)
-        self._stream = _open(source) if isinstance(source, Path) else source
+        self._stream = self._open(source, leave)
         try:
             written = [column for _, column in options.mapping]
             self.sheet = Sheet(self._stream, options.reading, found=found, mapped=written)
@@ -71,6 +77,14 @@ class Intake:
         self._rules = options.rules
         self._defaults = dict(options.defaults)
         self._rows = self.sheet.rows()
+
+    def rows(self) -> Iterator[Row]:
+        """Return the rows that were not given yet.
+
+        Raises:
+            InputProblemError: the rest of the file cannot be read.
+        """
+        return self._rows
 
     def next_chunk(self) -> list[Row]:
         """Return the next rows, as many as one script call takes; none at the end.
@@ -99,6 +113,23 @@ class Intake:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def _open(self, source: Path | BinaryIO, leave: threading.Event | None) -> BinaryIO:
+        if not self.is_pipe and isinstance(source, Path):
+            return _open(source)
+        try:
+            return cast("BinaryIO", PipeStream(source, leave or threading.Event()))
+        except OSError as error:
+            raise _unreadable(source if isinstance(source, Path) else Path("-"), error) from None
+
+
+def is_pipe(source: Path | BinaryIO) -> bool:
+    """Tell whether *source* can be read only once, and may keep its reader waiting.
+
+    Raises:
+        InputProblemError: there is no such file.
+    """
+    return not isinstance(source, Path) or not _is_regular(source)
 
 
 def _is_regular(path: Path) -> bool:

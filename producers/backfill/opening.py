@@ -38,12 +38,15 @@ def plain(stream: BinaryIO) -> io.BufferedReader:
     return io.BufferedReader(cast("io.RawIOBase", _Unzipped(fileobj=buffered, mode="rb")), READ_BYTES)
 
 
-def look_ahead(stream: io.BufferedReader, *, is_known: bool) -> tuple[bytes, io.BufferedReader]:
+def look_ahead(
+    stream: io.BufferedReader, *, is_known: bool, has_paused: bool = False
+) -> tuple[bytes, io.BufferedReader]:
     """Return the first bytes of *stream*, and a stream that begins with them again.
 
-    A file whose encoding *is_known* need not be looked into far.
+    A file whose encoding *is_known* need not be looked into far. Of a pipe that *has_paused* it is what has come.
     """
-    head = stream.read(_HEAD_BYTES if is_known else LOOK_AHEAD_BYTES)
+    size = _HEAD_BYTES if is_known else LOOK_AHEAD_BYTES
+    head = stream.read1(size) if has_paused else stream.read(size)
     return head, io.BufferedReader(_Rejoined(head, stream), READ_BYTES)
 
 

@@ -25,8 +25,8 @@ from producers.backfill.encodings import (
     unknown,
 )
 from producers.backfill.formulas import unguard
-from producers.backfill.lines import MAX_LINE_BYTES
 from producers.backfill.opening import READ_BYTES, look_ahead, plain, refuse_other_formats
+from producers.backfill.pipe import PipeStream
 from producers.backfill.problems import InputProblemError, no_rows
 from producers.backfill.reading import DELIMITERS, Assumptions, ReadOptions
 from producers.backfill.rows import Row
@@ -81,12 +81,14 @@ class Sheet:
         """Read the header.
 
         Give the *found* survey of a file that can be read twice: its encoding is then certain. That of a stream is
-        decided from its first 64 KiB. *mapped* are the columns that `--map` names, to know the header by.
+        decided from its first 64 KiB, or what comes of a slow pipe in its first second. *mapped* are the columns that `--map` names, to know the header by.
 
         Raises:
             InputProblemError: empty, or nothing that can be read.
         """
-        head, again = look_ahead(plain(stream), is_known=found is not None)
+        opened = plain(stream)
+        has_paused = isinstance(stream, PipeStream) and stream.has_paused
+        head, again = look_ahead(opened, is_known=found is not None, has_paused=has_paused)
         self._stream = again  # were it let go, *stream* would be closed with it: that is its owner's to do
         self._source: _Rows
         if is_workbook(head):
@@ -97,7 +99,8 @@ class Sheet:
             _refuse_sheet_option(options)
             encoding = found.encoding if found else None
             encoding = encoding or by_mark_or_option(head, options.encoding)
-            encoding = encoding or by_head(head, is_whole=len(head) < LOOK_AHEAD_BYTES)
+            is_whole = len(head) < LOOK_AHEAD_BYTES and not has_paused
+            encoding = encoding or by_head(head, is_whole=is_whole)
             self._source = text = CsvRows(_as_utf8(again, encoding), encoding, options, mapped)
             #: A little high where cells hold line breaks; None: not known.
             self.expected_rows = max(0, found.lines - text.header_end) if found else None
@@ -154,45 +157,79 @@ def _as_utf8(stream: io.BufferedReader, encoding: Encoding) -> io.BufferedReader
 
 def _count_utf8(stream: io.BufferedReader, encoding: Encoding) -> int:
     """Return the number of lines, all of them UTF-8."""
-    lines = returns = 0
+    count = _LineCount()
     read = len(encoding.mark)
-    while block := _read_block(stream):
+    for block in _blocks(stream):
         try:
             block.decode()
         except UnicodeDecodeError as error:
-            line = lines + block.count(b"\n", 0, error.start) + 1
-            raise contradicted(block, encoding, line=line, byte=read + error.start + 1) from None
-        lines += block.count(b"\n")
-        returns += block.count(b"\r")
+            line, byte = count.line_at(block, error.start), read + error.start + 1
+            raise contradicted(block, encoding, line=line, byte=byte) from None
+        count.add(block)
         read += len(block)
-    return lines or returns
+    return count.total
 
 
 def _weigh(stream: io.BufferedReader) -> Survey:
     """Return which of UTF-8 and Windows-1255 all of the text is."""
     off: InputProblemError | None = None  # where it is not UTF-8
     may_be_hebrew = True
-    lines = returns = read = 0
-    while block := _read_block(stream):
+    count, read = _LineCount(), 0
+    for block in _blocks(stream):
         if not block.isascii():
             may_be_hebrew = may_be_hebrew and defined_in_hebrew(block)
             try:
                 off is None and block.decode()
             except UnicodeDecodeError as error:
-                line = lines + block.count(b"\n", 0, error.start) + 1
-                off = unknown(line=line, byte=read + error.start + 1)
+                off = unknown(line=count.line_at(block, error.start), byte=read + error.start + 1)
             if off is not None and not may_be_hebrew:
                 raise off
-        lines += block.count(b"\n")
-        returns += block.count(b"\r")
+        count.add(block)
         read += len(block)
-    return Survey(Encoding(HEBREW if off else UTF_8, "content"), lines or returns)
+    return Survey(Encoding(HEBREW if off else UTF_8, "content"), count.total)
 
 
-def _read_block(stream: io.BufferedReader) -> bytes:
-    """Return about a mebibyte that ends at a line's end."""
-    block = stream.read(_BLOCK_BYTES)
-    return block + stream.readline(MAX_LINE_BYTES) if block else b""
+class _LineCount:
+    """How many lines there were: by their line feeds, or where there are none by their returns."""
+
+    def __init__(self) -> None:
+        self._feeds = self._returns = 0
+
+    @property
+    def total(self) -> int:
+        return self._feeds or self._returns
+
+    def add(self, block: bytes) -> None:
+        self._feeds += block.count(b"\n")
+        self._returns += block.count(b"\r")
+
+    def line_at(self, block: bytes, place: int) -> int:
+        """Return the line that *place* in the next *block* is in."""
+        feeds = self._feeds + block.count(b"\n", 0, place)
+        return (feeds or self._returns + block.count(b"\r", 0, place)) + 1
+
+
+def _blocks(stream: io.BufferedReader) -> Iterator[bytes]:
+    """Yield blocks of about a mebibyte; a character of UTF-8 that one cuts is left to the next."""
+    cut = b""
+    while block := stream.read(_BLOCK_BYTES):
+        block = cut + block
+        end = len(block) - _cut_bytes(block)
+        cut = block[end:]
+        yield block[:end]
+    if cut:
+        yield cut
+
+
+def _cut_bytes(block: bytes) -> int:
+    """Return how many bytes at the end begin a character of UTF-8 that is not whole."""
+    for back, byte in enumerate(reversed(block[-3:]), start=1):
+        if byte >= 0xC0:
+            needed = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < needed else 0
+        if byte < 0x80:
+            break
+    return 0
 
 
 def _refuse_sheet_option(options: ReadOptions) -> None:

@@ -15,16 +15,18 @@ from producers.backfill.problems import InputProblemError
 
 MAX_ROWS = 1_048_576  #: an .xlsx sheet's own limit
 _MAX_HELD = 1024 * 1024  #: of a row whose end has not been met
-_rows = re.compile(rb"<(?:\w+:)?row[ />]")
-_error_cells = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>")
+_rows = re.compile(rb"<(?:\w++:)?row[ />]")
+# No pattern may look past the next `<`, nor give back what it took: a hostile sheet would cost its square.
+_cells = re.compile(rb"<(?:\w++:)?c\b([^<>]{0,300}+)>")
+_is_error = re.compile(rb"\bt=[\"']e[\"']").search
 _bare_formulas = re.compile(
-    rb"<(?:\w+:)?c\b([^>]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
-    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+    rb"<(?:\w++:)?c\b([^<>]{0,300}+)>\s*+<(?:\w++:)?f\b(?:[^<>]*/>|[^<>]*+>[^<]*+</(?:\w++:)?f>)\s*+"
+    rb"(?:(?:<(?:\w++:)?v\s*+/>|<(?:\w++:)?v>\s*+</(?:\w++:)?v>)\s*+)?</(?:\w++:)?c>"
 )
 _cell_name = re.compile(rb"\br=[\"']([A-Z]{1,3})(\d{1,7})[\"']")
-_sheet_tags = re.compile(rb"<(?:\w+:)?sheet\b[^>]*>")
-_relation_tags = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
-_attributes = re.compile(rb"([\w:]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_sheet_tags = re.compile(rb"<(?:\w++:)?sheet\b[^<>]*+>")
+_relation_tags = re.compile(rb"<(?:\w++:)?Relationship\b[^<>]*+>")
+_attributes = re.compile(rb"(?<![\w:])([\w:]++)\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)')")
 
 
 @dataclass(slots=True)
@@ -73,8 +75,9 @@ class SheetScan:
                 "Save it as `CSV UTF-8`: a CSV file may have any size.",
             )
         if b't="e"' in xml or b"t='e'" in xml:
-            for cell in _error_cells.finditer(xml):
-                self._note_error(cell[1])
+            for cell in _cells.finditer(xml):
+                if _is_error(cell[1]):
+                    self._note_error(cell[1])
         if b"f>" in xml or b"<f" in xml or b":f " in xml:
             for cell in _bare_formulas.finditer(xml):
                 # A formula whose value is the empty text is saved as a text without one.

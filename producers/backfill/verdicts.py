@@ -8,8 +8,16 @@ from worker.domain.states import WAITING_STATES
 
 
 def conflict(receipt: Receipt) -> Problem:
-    """Return the problem of a row whose number stands with other data."""
+    """Return the problem of a row whose number stands with other data, or whose id another customer has."""
     job = _job_of(receipt)
+    if receipt.is_anothers_id:
+        return Problem(
+            "external_id",
+            "conflict",
+            f"another source gave this external_id to another contact (job {job})",
+            "Two customers: give this one an external_id of its own. One customer: write the contact that "
+            f"linkferry job show {job} --reveal shows, or leave this row out.",
+        )
     if receipt.state in WAITING_STATES:
         remedy = f"If this row is right: linkferry job cancel {job}, then this row again; else leave it out."
     else:

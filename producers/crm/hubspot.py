@@ -165,7 +165,8 @@ class HubSpot:
 
         Raises:
             FetchLaterError: HubSpot can't be asked now.
-            FetchRefusedError: it refuses the token or the question.
+            FetchRefusedError: it refuses the token.
+            QuestionRefusedError: it refuses the question, for one of the bodies perhaps.
         """
         ids = [str(body.get("objectId", "")) for body in bodies]
         contacts = await self._api.contacts([each for each in ids if each], self._reads.contact)

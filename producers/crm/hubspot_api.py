@@ -17,7 +17,7 @@ import aiohttp
 import structlog
 
 from producers.crm.hubspot_rates import as_usual_headers, pause_s
-from producers.crm.model import FetchLaterError, FetchRefusedError
+from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError
 from worker.domain.states import Lane
 from worker.limits import Closed, Granted, LimitsUnavailable
 from worker.partner.wire import inflate
@@ -101,7 +101,8 @@ class HubSpotApi:
 
         Raises:
             FetchLaterError: HubSpot can't be asked now.
-            FetchRefusedError: it refuses the token or the question.
+            FetchRefusedError: it refuses the token.
+            QuestionRefusedError: it refuses the question, for one of the ids perhaps.
         """
         found = await self._read(_CONTACTS, ids, {*properties, MERGED_IDS_PROPERTY})
         by_id: dict[str, Mapping[str, Any]] = {}
@@ -118,7 +119,8 @@ class HubSpotApi:
 
         Raises:
             FetchLaterError: HubSpot can't be asked now.
-            FetchRefusedError: it refuses the token or the question.
+            FetchRefusedError: it refuses the token.
+            QuestionRefusedError: it refuses the question, for one of the ids perhaps.
         """
         company_of: dict[str, str] = {}
         for chunk in _chunks(contact_ids):
@@ -264,10 +266,17 @@ async def _fields(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
 
 
 def _refuse(reply: _Reply, needed: Sequence[str]) -> None:
-    """Raise FetchRefusedError for an answer that asking again would not change."""
+    """Raise FetchRefusedError for an answer that asking again would not change, of a 400 QuestionRefusedError."""
     status = reply.status
     if status in {200, 201, 204, 207}:
         return
+    if status == 400:
+        raise QuestionRefusedError(
+            "crm_refused",
+            "HubSpot answered HTTP 400. Where this befalls one event, look at its contact in HubSpot. Where it befalls "
+            "many, see that the properties in LINKFERRY_CRM_HUBSPOT_MAP exist. Then: linkferry crm retry --reason "
+            "crm_refused.",
+        )
     if status == 401:
         remedy = (
             "HubSpot does not take the token. Copy the app's present access token into "

@@ -29,15 +29,19 @@ from worker.domain.outgoing import (
     Telling,
     Told,
 )
+from worker.domain.states import JobState
 
 log = structlog.get_logger()
 
-#: What a contact's state property says. That an invitation was sent is not told: it follows its link within
-#: seconds, and of two events that wait for HubSpot the later one may be told first.
-STATES: Mapping[OutgoingType, str] = {
-    OutgoingType.LINK_CREATED: "link_created",
-    OutgoingType.LINK_ONBOARDED: "onboarded",
-    OutgoingType.JOB_FAILED: "failed",
+#: The events that a contact is told of. That an invitation was sent is not: it follows its link within seconds.
+CONCERNED = frozenset({OutgoingType.LINK_CREATED, OutgoingType.LINK_ONBOARDED, OutgoingType.JOB_FAILED})
+#: What a contact's state property says, by how the job stands when it is told: of two events that wait for HubSpot the
+#: later one may be told first, and what a property says stays. In any other state the job is on its way to its next event.
+STATES: Mapping[JobState, str] = {
+    JobState.LINKED: "link_created",
+    JobState.ONBOARDED: "onboarded",
+    JobState.FAILED: "failed",
+    JobState.DEAD: "failed",
 }
 #: HubSpot said later, but not when.
 BUSY_PAUSE_S = 30.0
@@ -85,15 +89,18 @@ class HubSpotSink:
         return NeverTold(fault=TellFault.NOT_CONCERNED, status=404)
 
     def properties_of(self, event: OutgoingEvent) -> dict[str, str]:
-        """Return the properties that *event* sets; none where it is not told. A link stays until there is a new one."""
-        state = STATES.get(event.type)
-        if state is None:
+        """Return the properties that *event* sets, as its job stands now; none where it is not told.
+
+        A link stays until there is a new one.
+        """
+        now = event.now
+        if event.type not in CONCERNED or now is None or now.state not in STATES:
             return {}
-        told = {"state": state, "reason": ""}
+        told = {"state": STATES[now.state], "reason": ""}
         if event.type is OutgoingType.LINK_CREATED:
-            told["link"] = str(event.data.get("link") or "")
-        if event.type is OutgoingType.JOB_FAILED:
-            told["reason"] = str(event.data.get("reason") or "")
+            told["link"] = now.link or ""
+        if told["state"] == "failed":
+            told["reason"] = now.reason or ""
         return {name: told[each] for each, name in self._write_back.properties.items() if each in told}
 
     async def aclose(self) -> None:

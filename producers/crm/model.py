@@ -97,6 +97,10 @@ class FetchRefusedError(Exception):
         self.remedy = remedy
 
 
+class QuestionRefusedError(FetchRefusedError):
+    """The CRM does not take this question: of the bodies that were asked for at once, one may spoil it for all."""
+
+
 class Crm(Protocol):
     """One CRM, configured."""
 
@@ -113,7 +117,8 @@ class Crm(Protocol):
     async def fetch(self, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
         """Return for each recorded body the whole object that it is about; None: it is gone.
 
-        A CRM whose events are whole returns them as they are. Raises FetchLaterError, FetchRefusedError.
+        A CRM whose events are whole returns them as they are. Raises FetchLaterError, FetchRefusedError
+        (QuestionRefusedError where fewer bodies at once might be answered).
         """
         ...
 

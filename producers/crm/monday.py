@@ -36,10 +36,13 @@ from producers.crm.monday_events import (
 )
 from producers.crm.signing import is_same, read_json
 
+NAME = "monday"
+
 KEYS: Mapping[str, str] = {
     "SIGNING_SECRET": "The signing secret of your monday app: every event must then carry its token. "
     "Leave it out for webhooks that were added to a board by hand.",
-    "URL": "The URL that is registered at monday.com; a token must be made out to it. Unset: not looked at.",
+    "URL": "The URL that is registered at monday.com; a token must be made out to it. "
+    "Unset: LINKFERRY_PUBLIC_URL with /crm/monday/ and the PATH.",
     "BOARDS": "Ids of the boards that are heard, comma-separated. Needed without SIGNING_SECRET.",
     "TOKEN": "An API token that may read the boards, for what an event does not say.",
     "API_URL": "The address of monday.com's API.",
@@ -87,16 +90,23 @@ def configure(values: CrmValues) -> Monday:
     return Monday(
         maps=maps,
         signing_secret=None if values.is_trial else secret,
-        url=values.text("URL"),
+        url=_url(values),
         boards=None if values.is_trial or not boards else frozenset(boards),
         api=MondayApi(token=token, url=values.url("API_URL", API_URL)) if token else None,
     )
 
 
+def _url(values: CrmValues) -> str | None:
+    """Return the URL that tokens are made out to; None where nobody told under which the outside reaches us."""
+    path = values.secret("PATH")
+    usual = f"{values.public_url}/crm/{NAME}/{path}" if values.public_url and path else None
+    return values.text("URL", usual)
+
+
 class Monday:
     """monday.com, configured: a `Crm`. *boards* None: all are heard; *api* None: nothing is fetched."""
 
-    name = "monday"
+    name = NAME
 
     def __init__(
         self,

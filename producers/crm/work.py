@@ -17,7 +17,14 @@ from typing import Any, Protocol
 
 import structlog
 
-from producers.crm.model import Crm, FetchLaterError, FetchRefusedError, Unwanted, Wanted
+from producers.crm.model import (
+    Crm,
+    FetchLaterError,
+    FetchRefusedError,
+    QuestionRefusedError,
+    Unwanted,
+    Wanted,
+)
 from producers.crm.receiver import crm_of, source_of
 from producers.enqueue import Origin, Parcel, row_text
 from worker.clock import Clock
@@ -55,6 +62,7 @@ _LONGEST_HOLD_S = 60.0
 
 #: An outage of most of a day leaves events waiting, not failed.
 _PATIENCE = policy_for(ReasonClass.TRANSIENT)
+CONTACT_DIFFERS = "contact_differs"  #: in the metrics: the request stands, with another contact
 FAULT = "fault"  #: the reason where something of our own went wrong
 _FAULT = Problem(
     "event",
@@ -199,18 +207,30 @@ class EventWorker:
             ]
         except FetchLaterError as error:
             return [self._later(crm, event, error) for event, _ in wanted]
+        except QuestionRefusedError as error:
+            refused = EventFailed(reason=error.reason, problems=(_refused(error),))
+            return await self._halved(crm, wanted, lambda _: refused)
         except FetchRefusedError as error:
             self._deps.stats.count("alarms", target=crm.name, reason=error.reason)
             log.error("crm_refused_us", crm=crm.name, reason=error.reason, remedy=error.remedy)  # noqa: TRY400 - its remedy says all
             self._hold(crm, _REFUSED_S)
             return [EventRetry(reason=error.reason, delay_s=_REFUSED_S, max_failures=None) for _ in wanted]
         except Exception as error:  # noqa: BLE001 - a fault of ours over one event must not stop the others
-            if len(wanted) > 1:
-                half = len(wanted) // 2
-                return await self._fetch(crm, wanted[:half]) + await self._fetch(crm, wanted[half:])
-            [(event, _)] = wanted
-            log.error("crm_event_upset", crm=crm.name, event_id=event.id, **_place(error))  # noqa: TRY400 - its text may be private
-            return [EventRetry(reason=FAULT, delay_s=self._backoff_s(event))]
+            place = _place(error)
+            return await self._halved(crm, wanted, lambda event: self._upset(crm, event, place))
+
+    async def _halved(
+        self, crm: Crm, wanted: Sequence[_Readable], alone: Callable[[ClaimedEvent], EventOutcome]
+    ) -> list[_Whole | EventOutcome]:
+        """Ask for the halves by themselves: what spoils the whole is found, ends as *alone* says, and spoils no other."""
+        if len(wanted) == 1:
+            return [alone(wanted[0][0])]
+        half = len(wanted) // 2
+        return await self._fetch(crm, wanted[:half]) + await self._fetch(crm, wanted[half:])
+
+    def _upset(self, crm: Crm, event: ClaimedEvent, place: Mapping[str, str]) -> EventRetry:
+        log.error("crm_event_upset", crm=crm.name, event_id=event.id, **place)
+        return EventRetry(reason=FAULT, delay_s=self._backoff_s(event))
 
     def _later(self, crm: Crm, event: ClaimedEvent, error: FetchLaterError) -> EventRetry:
         delay_s = self._backoff_s(event) if error.delay_s is None else error.delay_s
@@ -254,9 +274,11 @@ class EventWorker:
         """Count what became of an event, and say it."""
         facts = {"crm": crm.name, "event_id": event.id}
         match outcome:
-            case EventDone(job_ids=job_ids, is_new=is_new):
-                word, reason = ("done" if is_new else "known"), None
+            case EventDone(job_ids=job_ids, is_new=is_new, contact_differs=contact_differs):
+                word, reason = ("done" if is_new else "known"), (CONTACT_DIFFERS if contact_differs else None)
                 log.info("crm_event_followed", **facts, job_ids=job_ids, is_new=is_new)
+                if contact_differs:
+                    log.warning("crm_contact_left_as_it_was", **facts, job_ids=job_ids)
             case EventSkipped(reason=reason):
                 word = "skipped"
                 log.info("crm_event_skipped", **facts, reason=reason)
@@ -281,17 +303,33 @@ def _ending(receipt: Receipt) -> EventOutcome:
         return EventFailed(reason="conflict", problems=(_conflict(receipt),))
     if receipt.verdict is Verdict.FULL:
         return EventRetry(reason="ledger_full", delay_s=_FULL_S, max_failures=None)
-    return EventDone(job_ids=receipt.job_ids, is_new=receipt.verdict is Verdict.ACCEPTED)
+    return EventDone(
+        job_ids=receipt.job_ids,
+        is_new=receipt.verdict is Verdict.ACCEPTED,
+        contact_differs=receipt.contact_differs,
+    )
 
 
 def _conflict(receipt: Receipt) -> Problem:
     job = receipt.job_ids[0] if receipt.job_ids else ""
+    if receipt.is_anothers_id:
+        return Problem(
+            "external_id",
+            "conflict",
+            f"another source gave this external_id to another contact: job {job}",
+            "Two customers: give them different external ids (map external_id to another field). One customer: mend "
+            f"the contact, see linkferry job show {job}. Then: linkferry crm retry.",
+        )
     return Problem(
         "whatsapp",
         "conflict",
         f"a request with other data stands for this customer: job {job}",
         f"Look: linkferry job show {job}. Mend the record at the CRM, or replace or cancel that job; then retry.",
     )
+
+
+def _refused(error: FetchRefusedError) -> Problem:
+    return Problem("event", error.reason, "the CRM does not take the question for this record", error.remedy)
 
 
 def _decoded(body: str) -> Any:

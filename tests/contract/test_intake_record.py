@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import redis.asyncio
 
-from tests.contract.intake_desk import DONE, SOURCE, IntakeDesk, an_event
+from tests.contract.intake_desk import DONE, SKIPPED, SOURCE, IntakeDesk, an_event
 from worker.domain.event import EventReceipt, EventState, EventVerdict, NewEvent
 from worker.ledger import Ledger, open_redis
 from worker.ledger.intake import KEY_MEMORY_S
@@ -226,3 +226,69 @@ async def test_the_books_of_jobs_are_untouched(desk: IntakeDesk) -> None:
     audit = await desk.ledger.queries.audit()
 
     assert (audit.accepted, audit.difference, audit.wrong) == (0, 0, ())
+
+
+async def test_a_later_body_takes_the_key_of_what_was_skipped(desk: IntakeDesk) -> None:
+    """A record that was filled in meanwhile is no alarm: it is recorded anew, and both bodies stay known."""
+    first = an_event()
+    await desk.record(first)
+    await desk.settle(await desk.claim_one(), SKIPPED)
+    later = an_event(key=first.key)
+    again = [an_event(key=first.key, digest=each.digest) for each in (later, first)]
+    receipts = await desk.record(later, *again, later, first)
+    third = an_event(key=first.key)
+    receipts += await desk.record(third)
+
+    assert receipts == [
+        EventReceipt(id=later.id, verdict=EventVerdict.RECORDED),
+        EventReceipt(id=later.id, verdict=EventVerdict.DUPLICATE),
+        EventReceipt(id=first.id, verdict=EventVerdict.DUPLICATE),
+        EventReceipt(id=later.id, verdict=EventVerdict.RECORDED),
+        EventReceipt(id=first.id, verdict=EventVerdict.RECORDED),
+        EventReceipt(id=third.id, verdict=EventVerdict.ALTERED),
+    ]
+    assert (await desk.get(first.id)).state is EventState.SKIPPED
+    assert [(event.id, event.body) for event in await desk.claim()] == [(later.id, later.body)]
+
+
+async def test_a_body_that_was_skipped_before_is_not_followed_again(desk: IntakeDesk) -> None:
+    """Late redeliveries of earlier bodies, when the later one was skipped as well."""
+    events = [an_event(key="1") for _ in range(3)]
+    for event in events:
+        assert verdicts(await desk.record(event)) == [EventVerdict.RECORDED]
+        await desk.settle(await desk.claim_one(), SKIPPED)
+    again = await desk.record(*(an_event(key="1", digest=event.digest) for event in events))
+
+    assert [(each.verdict, each.id) for each in again] == [
+        (EventVerdict.DUPLICATE, event.id) for event in events
+    ]
+    assert await desk.count(EventState.WAITING) == 0
+
+
+async def test_a_later_body_needs_room(desk: IntakeDesk) -> None:
+    """It waits like any other: where there is no room the sender comes again, and is then followed."""
+    first = an_event()
+    await desk.record(first)
+    await desk.settle(await desk.claim_one(), SKIPPED)
+    later = an_event(key=first.key)
+
+    assert verdicts(await desk.record(an_event(), later, max_waiting=1)) == [
+        EventVerdict.RECORDED,
+        EventVerdict.FULL,
+    ]
+    assert await desk.intake.get(later.id) is None
+    assert verdicts(await desk.record(later)) == [EventVerdict.RECORDED]
+
+
+async def test_a_later_body_is_followed_once_however_many_bring_it(desk: IntakeDesk) -> None:
+    """A hundred deliveries at once: one record, the others duplicates of it."""
+    first = an_event()
+    await desk.record(first)
+    await desk.settle(await desk.claim_one(), SKIPPED)
+    copies = [an_event(key=first.key, digest="later") for _ in range(100)]
+    receipts = [each for [each] in await asyncio.gather(*(desk.record(event) for event in copies))]
+
+    assert verdicts(receipts).count(EventVerdict.RECORDED) == 1
+    assert verdicts(receipts).count(EventVerdict.DUPLICATE) == 99
+    assert len({receipt.id for receipt in receipts}) == 1
+    assert await desk.count(EventState.WAITING) == 1

@@ -371,3 +371,13 @@ async def test_an_abandoned_worker_that_lives_still_settles(desk: IntakeDesk) ->
     assert await desk.settle(claimed, EventRetry(reason="ledger_full", delay_s=0, max_failures=None))
     assert await desk.intake.rescue() == 0
     assert (await desk.claim_one(worker="w2")).attempt == 2
+
+
+@pytest.mark.parametrize("differs", [True, False])
+async def test_an_event_keeps_that_only_the_contact_differs(desk: IntakeDesk, differs: bool) -> None:
+    """Or nobody would hear of the corrected address."""
+    await desk.record()
+    claimed = await desk.claim_one()
+    await desk.settle(claimed, EventDone(job_ids=DONE.job_ids, is_new=False, contact_differs=differs))
+
+    assert (await desk.get(claimed.id)).contact_differs is differs

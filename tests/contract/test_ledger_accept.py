@@ -259,3 +259,38 @@ async def test_a_reused_event_key_is_told_from_a_number_taken(desk: Desk) -> Non
     assert (reused.verdict, reused.is_key_reused) == (Verdict.CONFLICT, True)
     assert (taken.verdict, taken.is_key_reused) == (Verdict.CONFLICT, False)
     assert reused.invitation_id == taken.invitation_id == first.id
+
+
+@pytest.mark.parametrize("max_waiting", [1, 100])
+async def test_another_sources_id_is_a_conflict_unless_the_contact_is_the_same(
+    desk: Desk, max_waiting: int
+) -> None:
+    """Contact 501 of one CRM and record 501 of another: two customers until somebody says otherwise, however full."""
+    first = an_invitation(claim_key="b:501", source="crm:hubspot", line=7)
+    others = {
+        "same source": replace(first, contact_mark="other000"),
+        "same contact": replace(first, source="crm:generic"),
+        "neither": replace(first, source="crm:generic", contact_mark="other000", line=None),
+    }
+    await desk.ledger.accept([first], max_waiting=100)
+    rows = [replace(other, id=an_invitation().id) for other in others.values()]
+    by_source, by_contact, neither = await desk.ledger.accept(rows, max_waiting=max_waiting)
+
+    assert (by_source.verdict, by_source.contact_differs) == (Verdict.DUPLICATE, True)
+    assert (by_contact.verdict, by_contact.contact_differs) == (Verdict.DUPLICATE, False)
+    assert (neither.verdict, neither.is_anothers_id) == (Verdict.CONFLICT, True)
+    assert (neither.invitation_id, neither.is_replaceable, neither.is_key_reused) == (first.id, False, False)
+    assert not by_source.is_anothers_id
+    assert not by_contact.is_anothers_id
+
+
+async def test_a_number_is_the_same_customer_wherever_it_comes_from(desk: Desk) -> None:
+    """It needs no second witness; nor does the same event, or the same call said again."""
+    first = an_invitation(source="crm:hubspot")
+    keyed = an_invitation(claim_key="b:502", source="api", event_key="e1")
+    await desk.ledger.accept([first, keyed], max_waiting=100)
+    twin = replace(first, id=an_invitation().id, source="csv", contact_mark="other000")
+    again = replace(keyed, id=an_invitation().id, source="cli", contact_mark="other000")
+    receipts = await desk.ledger.accept([twin, again, keyed], max_waiting=100)
+
+    assert [each.verdict for each in receipts] == [Verdict.DUPLICATE, Verdict.DUPLICATE, Verdict.ACCEPTED]

@@ -306,3 +306,23 @@ async def test_a_history_keeps_its_last_fifty_entries(desk: Desk) -> None:
         await desk.end(job, SNOOZED)
 
     assert len(await desk.ledger.queries.history(job)) == 51
+
+
+async def test_many_leases_are_renewed_a_few_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One script over four hundred events would keep the server from everybody else; none is passed over."""
+    held = [(await desk.claim(await desk.job_in(JobState.AVAILABLE))).lease for _ in range(2)]
+    lost = [Lease(subject_id=f"ev{n}", token="w1.x", expires_at_ms=0, ttl_s=60.0) for n in range(449)]
+    sizes, command = [], desk.ledger._scripts.command
+
+    def noting(verb: str, *args: str | float) -> tuple[str | float, ...]:
+        sizes.append(len(args) // 3)
+        return command(verb, *args)
+
+    monkeypatch.setattr(desk.ledger._scripts, "command", noting)
+    desk.advance(50)
+    assert await desk.ledger.renew([held[0], *lost, held[1]]) == {lease.subject_id for lease in lost}
+    monkeypatch.undo()
+
+    assert sizes == [200, 200, 51]
+    desk.advance(50)
+    assert (await desk.ledger.rescue()).total == 0

@@ -10,7 +10,7 @@ import redis.asyncio
 from tests.contract.ledger_desk import LINKED, Desk
 from tests.factories import a_request
 from worker.domain.request import Product
-from worker.domain.states import JobState, Lane
+from worker.domain.states import Channel, JobState, Lane
 from worker.ledger.keys import SCHEMA_VERSION
 
 
@@ -28,6 +28,8 @@ async def test_who_stands_on_a_claim_is_told(desk: Desk) -> None:
         claim_key="n:1",
         fingerprint="fp-of-sixteen-ab",
         contact_mark="mark8888",
+        source="crm:hubspot",
+        skips=tuple((channel, "no_contact") for channel in Channel),
         request=a_request(products=products),
     )
 
@@ -37,7 +39,7 @@ async def test_who_stands_on_a_claim_is_told(desk: Desk) -> None:
     assert known is not None
     assert (known.invitation_id, known.job_ids) == (receipt.invitation_id, receipt.job_ids)
     assert (known.fingerprint, known.contact_mark) == ("fp-of-sixteen-ab", "mark8888")
-    assert known.state is JobState.AVAILABLE
+    assert (known.state, known.source) == (JobState.AVAILABLE, "crm:hubspot")
 
 
 async def test_the_state_is_the_first_jobs(desk: Desk) -> None:

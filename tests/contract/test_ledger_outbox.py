@@ -257,6 +257,23 @@ async def test_a_sink_may_be_told_of_one_source_alone(desk: Desk) -> None:
     assert event.id not in all_ids
 
 
+async def test_whoever_does_not_know_of_a_sink_leaves_it_as_it_is(desk: Desk) -> None:
+    """A worker that brings no CRM switches its own sinks on and off, and HubSpot stays on for the whole fleet."""
+    await desk.ledger.outbox.enable([WEBHOOK, HUBSPOT])
+
+    await desk.ledger.outbox.enable([], decides=["webhook"])
+    theirs = await desk.job_in(JobState.LINKED, source="crm:hubspot")
+    assert not (await sink(desk)).is_enabled
+    assert [event.job_id for event in await events(desk, "hubspot")] == [theirs]
+    await desk.ledger.outbox.enable([WEBHOOK], decides=["webhook"])
+    assert [each.is_enabled for each in await desk.ledger.outbox.sinks()] == [True, True]
+    await desk.job_in(JobState.LINKED, source="api")
+    assert await events(desk, "hubspot") == [], "and it is still told of its own source alone"
+
+    await desk.ledger.outbox.enable([WEBHOOK])
+    assert [each.is_enabled for each in await desk.ledger.outbox.sinks()] == [False, True]
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a=b", "a,b"])
 async def test_a_name_that_the_scripts_could_not_read_is_refused(desk: Desk, name: str) -> None:
     """Sinks are told apart by their names."""

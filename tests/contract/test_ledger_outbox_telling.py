@@ -67,7 +67,7 @@ async def test_a_dead_process_lets_its_events_go_at_once(desk: Desk) -> None:
     [_] = await events(desk, want=1)
     await desk.ledger.outbox.claim("webhook", want=1, worker_id="w2", lease_s=LEASE_S)
 
-    assert await desk.ledger.outbox.abandon("w1") == 1
+    assert await desk.ledger.abandon("w1") == 1
     assert await desk.ledger.outbox.rescue() == 1
     assert len(await events(desk)) == 1
 
@@ -220,6 +220,36 @@ async def test_a_sink_that_is_gone_gets_nothing_until_a_person_says_so(desk: Des
     await desk.ledger.outbox.enable([SinkPlan(name="webhook", mark="elsewhere")])
 
     assert len(await events(desk)) == 2
+
+
+async def test_what_was_on_its_way_does_not_cut_a_pause_short(desk: Desk) -> None:
+    """A 200 that comes after a 429 was asked for before it; the pause ends by its time."""
+    for _ in range(3):
+        await desk.job_in(JobState.LINKED)
+    [busy, straggler] = await events(desk, want=2)
+    await desk.ledger.outbox.settle(busy.lease, SinkBusy(fault=TellFault.THROTTLED, delay_s=120, status=429))
+    await desk.ledger.outbox.settle(straggler.lease, Told(status=200))
+
+    standing = await sink(desk)
+    assert (standing.paused_until_ms, standing.fault) == (desk.now_ms + 120_000, "throttled")
+    assert await events(desk) == []
+    desk.advance(120)
+    assert len(await told(desk)) == 2
+    standing = await sink(desk)
+    assert (standing.paused_until_ms, standing.fault, standing.status) == (None, None, None)
+
+
+async def test_what_was_on_its_way_does_not_turn_a_gone_sink_on(desk: Desk) -> None:
+    """A 200 that comes after a 410 was asked for before it."""
+    for _ in range(3):
+        await desk.job_in(JobState.LINKED)
+    [gone, straggler] = await events(desk, want=2)
+    await desk.ledger.outbox.settle(gone.lease, SinkGone(status=410))
+    await desk.ledger.outbox.settle(straggler.lease, Told(status=200))
+
+    standing = await sink(desk)
+    assert (standing.gone_since_ms, standing.fault) == (desk.now_ms, "endpoint_gone")
+    assert await events(desk) == []
 
 
 async def test_a_retry_turns_a_gone_sink_on(desk: Desk) -> None:

@@ -54,7 +54,6 @@ async def test_a_worker_killed_between_send_and_settle_tells_it_again_by_the_sam
         receiver.gate.set()
         # What the supervisor does when it sees a process die.
         await stack.ledger.abandon("doomed")
-        await stack.ledger.outbox.abandon("doomed")
 
         stack.start_worker(**real_env(stack, receiver))
         await arrived(stack, receiver, 2, "link and message are told")

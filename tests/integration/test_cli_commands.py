@@ -10,6 +10,8 @@ import pytest
 
 from tests.factories import a_request, an_invitation
 from tests.integration.cli_in_process import DANA, Cli, cli_on, fail_one, link_one, state_of
+from worker.domain.dedupe import claim_key, fingerprint
+from worker.domain.parse import ParsedRequest, parse_request
 from worker.domain.states import Lane
 from worker.ledger import Ledger
 
@@ -41,6 +43,24 @@ def test_another_request_for_the_same_number_is_refused(cli: Cli) -> None:
 
     assert other["job_id"] == first["job_id"]
     assert other["conflict"] is True
+
+
+def test_an_external_id_of_another_sources_customer_is_refused(cli: Cli) -> None:
+    """It says what to do; the one that stands is told as for any conflict."""
+    parsed = parse_request({"product": "facebook:1", "external_id": "42", "email": "dana@example.com"})
+    assert isinstance(parsed, ParsedRequest)
+    request = parsed.request
+    theirs = an_invitation(
+        request=request,
+        source="crm:hubspot",
+        claim_key=claim_key(request, None, None),
+        fingerprint=fingerprint(request),
+    )
+    cli.on_ledger(lambda ledger: ledger.accept([theirs], max_waiting=10))
+    words = ("enqueue", "facebook", "--type", "1", "--external-id", "42", "--email", "noa@example.com")
+
+    assert cli.json(*words, expect=1)["job_id"] == f"{theirs.id}1"
+    assert "an external_id of its own" in cli(*words).output
 
 
 def test_several_products_have_a_job_each(cli: Cli) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.cli_in_process import Cli, cli_on
 from tests.integration.crm_web import BEARER, PATH, SOURCE, customer
-from worker.domain.event import EventFailed, EventRetry, EventSkipped, NewEvent
+from worker.domain.event import EventDone, EventFailed, EventRetry, EventSkipped, NewEvent
 from worker.domain.ids import new_event_id
 from worker.domain.parse import Problem
 from worker.ledger import Ledger
@@ -225,6 +225,19 @@ def test_one_event_is_shown_masked(cli: Cli) -> None:
     assert NUMBER in cli("crm", "show", failed, "--reveal").output
     assert cli.json("crm", "show", failed)["reason"] == "invalid_request"
     assert cli("crm", "show", "nobody").exit_code == 1
+
+
+def test_a_contact_that_was_left_as_it_was_is_shown_with_the_remedy(cli: Cli) -> None:
+    """Nobody else tells that a corrected address gets no invitation."""
+    [told, plain] = record(
+        cli,
+        EventDone(job_ids=("01k8v5w0qr7c3h2m9n4pw",), is_new=False, contact_differs=True),
+        EventDone(job_ids=("01k8v5w0qr7c3h2m9n4pw",), is_new=False),
+    )
+
+    assert "linkferry resend 01k8v5w0qr7c3h2m9n4pw --to ADDRESS" in cli("crm", "show", told).output
+    assert cli.json("crm", "show", told)["contact_differs"] is True
+    assert "resend" not in cli("crm", "show", plain).output
 
 
 # --- retry, discard ----------------------------------------------------------------------------------------

@@ -275,6 +275,20 @@ async def test_events_wait_while_hubspot_does_not_answer(
     assert event.failures == (1 if reason == "crm_unreachable" else 0)
 
 
+async def test_a_contact_that_hubspot_chokes_on_holds_up_no_other(desk: Desk, hubspot: FakeHubSpot) -> None:
+    """A 400 for both, then for the first alone: that one fails, the other is invited."""
+    hubspot.add_contact(11, phone=a_number(), company="Dana Flowers")
+    hubspot.add_contact(12, phone=a_number(), company="Noa Bikes")
+    hubspot.misbehave += [replying(400), replying(400)]
+    await _deliver(desk, an_event(11), an_event(12))
+    await _work(desk)
+
+    [failed] = await desk.events(EventState.FAILED)
+    assert failed.reason == "crm_refused"
+    assert len(await desk.events(EventState.DONE)) == 1
+    assert await desk.invitations() == 1
+
+
 # --- telling HubSpot ----------------------------------------------------------------------------------------
 
 

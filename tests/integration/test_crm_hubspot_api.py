@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from producers.crm.config import CrmValues
 from producers.crm.hubspot import HubSpot, configure
 from producers.crm.hubspot_api import BODY_CAP, HubSpotApi, PropertyRefusedError
-from producers.crm.model import FetchLaterError, FetchRefusedError, Wanted
+from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError, Wanted
 from tests.hubspot_fake import (
     ALL_SCOPES,
     SECRET,
@@ -403,6 +403,15 @@ async def test_nobody_there_is_unreachable() -> None:
         with pytest.raises(FetchLaterError) as later:
             await api.contacts(["11"], {"email"})
     assert later.value.is_failure
+
+
+async def test_a_question_that_is_refused_is_told_from_a_token_that_is() -> None:
+    """One bad id spoils a batch read: whoever asked can ask for fewer."""
+    async with a_hubspot() as hubspot, an_api(hubspot) as api:
+        hubspot.add_contact(11)
+        with pytest.raises(QuestionRefusedError, match="crm_refused") as refused:
+            await api.contacts(["11", "x"], {"email"})
+    assert "linkferry crm retry" in refused.value.remedy
 
 
 async def test_a_redirect_is_not_followed() -> None:

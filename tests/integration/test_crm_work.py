@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from producers.crm.fieldmap import FieldMap, pointer_lookup
-from producers.crm.model import FetchLaterError, FetchRefusedError, Unwanted, Wanted
+from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError, Unwanted, Wanted
 from producers.enqueue import Door, Origin
 from tests.factories import a_number
 from tests.integration.crm_web import (
@@ -51,7 +51,10 @@ class Scripted:
 
     name = "generic"
 
-    def __init__(self, *, raises: Exception | None = None, upset_by: str = "", gone: str = "") -> None:
+    def __init__(
+        self, *, raises: Exception | None = None, upset_by: str = "", gone: str = "", refused: str = ""
+    ) -> None:
+        self.refused = refused
         self.raises = raises
         self.upset_by = upset_by
         self.gone = gone
@@ -68,6 +71,8 @@ class Scripted:
             raise self.raises
         if any(self.upset_by and body.get("id") == self.upset_by for body in bodies):
             raise RuntimeError("private text")
+        if any(self.refused and body.get("id") == self.refused for body in bodies):
+            raise QuestionRefusedError("crm_refused", "Mend the record.")
         return [None if self.gone and body.get("id") == self.gone else body for body in bodies]
 
     def wanted(self, whole: Mapping[str, Any]) -> Wanted | Unwanted:
@@ -446,3 +451,85 @@ async def test_no_event_is_lost_when_workers_are_killed(tmp_path):
 
 async def _more_than(count: Callable[[], Awaitable[int]], least: int) -> bool:
     return await count() > least
+
+
+# --- the same again, with something else --------------------------------------------------------------------
+
+
+def a_page_for(mail: str, **more: Any) -> dict[str, Any]:
+    """Return a Facebook customer's record: it has no number, only its id at the CRM."""
+    return {
+        "product": "facebook:1",
+        "business_name": "Dana Flowers",
+        "external_id": "501",
+        "email": mail,
+    } | more
+
+
+async def test_two_customers_with_one_id_are_a_conflict_and_no_duplicate(desk: Desk):
+    """A record 501 of another CRM has its own link: the second event says what to do, and is followed once that is done."""
+    parsed = parse_request(a_page_for("noa@example.com"))
+    assert isinstance(parsed, ParsedRequest)
+    first = await Door(desk.ledger, desk.bell).enqueue(parsed, Origin(source="crm:hubspot", lane=Lane.LIVE))
+    await desk.post(a_page_for("dana@example.com", event_id="e1"))
+    await desk.post(a_page_for("noa@example.com", event_id="e2"))
+    await desk.worker().take(SOURCE)
+
+    [failed] = await desk.events(EventState.FAILED)
+    [known] = await desk.events(EventState.DONE)
+    [problem] = failed.problems
+    assert (failed.reason, problem.field, known.job_ids) == ("conflict", "external_id", first.job_ids)
+    assert first.job_ids[0] in problem.message
+    assert "different external ids" in problem.remedy
+
+    await desk.ledger.cancel(first.job_ids[0], by="test", why="test")
+    await desk.ledger.intake.retry(failed.id, by="test", why="mended")
+    await desk.worker().take(SOURCE)
+    assert (await the_event(desk, failed.id)).is_new
+
+
+async def test_a_corrected_address_is_told_and_not_swallowed(desk: Desk):
+    """The first contact stands; the event keeps that they differ, the log warns, the metrics count it."""
+    number = a_number()
+    await desk.post(customer(number, event_id="e1", email="old@example.com"))
+    await desk.worker().take(SOURCE)
+    await desk.post(customer(number, event_id="e2", email="new@example.com"))
+    with structlog.testing.capture_logs() as logs:
+        await desk.worker().take(SOURCE)
+
+    told, first = await desk.events(EventState.DONE)
+    assert (first.contact_differs, told.contact_differs, told.is_new) == (False, True, False)
+    [warning] = [line for line in logs if line["log_level"] == "warning"]
+    assert (warning["event"], warning["event_id"]) == ("crm_contact_left_as_it_was", told.id)
+    assert "example.com" not in repr(logs)
+    assert desk.stats._counts["crm_worked|crm=generic|outcome=known|reason=contact_differs"] == 1
+
+
+async def test_one_question_that_is_refused_does_not_hold_up_its_hundred(desk: Desk):
+    """It is found by halves, waits for a person as an event of its own, and the CRM is not held."""
+    ids = await record(desk, *a_hundred())
+    crm = Scripted(refused="r42")
+    worker = desk.worker(crms={"generic": crm})  # type: ignore[dict-item]
+    await worker.take(SOURCE)
+
+    assert await desk.invitations() == 99
+    assert len(crm.fetches) < 20
+    [failed] = await desk.events(EventState.FAILED)
+    assert (failed.id, failed.reason) == (ids[42], "crm_refused")
+    assert [each.remedy for each in failed.problems] == ["Mend the record."]
+    assert worker.is_on(SOURCE)
+
+
+async def test_a_record_that_is_completed_later_is_followed(desk: Desk):
+    """Its event was skipped: the same id with the number is no alarm, and copies of both bodies change nothing."""
+    early = {"id": "501", "business_name": "Dana Flowers", "email": "dana@example.com"}
+    for body in (early, early | {"whatsapp": a_number()}):
+        await asyncio.gather(*(desk.post(body) for _ in range(20)))
+        await asyncio.gather(*(desk.worker(worker_id=f"w{each}").take(SOURCE) for each in range(3)))
+    await desk.post(early)
+
+    assert {event.state: event.reason for event in await desk.events()} == {
+        EventState.SKIPPED: "incomplete",
+        EventState.DONE: None,
+    }
+    assert await desk.invitations() == 1

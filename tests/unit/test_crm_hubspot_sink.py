@@ -19,10 +19,12 @@ from worker.domain.outgoing import (
     OutgoingEvent,
     OutgoingType,
     SinkBusy,
+    Standing,
     TellFault,
     Telling,
     Told,
 )
+from worker.domain.states import JobState
 from worker.settings import SettingsError
 
 LINK = "https://onboarding.example/123456"
@@ -50,9 +52,20 @@ class Account:
         self.is_closed = True
 
 
-def _event(type_: OutgoingType = OutgoingType.LINK_CREATED, **data: Any) -> OutgoingEvent:
+NOW = {
+    OutgoingType.LINK_CREATED: Standing(state=JobState.LINKED, link=LINK),
+    OutgoingType.INVITATION_SENT: Standing(state=JobState.LINKED, link=LINK),
+    OutgoingType.LINK_ONBOARDED: Standing(state=JobState.ONBOARDED, link=LINK),
+    OutgoingType.JOB_FAILED: Standing(state=JobState.FAILED, reason="number_not_registered"),
+}
+
+
+def _event(
+    type_: OutgoingType = OutgoingType.LINK_CREATED, *, now: Standing | None = None, **data: Any
+) -> OutgoingEvent:
+    """Return an event whose job stands where it stood then, unless *now* says otherwise."""
     data = {"external_id": "11", "link": LINK, "state": "completed"} | data
-    return OutgoingEvent(id="evt", type=type_, occurred_at_ms=1, data=data)
+    return OutgoingEvent(id="evt", type=type_, occurred_at_ms=1, data=data, now=now or NOW[type_])
 
 
 async def _send(account: Account, event: OutgoingEvent, text: str = EXAMPLE) -> Telling:
@@ -90,6 +103,44 @@ async def test_the_end_is_told() -> None:
     await _send(account, _event(OutgoingType.LINK_ONBOARDED, link=None))
 
     assert account.contacts["11"] == {"linkferry_state": "onboarded", "linkferry_reason": ""}
+
+
+async def test_an_old_failure_that_is_told_late_does_not_stay() -> None:
+    """It was tried again after its job had been requeued and linked: the contact says what is so now."""
+    account = Account("11")
+    await _send(account, _event())
+
+    await _send(
+        account, _event(OutgoingType.JOB_FAILED, now=NOW[OutgoingType.LINK_CREATED], reason="unknown")
+    )
+
+    assert account.contacts["11"] == {
+        "linkferry_link": LINK,
+        "linkferry_state": "link_created",
+        "linkferry_reason": "",
+    }
+
+
+async def test_a_link_that_is_told_late_does_not_take_the_end_back() -> None:
+    """The link is told all the same."""
+    account = Account("11")
+    await _send(account, _event(now=NOW[OutgoingType.LINK_ONBOARDED]))
+
+    assert (account.contacts["11"]["linkferry_link"], account.contacts["11"]["linkferry_state"]) == (
+        LINK,
+        "onboarded",
+    )
+
+
+@pytest.mark.parametrize(
+    "state", [JobState.AVAILABLE, JobState.RUNNING, JobState.CANCELLED, JobState.REVOKED]
+)
+async def test_what_is_over_is_not_told(state: JobState) -> None:
+    """The job was requeued, cancelled or revoked meanwhile."""
+    account = Account(raises=AssertionError("asked"))
+    for type_ in (OutgoingType.JOB_FAILED, OutgoingType.LINK_CREATED):
+        told = await _send(account, _event(type_, now=Standing(state=state, link=LINK)))
+        assert told == NeverTold(fault=TellFault.NOT_CONCERNED)
 
 
 async def test_only_what_the_setting_names_is_told() -> None:

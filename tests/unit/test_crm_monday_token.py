@@ -14,9 +14,11 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from producers.crm.config import CrmValues
 from producers.crm.model import NotAuthenticError, RawRequest, UnreadableError
-from producers.crm.monday import MOST_UNPROVEN_BYTES, SKEW_S, Monday
+from producers.crm.monday import MOST_UNPROVEN_BYTES, SKEW_S, Monday, configure
 from producers.crm.monday_events import BoardMaps
 from tests.monday_fake import NOW, NOW_S, SHORT_LIVED, SIGNING_SECRET, URL, a_token, an_event
 
@@ -222,3 +224,28 @@ def test_a_handshake_with_a_wrong_token_is_refused() -> None:
 def test_nothing_else_passes_for_a_handshake(body: bytes) -> None:
     """Exactly one member, a text of 256 characters at most."""
     assert refusal(None, body=body) in {"token_missing", "unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("written", "audience", "is_let_in"),
+    [
+        ({}, "https://links.example.com/crm/monday/a-path", True),
+        ({}, "https://other.example.com/crm/monday/a-path", False),
+        ({"URL": URL}, URL, True),
+        ({"URL": URL}, "https://links.example.com/crm/monday/a-path", False),
+    ],
+)
+def test_a_token_is_for_our_public_address_unless_another_is_named(
+    written: dict[str, str], audience: str, is_let_in: bool
+) -> None:
+    """Another installation's token, of the same app, opens nothing here."""
+    given = {"PATH": "a-path", "SIGNING_SECRET": SIGNING_SECRET, "MAP": '{"whatsapp": "phone"}'} | written
+    values = {name: SecretStr(text) for name, text in given.items()}
+    crm = configure(CrmValues(name="monday", values=values, public_url="https://links.example.com"))
+    request = a_request(a_token(aud=audience))
+
+    if is_let_in:
+        crm.verify(request)
+    else:
+        with pytest.raises(NotAuthenticError, match="token_audience"):
+            crm.verify(request)

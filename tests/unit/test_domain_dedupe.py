@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.factories import a_request
-from worker.domain.dedupe import claim_key, contact_mark, event_key, fingerprint, partner_fields
+from worker.domain.dedupe import (
+    claim_key,
+    contact_mark,
+    event_key,
+    fingerprint,
+    is_anothers_id,
+    partner_fields,
+)
 from worker.domain.request import Contact, Product
 
 FULL = {
@@ -177,3 +184,13 @@ def test_keys_of_any_text_are_short_plain_and_apart_for_each_source(key, row, so
     assert made.replace("-", "").replace("_", "").isalnum()
     assert event_key(source + "2", key) != made
     json.dumps(claim_key(a_request(whatsapp="1"), key, row))
+
+
+@pytest.mark.parametrize("is_same_source", [True, False])
+@pytest.mark.parametrize("is_same_contact", [True, False])
+def test_an_id_is_anothers_only_where_source_and_contact_say_so(is_same_source, is_same_contact):
+    """A number never is: whoever has it is the same customer."""
+    facts = {"is_same_source": is_same_source, "is_same_contact": is_same_contact}
+
+    assert is_anothers_id("b:x", **facts) is not (is_same_source or is_same_contact)
+    assert not is_anothers_id("n:972501234567", **facts)

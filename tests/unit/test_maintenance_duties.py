@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import fakeredis
 import pytest
 from structlog.testing import capture_logs
 
+from tests.contract.ledger_desk import own_fail
 from tests.factories import an_invitation
 from worker.broker import make_broker
+from worker.domain.event import EventFailed, NewEvent
+from worker.domain.outcome import Refused
+from worker.domain.outgoing import SinkPlan
 from worker.domain.states import JobState, Lane
 from worker.ledger import Ledger
 from worker.limits import Limits
@@ -131,6 +136,43 @@ async def test_a_live_job_that_waits_too_long_is_an_alarm_unless_something_holds
     assert await alarms() == []
     await ledger.batches.resume("live")
     assert await alarms() == ["oldest_job_late"]
+
+
+async def test_every_worker_clears_up_after_crms_and_sinks_that_are_off(
+    ledger: Ledger, fake_redis: fakeredis.FakeAsyncRedis, clock: Clock
+) -> None:
+    """A worker without any: leases of events end, failed ones lose their bodies, untold ones are deleted."""
+    await ledger.outbox.enable([SinkPlan(name="webhook")])
+    new = [NewEvent(id=f"ev{n}", source="crm:x", key=f"k{n}", digest="d", body="{}") for n in range(2)]
+    await ledger.intake.record(new, max_waiting=9)
+    for_good = await ledger.intake.claim_due("crm:x", want=1, worker_id="gone", lease_s=1.0)
+    await ledger.intake.settle([(for_good[0].lease, EventFailed(reason="invalid_request"))])
+    await ledger.intake.claim_due("crm:x", want=1, worker_id="gone", lease_s=1.0)
+    for _ in range(2):
+        (receipt,) = await ledger.accept([an_invitation()], max_waiting=100)
+        claimed: Any = await ledger.claim_and_begin(receipt.job_ids[0], worker_id="w", lease_s=1.0)
+        await ledger.settle(claimed.lease, Refused(fail=own_fail()))
+    await ledger.outbox.claim("webhook", want=1, worker_id="gone", lease_s=1.0)
+    await ledger.outbox.enable([])
+    settings = load_settings(
+        environ={}, env_file=None, redis_url="unix:///nowhere", provider_url="http://127.0.0.1:9"
+    )
+    shop = build_shop(settings, make_broker("unix:///nowhere", namespace="t"), worker_id="w")
+    duties = {duty.name: duty for duty in duties_of(replace(shop, ledger=ledger), settings)}
+
+    clock.ms += 2_000
+    assert await duties["rescue_intake"].run_once() == 1
+    assert await duties["rescue_events"].run_once() == 1
+    assert await duties["prune_intake"].run_once() == 0
+    assert await duties["prune_events"].run_once() == 0
+    clock.ms += 1_000 * round(settings.failed_keep + 31 * 86_400)
+    assert await duties["prune_intake"].run_once() == 1
+    assert await duties["prune_events"].run_once() == 2
+
+    assert await ledger.intake.get(for_good[0].id) is None
+    assert all(duties[name].is_single for name in ("prune_intake", "prune_events"))
+    shop.bell.close()
+    await shop.ledger.aclose()
 
 
 async def test_no_duty_runs_hot_even_without_any_grace(tmp_path: Path) -> None:

@@ -242,3 +242,33 @@ async def test_the_users_folder_is_no_csv(tmp_path: Path):
     """A folder given by mistake."""
     with pytest.raises(InputProblemError):
         await dry_run(tmp_path, options=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("source", "mail", "conflicts"),
+    [("crm:hubspot", "x@e.com", 1), ("csv", "x@e.com", 0), ("api", "d@e.com", 0)],
+)
+async def test_an_id_that_another_source_gave_to_another_is_told_as_the_run_would(source, mail, conflicts):
+    """Two CRMs count their records alike: a row is another customer's unless source or contact are the same."""
+    header = "product,business_name,external_id,email\n"
+    row = "facebook:1,Dana,501,d@e.com"
+    request = parse_request(dict(zip(header.strip().split(","), row.split(","), strict=True))).request
+    known = Known(
+        invitation_id="i",
+        job_ids=("i1",),
+        state=JobState.LINKED,
+        fingerprint=fingerprint(request),
+        contact_mark=contact_mark(request),
+        source=source,
+    )
+
+    async def of(claims):
+        return [known for _ in claims]
+
+    result = await dry_run(
+        io.BytesIO((header + row.replace("d@e.com", mail)).encode()), options=OPTIONS, scope=Scope(known=of)
+    )
+
+    assert (result.tally.conflicts, result.known) == (conflicts, 1 - conflicts)
+    if conflicts:
+        assert result.tally.error_codes["external_id:conflict"] == 1

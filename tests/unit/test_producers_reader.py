@@ -97,6 +97,44 @@ def test_an_unclosed_quote_costs_its_own_row_only(rows):
     assert all(fault is None for _, _, fault in found[1:])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '1,"Dana,D,d@a\n2,"Yossi,Y,y@b',  # the second row's opening quote closes the first one's
+        '1,"Dana,D,d@a\n2,"Yossi,Y,y@b\n3,"Noa",N,n@c',
+    ],
+)
+def test_two_rows_with_open_quotes_are_not_made_one(rows, end):
+    """It would have the right width, and hold one customer's number with the other's contact."""
+    found = brief(("a,b,c,d\n" + rows).replace("\n", end))
+
+    assert [fault for _, _, fault in found[:2]] == ["unclosed_quote", "unclosed_quote"]
+    assert found[2:] == ([(4, ["3", "Noa", "N", "n@c"], None)] if "Noa" in rows else [])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("row", "cells"),
+    [
+        ('"a\nb","c"', ["a\nb", "c"]),
+        ('"a\n""x""",c', ['a\n"x"', "c"]),
+        ('"""x""\nb",c', ['"x"\nb', "c"]),
+        ('"a\nb","say ""x, y"" z"', ["a\nb", 'say "x, y" z']),
+        ('כהן בע"מ,"a\nb"', ['כהן בע"מ', "a\nb"]),
+        ('"a\n","\nb"', ["a\n", "\nb"]),
+    ],
+)
+def test_genuine_cells_of_two_lines_pass(row, cells, end):
+    """Whatever quotes are in them or beside them."""
+    found = brief(f"a,b\n{row}\n3,4\n".replace("\n", end))
+
+    assert [(row, fault) for _, row, fault in found] == [
+        ([cell.replace("\n", end) for cell in cells], None),
+        (["3", "4"], None),
+    ]
+
+
 def test_an_unclosed_quote_in_the_very_last_cell_is_noticed():
     """The csv module would give it back as if nothing were wrong."""
     assert brief('a,b\n1,"2') == [(2, ['1,"2'], "unclosed_quote")]

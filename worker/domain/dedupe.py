@@ -67,6 +67,9 @@ def claim_key(request: OnboardingRequest, idempotency_key: str | None, row_text:
 
     A WhatsApp number is `n:<digits>`. Coexistence and Facebook have none: their key is a hash of the
     idempotency key, else of the external id and the products, else of the row, else of the request itself.
+
+    An external id is not told apart by its source, so that a backfill of a CRM's export meets what the CRM told of.
+    Whether two sources mean the same customer by one id is then a question for `is_anothers_id`.
     """
     if request.number:
         return "n:" + request.number
@@ -80,6 +83,16 @@ def claim_key(request: OnboardingRequest, idempotency_key: str | None, row_text:
     else:
         parts = ("request", fingerprint(request), contact_mark(request))
     return "b:" + _hash(_BETWEEN.join(parts))
+
+
+def is_anothers_id(claim: str, *, is_same_source: bool, is_same_contact: bool) -> bool:
+    """Tell whether who stands on *claim* with the same fingerprint is another customer, as far as anybody can see.
+
+    Contact 501 of one CRM and record 501 of another share a claim without a number, and Facebook requests of two
+    customers look alike to the partner. So another source's must have the same contact to be a duplicate; else it is a
+    conflict, for a person. A number needs no such witness. The ledger's `accept.lua` decides the same.
+    """
+    return claim.startswith("b:") and not is_same_source and not is_same_contact
 
 
 def event_key(source: str, key: str) -> str:

@@ -67,6 +67,7 @@ class EventDone:
 
     job_ids: tuple[str, ...]
     is_new: bool = True
+    contact_differs: bool = False  #: they stand with another contact; nothing was changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ class EventRecord:
     problems: tuple[Problem, ...] = ()
     job_ids: tuple[str, ...] = ()
     is_new: bool = True  #: False: the jobs stood already
+    contact_differs: bool = False  #: they stood with another contact, and that one stands
     due_at_ms: int | None = None  #: of a waiting one
     body: str = ""  #: until it is done or skipped; lists leave it out
     history: tuple[HistoryEntry, ...] = ()  #: what operators did to it; lists leave it out

@@ -321,7 +321,7 @@ def read_display_name(text: str, notes: Notes, *, accept: bool) -> str | None:
             name,
             code,
             f"{name} {why}, and it cannot be changed later, so it is not altered unasked",
-            f"Write {found.text} (or a form you like better), or have altered names accepted (`--accept-names` of the command line).",
+            f"Write {found.text} (or a form you like better), or have altered names accepted (`--accept-names` on the command line, ACCEPT_NAMES=1 among a CRM's settings).",
         )
         return None
     if found.is_altered:

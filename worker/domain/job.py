@@ -52,6 +52,7 @@ class Receipt:
     contact_differs: bool = False  #: a duplicate whose contact is another: the first contact stands
     is_replaceable: bool = False  #: a conflict whose link could be replaced by an operator
     is_key_reused: bool = False  #: a conflict of keys: the idempotency key or event stands for other data
+    is_anothers_id: bool = False  #: a conflict of ids: another source gave this one to another contact
     ring: tuple[str, ...] = ()  #: jobs whose bell the caller is to ring now (live lane, not too many yet)
 
 

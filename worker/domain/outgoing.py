@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.domain.job import Lease
+from worker.domain.states import JobState
 
 #: Seconds before the second, third, … try: the schedule that Standard Webhooks recommends. Ten tries in three days.
 SCHEDULE_S = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -28,6 +29,11 @@ class OutgoingType(StrEnum):
     LINK_ONBOARDED = "link.onboarded"
     JOB_FAILED = "job.failed"
     TEST = "events.test"  #: a sample that an operator sends; the ledger never leaves one
+    UNKNOWN = "unknown"  #: as read, of a type that only another version of Linkferry knows; never told
+
+    @classmethod
+    def _missing_(cls, _value: object) -> OutgoingType:
+        return cls.UNKNOWN
 
 
 class OutgoingState(StrEnum):
@@ -51,7 +57,7 @@ class TellFault(StrEnum):
     ENDPOINT_GONE = "endpoint_gone"  #: 410: the receiver wants no more events
     CREDENTIALS_REFUSED = "credentials_refused"
     NOT_CONCERNED = "not_concerned"  #: nothing there for the event to be told about
-    OUR_FAULT = "our_fault"  #: the sink itself failed
+    OUR_FAULT = "our_fault"  #: the sink itself failed, or we can't say the event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +76,23 @@ class ClaimedOutgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the job stands when its event is told, which may be long after it happened."""
+
+    state: JobState
+    reason: str | None = None
+    link: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
-    """An event as a sink gets it. `data` holds a link: never log it."""
+    """An event as a sink gets it. `data` and `now` hold a link: never log it."""
 
     id: str
     type: OutgoingType
     occurred_at_ms: int
     data: Mapping[str, Any] = field(repr=False)
+    now: Standing | None = None  #: not in `document`; None: the job's record is deleted
 
     def document(self) -> dict[str, Any]:
         """Return the event as Standard Webhooks has it: type, timestamp, data."""

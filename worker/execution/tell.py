@@ -20,6 +20,7 @@ from worker.domain.outgoing import (
     NotTold,
     OutgoingEvent,
     OutgoingType,
+    Standing,
     TellFault,
     Telling,
     Told,
@@ -43,9 +44,6 @@ _MOST_EACH = 100
 _LEASE_S = 45.0
 _RING_EVERY_S = 0.5
 _RERING_AFTER_S = 1.0
-_RESCUE_EVERY_S = 2.0
-#: What could not be told for so long interests nobody any more.
-_KEEP_UNTOLD_S = 30 * 86_400.0
 _PRIORITY = 25
 
 
@@ -71,7 +69,13 @@ class Teller:
             return
         self._busy.add(sink)
         try:
-            await asyncio.gather(*(self._tell_on(outlet) for _ in range(_AT_ONCE)))
+            # Each to its end, whatever becomes of another: a bell that comes then must find none of them at work.
+            ends = await asyncio.gather(
+                *(self._tell_on(outlet) for _ in range(_AT_ONCE)), return_exceptions=True
+            )
+            for end in ends:
+                if isinstance(end, BaseException):
+                    log.error("telling_broken_off", target=sink, exc_info=end)
         finally:
             self._busy.discard(sink)
 
@@ -111,17 +115,20 @@ class Teller:
         self._report(event, telling, is_last=is_last, held=held)
 
     async def _say(self, event: ClaimedOutgoing, outlet: Outlet) -> Telling:
-        job = await self._shop.ledger.queries.job(event.job_id)
-        said = OutgoingEvent(
-            id=event.id,
-            type=event.type,
-            occurred_at_ms=event.occurred_at_ms,
-            data=data_of(event, job, self._shop.catalogue),
-        )
         try:
+            job = await self._shop.ledger.queries.job(event.job_id)
+            said = OutgoingEvent(
+                id=event.id,
+                type=event.type,
+                occurred_at_ms=event.occurred_at_ms,
+                data=data_of(event, job, self._shop.catalogue),
+                now=None if job is None else Standing(state=job.state, reason=job.reason, link=job.link),
+            )
             return await outlet.sink.send(said)
+        except (LedgerUnavailable, LedgerFull):
+            raise
         except Exception:
-            # One event that a sink can't stand must not keep the others from it.
+            # One event that we can't say, or a sink can't stand, must not keep the others from it.
             log.exception("sink_failed", target=event.sink, job_id=event.job_id)
             return NotTold(fault=TellFault.OUR_FAULT)
 
@@ -146,23 +153,14 @@ class Teller:
 
 
 def tell_trade(shop: Shop, outlets: Sequence[Outlet]) -> Trade:
-    """Return the trade that tells our own events to *outlets*, and minds what waits for them."""
-    teller, outbox = Teller(shop, outlets), shop.ledger.outbox
+    """Return the trade that tells our own events to *outlets*, and rings for them."""
+    teller = Teller(shop, outlets)
     return Trade(
         queue="events",
         actor="tell_events",
         priority=_PRIORITY,
         work=teller.tell,
-        duties=(
-            Duty(name="ring_events", run_once=teller.ring_due, every_s=_RING_EVERY_S),
-            Duty(name="rescue_events", run_once=outbox.rescue, every_s=_RESCUE_EVERY_S),
-            Duty(
-                name="prune_events",
-                run_once=lambda: outbox.prune(older_than_s=_KEEP_UNTOLD_S),
-                every_s=60.0,
-                is_single=True,
-            ),
-        ),
+        duties=(Duty(name="ring_events", run_once=teller.ring_due, every_s=_RING_EVERY_S),),
         aclose=teller.aclose,
     )
 
@@ -170,7 +168,8 @@ def tell_trade(shop: Shop, outlets: Sequence[Outlet]) -> Trade:
 def data_of(event: ClaimedOutgoing, job: JobRecord | None, catalogue: Catalogue) -> dict[str, Any]:
     """Return what an event says: what was so when it happened, and whose it is. No number, address or name.
 
-    *job* is None where its record has been deleted since.
+    *job* is None where its record has been deleted since. Raises ValueError and KeyError for an event that another
+    version of Linkferry left.
     """
     facts = event.facts
     request = job.request if job is not None else None
@@ -194,6 +193,8 @@ def data_of(event: ClaimedOutgoing, job: JobRecord | None, catalogue: Catalogue)
             data |= _why(facts, catalogue)
         case OutgoingType.LINK_ONBOARDED:
             pass
+        case _:
+            raise ValueError("an event of a type that this version does not know")
     return data
 
 

@@ -29,8 +29,15 @@ HEADER = (
     "line",
 )
 _SEPARATORS = len(HEADER) - 1
+_SOURCE = HEADER.index("source")
 RAW_LIMIT = 2_000
-_VERDICTS = {"A": Verdict.ACCEPTED, "D": Verdict.DUPLICATE, "C": Verdict.CONFLICT, "K": Verdict.CONFLICT}
+_VERDICTS = {
+    "A": Verdict.ACCEPTED,
+    "D": Verdict.DUPLICATE,
+    "C": Verdict.CONFLICT,
+    "K": Verdict.CONFLICT,
+    "I": Verdict.CONFLICT,
+}
 _REFUSED = {"F": Verdict.FULL, "X": Verdict.CANCELLED}
 _NUMBERS_IN_HISTORY = frozenset({"attempt", "failures", "code", "list_began_ms"})
 
@@ -78,6 +85,7 @@ def receipt_of(invitation: NewInvitation, reply: Any) -> Receipt:
         contact_differs=differs == "1",
         is_replaceable=replaceable == "1",
         is_key_reused=verdict == "K",
+        is_anothers_id=verdict == "I",
         # Rung once more: the answer that named these bells was lost.
         ring=jobs if is_repeat and invitation.lane is Lane.LIVE and state_word == "available" else (),
     )
@@ -95,12 +103,16 @@ class Head(NamedTuple):
     fingerprint: str
     contact_mark: str
     products: str
+    source: str
 
 
 def head_of(beginning: Any) -> Head:
     """Return the first parts of a header out of a record's first bytes."""
-    parts = text(beginning).split(US, 3)
-    return Head(*parts[:3]) if len(parts) > 3 else Head("", "", "")
+    parts = text(beginning).split(US, _SEPARATORS)
+    if len(parts) <= len(Head._fields):
+        return Head("", "", "", "")
+    source = parts[_SOURCE] if len(parts) > _SEPARATORS else ""
+    return Head(parts[0], parts[1], parts[2], source)
 
 
 def known_of(owner: str, head: Head, state: Any) -> Known:
@@ -111,6 +123,7 @@ def known_of(owner: str, head: Head, state: Any) -> Known:
         state=JobState.CANCELLED if state is None else JobState(text(state)),
         fingerprint=head.fingerprint,
         contact_mark=head.contact_mark,
+        source=head.source,
     )
 
 

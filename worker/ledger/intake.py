@@ -21,7 +21,7 @@ from worker.ledger.keys import Keys
 from worker.ledger.paging import MergedStream
 from worker.ledger.records import Mended, Page
 from worker.ledger.scripts import Scripts, text
-from worker.ledger.working import new_token
+from worker.ledger.working import new_token, renewed
 
 #: Events per script: one stays below 5 ms of the server's time.
 CHUNK = 100
@@ -83,12 +83,9 @@ class Intake:
     async def renew(self, leases: Sequence[Lease]) -> set[str]:
         """Let leases run anew from now; return the ids of those that are lost. `Ledger.renew` does the same.
 
-        Raises LedgerUnavailable: all may be renewed or none.
+        Raises LedgerUnavailable: any of them may be renewed.
         """
-        args: list[str | float] = []
-        for lease in leases:
-            args += (lease.subject_id, lease.token, ms(lease.ttl_s))
-        return {text(subject) for subject in await self._scripts.run("renew", *args)} if args else set()
+        return await renewed(self._scripts, leases)
 
     async def settle(self, results: Sequence[tuple[Lease, EventOutcome]]) -> int:
         """Write what the work on events came to, each once, as the lease holder; return how many leases held.

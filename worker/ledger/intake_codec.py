@@ -83,7 +83,7 @@ def outcome_args(outcome: EventOutcome) -> tuple[str | int, ...]:
     """Return what `intake_settle.lua` takes for one outcome after the event and the token."""
     match outcome:
         case EventDone():
-            return "done", _packed(outcome.job_ids), flag(not outcome.is_new), ""
+            return "done", _packed(outcome.job_ids), flag(not outcome.is_new), flag(outcome.contact_differs)
         case EventSkipped():
             return "skipped", outcome.reason, "", ""
         case EventFailed():
@@ -114,6 +114,7 @@ def event_record(
         problems=_read(fields.get("v", "")),
         job_ids=_unpacked(fields.get("j", "")),
         is_new="w" not in fields,
+        contact_differs="x" in fields,
         due_at_ms=_ms_of(fields.get("d", fields["t"])) if state is EventState.WAITING else None,
         body="" if body is None else text(body),
         history=tuple(_entries(history)),

@@ -62,11 +62,13 @@ class Ledger(Accepting, Working, Mending):
             raise SchemaMismatch(f"the ledger has schema {found!r}, this version knows {SCHEMA_VERSION}")
 
     async def abandon(self, worker_id: str) -> int:
-        """End the leases, of events too, of a worker process that is known to be gone; return how many.
+        """End all leases of a worker process that is known to be gone; return how many.
 
-        Raises LedgerUnavailable.
+        Of jobs, of messages, of events that came in and of our own. Raises LedgerUnavailable: some may have ended.
         """
-        return await super().abandon(worker_id) + await self.intake.abandon(worker_id)
+        ended = await super().abandon(worker_id)
+        ended += await self.intake.abandon(worker_id)
+        return ended + await self.outbox.abandon(worker_id)
 
     async def aclose(self) -> None:
         """Close the connections to the server."""

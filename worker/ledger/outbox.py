@@ -5,7 +5,7 @@ At least once, in no promised order. What is told is deleted; the last thousand 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from worker.domain.job import Lease
@@ -43,13 +43,15 @@ class Outbox:
         self._scripts = scripts
         self._keys = keys
 
-    async def enable(self, sinks: Sequence[SinkPlan]) -> None:
+    async def enable(self, sinks: Sequence[SinkPlan], *, decides: Collection[str] | None = None) -> None:
         """Leave events for these sinks, and no others, from now on; for none, nothing is written any more.
 
-        A sink whose `mark` is another than before is no longer down, paused or gone. Raises LedgerUnavailable, and
-        ValueError for a name or source that the scripts can't tell apart.
+        *decides* are the names of the sinks that the caller knows whether they are to be on, besides *sinks*: those of
+        any other name stay as they are; None: it decides about all. A sink whose `mark` is another than before is no
+        longer down, paused or gone. Raises LedgerUnavailable, and ValueError for a name or source that the scripts
+        can't tell apart.
         """
-        args: list[str] = []
+        args = ["*" if decides is None else ",".join(decides)]
         for plan in sinks:
             if any(letter in f"{plan.name}{plan.only_source or ''}" for letter in "=, ") or not plan.name:
                 raise ValueError(f"{plan.name!r} is no name of a sink")
@@ -239,7 +241,8 @@ def _claimed(row: Sequence[Any], sink: str, token: str, lease_s: float) -> Claim
         occurred_at_ms=_ms(occurred),
         attempt=int(attempt),
         failures=int(failures),
-        facts=dict(zip(words[::2], words[1::2], strict=True)),
+        # Whoever tells it misses what is not there: a claim must not fail at what another version left.
+        facts=dict(zip(words[::2], words[1::2], strict=False)),
         lease=Lease(subject_id=event_id, token=token, expires_at_ms=_ms(lease_end), ttl_s=lease_s),
     )
 

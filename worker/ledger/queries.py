@@ -20,7 +20,7 @@ _AUDIT_SAMPLE = 20
 #: Some 80 kB a request: a millisecond of the server's time, so that claims and settles get their turn.
 _CLAIMS_AT_ONCE = 1_000
 #: A record begins with fingerprint, contact mark, product codes; of the claim that follows a few letters come along.
-_HEADER_BYTES = 40
+_HEADER_BYTES = 320
 
 
 class Queries:

@@ -61,6 +61,7 @@ class Known:
     state: JobState  #: of the first job
     fingerprint: str  #: of what the partner is asked for; another one is a conflict
     contact_mark: str  #: of where the invitation goes
+    source: str = ""  #: by which it came: `csv`, `crm:hubspot`, …
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

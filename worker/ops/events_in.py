@@ -186,6 +186,7 @@ def event_view(event: EventRecord) -> dict[str, Any]:
         "problems": [{"field": each.field, "code": each.code} for each in event.problems],
         "job_ids": list(event.job_ids),
         "is_new": event.is_new,
+        "contact_differs": event.contact_differs,
     }
 
 

@@ -7,7 +7,8 @@
 -- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), 'X' (its
 -- batch was cancelled), or
 -- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: this very one, seen
--- before; D: a duplicate; C: other data for the same customer; K: other data under the same event key.
+-- before; D: a duplicate; C: other data for the same customer; K: other data under the same event key; I: another
+-- customer, it seems, under the same external id (or key) of another source.
 local WIDTH = 8
 local RUNG_AT_ONCE = 200 -- live bells outstanding: more than that waits for the feeder
 local max_waiting = tonumber(ARGV[2])
@@ -23,6 +24,14 @@ local function standing(verdict, inv, codes, differs, replaceable)
   return table.concat({ verdict, inv, codes, state, differs and 1 or 0, replaceable and 1 or 0 }, US)
 end
 
+-- An id is its source's own: contact 501 of one CRM and record 501 of another are one only if their contacts say so.
+-- A number is everybody's, and needs no second witness. `dedupe.is_anothers_id` says the same.
+local function is_anothers_id(header, contact_mark, part)
+  if string.sub(header.claim, 1, 2) ~= 'b:' or header.contact_mark == contact_mark then return false end
+  for _ = 3, 8 do part() end -- products, claim, event, channels, policy, skips
+  return header.source ~= part()
+end
+
 -- Somebody stands on the event or claim key already: the same customer again, or another with his number?
 local function met(inv, owner, record, is_by_event)
   local header = header_of(owner)
@@ -30,6 +39,9 @@ local function met(inv, owner, record, is_by_event)
   local part = string.gmatch(record, '([^' .. US .. ']*)' .. US)
   local fingerprint, contact_mark = part(), part()
   if header.fingerprint == fingerprint then
+    if not is_by_event and is_anothers_id(header, contact_mark, part) then
+      return standing('I', owner, header.products)
+    end
     return standing('D', owner, header.products, header.contact_mark ~= contact_mark)
   end
   if is_by_event then return standing('K', owner, header.products) end

@@ -2,7 +2,8 @@
 --
 -- A hash with short field names and values, so that it stays a listpack; the body is a string of its own:
 --   s state · o source · k the sender's key · t received at · c changed at · d due at (none: as received) · a attempts
---   f failures · n starts without an end · r reason · j jobs · w they stood already · v problems
+--   f failures · n starts without an end · r reason · j jobs · w they stood already · x with another contact
+--   v problems
 --   l lease token; its chance alone after a settle, so that a repeated settle is recognised and a lost lease is not
 
 local function index_of(state, source) return K.intake_state .. state .. ':' .. source end

@@ -1,5 +1,6 @@
 -- uses: intake
--- nothing -> waiting, for each new event of a chunk; -> failed where its key came with another body before.
+-- nothing -> waiting, for each new event of a chunk, and where its key came before and was only skipped; -> failed
+-- where its key came with another body before.
 --
 -- ARGV: 2 most events that may wait, 3 ms for which a key is remembered, then 6 per event: id, source, the sender's key,
 -- mark of source and key, digest, body.
@@ -27,14 +28,21 @@ local function write(row, state, id, source, key, body, ...)
 end
 
 -- Another body under a key that stands: kept for a person to look at, and known again when it is redelivered.
+-- US before the id: an event that was recorded under this body, and gave its key to a later one.
 local function alter(row, id, source, key, slot, digest, body)
   slot = slot .. ':' .. digest
   if call('SET', slot, id, 'NX', 'PX', memory_ms) then
     write(row, 'failed', id, source, key, body, 'r', 'altered')
     return 'A' .. id
   end
-  local first = call('GET', slot)
-  return (first == id and 'A' or 'D') .. first
+  local mark, first = string.match(call('GET', slot), '^(' .. US .. '?)(.*)$')
+  return (first ~= id and 'D' or mark == '' and 'A' or 'R') .. first
+end
+
+-- A record that was skipped (incomplete, mostly) stands for nothing: a body that never came before takes its key. The
+-- earlier body stays known, for its redeliveries.
+local function may_succeed(first, slot, digest)
+  return try('HGET', K.intake .. first, 's') == 'skipped' and call('EXISTS', slot .. ':' .. digest) == 0
 end
 
 local function admit(row, id, source, key, mark, digest, body)
@@ -48,8 +56,14 @@ local function admit(row, id, source, key, mark, digest, body)
   local standing = call('GET', slot)
   if not standing then return 'F' .. id end
   local first, its_digest = string.match(standing, '^([^' .. US .. ']*)' .. US .. '(.*)$')
-  if its_digest ~= digest then return alter(row, id, source, key, slot, digest, body) end
-  return (first == id and 'R' or 'D') .. first
+  if its_digest == digest then return (first == id and 'R' or 'D') .. first end
+  if not may_succeed(first, slot, digest) then return alter(row, id, source, key, slot, digest, body) end
+  if room <= 0 then return 'F' .. id end
+  room = room - 1
+  call('SET', slot .. ':' .. its_digest, US .. first, 'PX', memory_ms)
+  call('SET', slot, id .. US .. digest, 'PX', memory_ms)
+  write(row, 'waiting', id, source, key, body)
+  return 'R' .. id
 end
 
 local replies = {}

@@ -3,15 +3,17 @@
 -- working -> done | skipped | failed | waiting, for those who hold the leases.
 --
 -- ARGV: 2… six per event: id, token, the outcome's word, and three that depend on it: done: jobs, whether they stood
--- already, ''; skipped: reason, '', ''; failed: reason, problems, ''; retry: reason, delay ms, most failures or ''.
+-- already, whether with another contact; skipped: reason, '', ''; failed: reason, problems, ''; retry: reason,
+-- delay ms, most failures or ''.
 -- Returns how many leases held; the same settle again counts, and changes nothing.
 local WIDTH = 6
 local OUTCOMES = {}
 
-function OUTCOMES.done(event, jobs, stood_already)
+function OUTCOMES.done(event, jobs, stood_already, contact_differs)
   drop(event, 'r')
   put(event, 'j', jobs)
   if stood_already == '1' then put(event, 'w', 1) end
+  if contact_differs == '1' then put(event, 'x', 1) end
   close_event(event, 'done')
 end
 

@@ -29,8 +29,17 @@ local function room_of(sink)
   return 1
 end
 
--- The sink took something: whatever it stood still for is over.
+-- A person mended the sink: whatever it stood still for is over.
 local function lift(name) call('HDEL', K.sink .. name, 'streak', 'ds', 'pa', 'u', 'g', 'r', 'hs') end
+
+-- The sink took something: it is not down. That may have been on its way when it asked for time or for no more events:
+-- a pause ends by its time, and being gone by a person.
+local function lift_down(sink)
+  local is_paused = sink.u and sink.u > now
+  call('HDEL', K.sink .. sink.id, 'streak', 'ds', 'pa')
+  if not is_paused then call('HDEL', K.sink .. sink.id, 'u') end
+  if not is_paused and not sink.g then call('HDEL', K.sink .. sink.id, 'r', 'hs') end
+end
 
 local function forget(event)
   call('DEL', K.outbox .. event.id)

@@ -29,7 +29,7 @@ local function lengthen_streak()
 end
 
 if ending == 'told' then
-  lift(event.k)
+  lift_down(sink)
   call('HINCRBY', key, 'told', 1)
   forget(event)
   keep_among_the_told()
