@@ -342,6 +342,8 @@ class _Importer:
             self._halt("ledger_lost_rows", "Redis lost rows that it had taken: it was restarted meanwhile.")
         if self._stop is None:
             await self._ledger.batches.close(self._run)
+        else:
+            await self._ledger.batches.tell(self._run, read=self._tally.rows, is_leaving=True)
 
     def _halt(self, code: str, message: str, remedy: str = "") -> None:
         """Have the run end; the first reason stands."""

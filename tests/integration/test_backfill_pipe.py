@@ -54,8 +54,11 @@ def is_heard(process: subprocess.Popen[str]) -> bool:
 def left(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
     """Send the signal; return what the process says, its standard input held open until it has ended."""
     process.send_signal(number)
-    process.wait(SOON_S)
-    out, err = process.communicate()
+    try:
+        process.wait(SOON_S)
+    finally:
+        process.kill()
+        out, err = process.communicate()
     assert "Traceback" not in err
     assert "Fatal" not in err
     return out, err

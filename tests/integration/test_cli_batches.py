@@ -209,6 +209,9 @@ def test_an_import_under_way_counts_in_and_one_that_was_cut_off_is_told(cli: Cli
     assert "cut off at 1 of about 4 rows" in result.stdout
     assert f"backfill '/x/{NAME}' --channel none --resume {RUN}" in result.stderr
 
+    cli.on_ledger(lambda ledger: ledger.batches.tell(RUN, read=3, is_leaving=True))
+    assert "cut off at 3 of about 4 rows" in cli("batch", "show", RUN).stdout
+
 
 # --- watch -------------------------------------------------------------------------------------------------
 
