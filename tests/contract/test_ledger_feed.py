@@ -65,6 +65,15 @@ async def test_two_batches_share_the_lane(desk: Desk) -> None:
     assert len(set(rung) & set(first)) == 3
 
 
+async def test_two_batches_are_rung_one_after_the_other(desk: Desk) -> None:
+    """Bells are answered in their order: none waits behind the other's whole share."""
+    first = await desk.accept_batch("a", 20)
+    await desk.accept_batch("b", 20)
+    rung = await desk.ledger.feed(Lane.BULK, want=8)
+
+    assert [job in first for job in rung] in ([True, False] * 4, [False, True] * 4)
+
+
 async def test_batches_take_turns_even_one_bell_at_a_time(desk: Desk) -> None:
     """With room for one bell, the batches are served in turn."""
     first = await desk.accept_batch("a", 4)

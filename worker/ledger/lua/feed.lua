@@ -32,7 +32,7 @@ local function open_queues()
     local batch = name ~= '-' and name or nil
     local room = batch and ramp_room('batch:' .. batch) or math.huge
     if room > 0 and not stop_of(lane, batch) then
-      open[#open + 1] = { name = name, b = batch, room = room }
+      open[#open + 1] = { name = name, b = batch, room = room, taken = {} }
     else
       to_the_back(name)
     end
@@ -44,17 +44,32 @@ local function take(queue, most)
   local ids = call('ZRANGE', K.queue .. lane .. ':' .. queue.name, 0, most - 1)
   for _, id in ipairs(ids) do
     ring({ id = id, l = lane, b = queue.b })
-    ringing[#ringing + 1] = id
+    queue.taken[#queue.taken + 1] = id
   end
   queue.room = queue.room - #ids
   to_the_back(queue.name)
   return #ids
 end
 
+-- One of each in turn: bells are answered in their order, and a whole share at a time would be felt as unfair.
+local function interleave(queues)
+  local nth, found = 0, true
+  while found do
+    nth, found = nth + 1, false
+    for _, queue in ipairs(queues) do
+      if queue.taken[nth] then
+        ringing[#ringing + 1] = queue.taken[nth]
+        found = true
+      end
+    end
+  end
+end
+
 -- Equal shares first, then what is left over, until the room or the queues are used up.
 local function take_in_turn(room)
   if room <= 0 then return end
-  local queues = open_queues()
+  local open = open_queues()
+  local queues = open
   while room > 0 and #queues > 0 do
     local share, still_open = math.ceil(room / #queues), {}
     for _, queue in ipairs(queues) do
@@ -67,6 +82,7 @@ local function take_in_turn(room)
     end
     queues = still_open
   end
+  interleave(open)
 end
 
 ring_again()
