@@ -6,28 +6,23 @@ FetchRefusedError (a person is needed). Everything here may be asked again: read
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import aiohttp
 import structlog
 
+from producers.crm.http import JsonCaller, JsonReply
 from producers.crm.hubspot_rates import as_usual_headers, pause_s
 from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError
 from worker.domain.states import Lane
 from worker.limits import Closed, Granted, LimitsUnavailable
-from worker.partner.wire import inflate
 
 log = structlog.get_logger()
 
 API_URL = "https://api.hubapi.com"
 #: Inputs that one batch read takes.
 MOST_INPUTS = 100
-BODY_CAP = 8 * 1024 * 1024
 #: Names the contacts that were merged into this one: whoever asks for one of those is given the living one.
 MERGED_IDS_PROPERTY = "hs_merged_object_ids"
 
@@ -60,13 +55,6 @@ class PropertyRefusedError(FetchRefusedError):
     """HubSpot does not take an update's properties: one of them does not exist, or is no text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    status: int
-    headers: Mapping[str, str]
-    fields: Mapping[str, Any]  #: empty where the body is no JSON object
-
-
 class HubSpotApi:
     """Calls HubSpot with a private app's token. Use within one event loop, and `aclose` it.
 
@@ -83,18 +71,14 @@ class HubSpotApi:
         timeout_s: float = 15.0,
         patience_s: float = 15.0,
     ) -> None:
-        self._token = token
+        self._caller = JsonCaller("hubspot", authorization=f"Bearer {token}", timeout_s=timeout_s)
         self._slots = slots
         self._base_url = base_url.rstrip("/")
-        self._timeout_s = timeout_s
         self._patience_s = patience_s
-        self._session: aiohttp.ClientSession | None = None
 
     async def aclose(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._caller.aclose()
 
     async def contacts(self, ids: Sequence[str], properties: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Return the contacts that exist, by the id that was asked for; a merged one's id gives the living one.
@@ -172,36 +156,24 @@ class HubSpotApi:
     async def _batch_read(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         reply = await self._call("POST", f"{path}/batch/read", body)
         _refuse(reply, _scopes_for("POST", path))
-        if not isinstance(reply.fields.get("results"), list):
+        fields = reply.body or {}
+        if not isinstance(fields.get("results"), list):
             raise FetchLaterError("crm_unreachable")
         # 207: some are told and some are not. What is merely not told this time must not pass for gone.
-        for error in _objects(reply.fields.get("errors")):
+        for error in _objects(fields.get("errors")):
             if not _NOT_FOUND.fullmatch(str(error.get("category"))):
                 raise FetchLaterError("crm_unreachable")
-        return reply.fields
+        return fields
 
-    async def _call(self, method: str, path: str, body: Mapping[str, Any]) -> _Reply:
+    async def _call(self, method: str, path: str, body: Mapping[str, Any]) -> JsonReply:
         """Make one call and return its answer, whatever its status but one that says: later.
 
         Raises:
             FetchLaterError: no answer came, or one that asks for patience.
         """
         await self._wait_for_slot()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                request = self._opened().request(
-                    method,
-                    self._base_url + path,
-                    data=json.dumps(body).encode(),
-                    headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-                    allow_redirects=False,
-                )
-                async with request as response:
-                    reply = _Reply(response.status, dict(response.headers), await _fields(response))
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            log.warning("hubspot_unreachable", error=type(exc).__name__)
-            raise FetchLaterError("crm_unreachable") from exc
-        headers = as_usual_headers(reply.headers, reply.status, reply.fields)
+        reply = await self._caller.call(method, self._base_url + path, body)
+        headers = as_usual_headers(reply.headers, reply.status, reply.body or {})
         await self._tell_slots(headers, reply.status)
         if reply.status == 429:
             raise FetchLaterError("crm_throttled", delay_s=pause_s(headers, reply.status), is_failure=False)
@@ -228,44 +200,8 @@ class HubSpotApi:
             # The answer is worth more than the note of it.
             log.warning("gate_failed", error=type(exc).__name__)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        # Made on first use: a session belongs to the loop that runs then.
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # Idle connections go before a server closes them: a call into a closing one is lost.
-                connector=aiohttp.TCPConnector(limit=8, keepalive_timeout=4.0, ttl_dns_cache=60),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # The one deadline is `asyncio.timeout` around the whole call.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                    "User-Agent": "linkferry",
-                },
-                auto_decompress=False,
-            )
-        return self._session
 
-
-async def _fields(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
-    """Return the body's JSON object; empty for anything else, and for what is larger than the cap."""
-    pieces: list[bytes] = []
-    left = BODY_CAP
-    async for piece in response.content.iter_any():
-        left -= len(piece)
-        if left < 0:
-            response.close()
-            return {}
-        pieces.append(piece)
-    body = inflate(b"".join(pieces), response.headers.get("Content-Encoding", ""), cap=BODY_CAP)
-    try:
-        fields = json.loads(body or b"")
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _refuse(reply: _Reply, needed: Sequence[str]) -> None:
+def _refuse(reply: JsonReply, needed: Sequence[str]) -> None:
     """Raise FetchRefusedError for an answer that asking again would not change, of a 400 QuestionRefusedError."""
     status = reply.status
     if status in {200, 201, 204, 207}:
@@ -283,7 +219,7 @@ def _refuse(reply: _Reply, needed: Sequence[str]) -> None:
             "LINKFERRY_CRM_HUBSPOT_TOKEN and start Linkferry again."
         )
     elif status == 403:
-        told = _told_scopes(reply.fields)
+        told = _told_scopes(reply.body or {})
         named = [each for each in needed if each in told] or told or list(needed)
         remedy = (
             f"The HubSpot app may not do this. Give it the scope {' and '.join(named)}, then copy its new access "

@@ -7,25 +7,21 @@ is needed). All of it may be asked again.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import structlog
 
+from producers.crm.http import JsonCaller, JsonReply
 from producers.crm.model import FetchLaterError, FetchRefusedError
-from worker.partner.wire import inflate
 
 log = structlog.get_logger()
 
 API_URL = "https://api.monday.com/v2"
 #: Items of one call. monday takes 100 ids, and answers with the first 25 of them unless a limit is named.
 MOST_ITEMS = 100
-BODY_CAP = 8 * 1024 * 1024
 #: Waits where monday names none. Complexity is counted by the minute; the daily cap starts anew at midnight UTC.
 THROTTLED_S = 60.0
 DAILY_LIMIT_S = 3600.0
@@ -36,8 +32,6 @@ _QUERY = """query ($ids: [ID!]!, $limit: Int!) {
     id name state board { id } group { title } column_values { id text value }
   }
 }"""
-# Parsing a long answer on the loop would delay every heartbeat of the process.
-_PARSED_ASIDE = 256 * 1024
 _IS_DAILY = re.compile(r"daily", re.IGNORECASE)
 _IS_THROTTLED = re.compile(
     r"complexity|budget|limit.?exceeded|(?:rate|daily).?limit|concurren|throttl|temporarily|blocked|too many",
@@ -70,29 +64,17 @@ class Item:
     columns: Mapping[str, Mapping[str, Any]]  #: by column id: `text`, and `value` as JSON text
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer read to its end; `body` is None where it was no JSON object."""
-
-    status: int
-    retry_after: str
-    body: Mapping[str, Any] | None
-
-
 class MondayApi:
     """Asks monday.com for items. Use within one event loop, and `aclose` it. *timeout_s* is a call's total deadline."""
 
     def __init__(self, *, token: str, url: str = API_URL, timeout_s: float = 20.0) -> None:
-        self._token = token
+        # The token as it is, without a scheme: monday's own way.
+        self._caller = JsonCaller("monday", authorization=token, timeout_s=timeout_s)
         self._url = url
-        self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
 
     async def aclose(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._caller.aclose()
 
     async def items(self, ids: Sequence[str]) -> dict[str, Item]:
         """Return the items that are there, by id; deleted and archived ones are not.
@@ -107,65 +89,12 @@ class MondayApi:
             found.update(read_items(await self._ask(wanted[start : start + MOST_ITEMS])))
         return found
 
-    async def _ask(self, ids: Sequence[str]) -> Reply:
+    async def _ask(self, ids: Sequence[str]) -> JsonReply:
         body = {"query": _QUERY, "variables": {"ids": list(ids), "limit": MOST_ITEMS}}
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                request = self._opened().post(
-                    self._url,
-                    data=json.dumps(body).encode(),
-                    # As it is, without a scheme: monday's own way.
-                    headers={"Authorization": self._token, "Content-Type": "application/json"},
-                    allow_redirects=False,
-                )
-                async with request as response:
-                    return await _read(response)
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            log.warning("monday_unreachable", error=type(exc).__name__)
-            raise FetchLaterError("crm_unreachable") from exc
-
-    def _opened(self) -> aiohttp.ClientSession:
-        # Made on first use: a session belongs to the loop that runs then.
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=8, ttl_dns_cache=60),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # The one deadline is `asyncio.timeout` around the whole call.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                    "User-Agent": "linkferry",
-                },
-                auto_decompress=False,
-            )
-        return self._session
+        return await self._caller.call("POST", self._url, body)
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply:
-    pieces: list[bytes] = []
-    left = BODY_CAP
-    async for piece in response.content.iter_any():
-        left -= len(piece)
-        if left < 0:
-            response.close()
-            pieces.clear()
-            break
-        pieces.append(piece)
-    raw = inflate(b"".join(pieces), response.headers.get("Content-Encoding", ""), cap=BODY_CAP) or b""
-    body = await asyncio.to_thread(_object, raw) if len(raw) > _PARSED_ASIDE else _object(raw)
-    return Reply(response.status, response.headers.get("Retry-After", ""), body)
-
-
-def _object(raw: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def read_items(reply: Reply) -> dict[str, Item]:
+def read_items(reply: JsonReply) -> dict[str, Item]:
     """Return what an answer tells of items, by id.
 
     Raises:
@@ -234,7 +163,7 @@ def _fault(message: Any, details: Mapping[str, Any]) -> _Fault:
     )
 
 
-def _raise_fault(reply: Reply, faults: Sequence[_Fault]) -> None:
+def _raise_fault(reply: JsonReply, faults: Sequence[_Fault]) -> None:
     """Raise what an answer without items means: patience, a person, or one more try."""
     codes = [each.code for each in faults if _CODE.fullmatch(each.code)]
     log.warning("monday_answered_error", http_status=reply.status, code=codes[0] if codes else None)
@@ -248,15 +177,19 @@ def _raise_fault(reply: Reply, faults: Sequence[_Fault]) -> None:
     if 300 <= reply.status < 500 and reply.status != 408:
         raise FetchRefusedError("crm_refused", _QUESTION_REMEDY)
     # Among the errors that monday lists are its own moments of weakness: it is asked again, but not for ever.
-    raise FetchLaterError("crm_unreachable", delay_s=_positive(reply.retry_after))
+    raise FetchLaterError("crm_unreachable", delay_s=_positive(_retry_after(reply)))
 
 
-def _wait_s(reply: Reply, faults: Sequence[_Fault]) -> float:
+def _wait_s(reply: JsonReply, faults: Sequence[_Fault]) -> float:
     told = [each.retry_s for each in faults if each.retry_s is not None]
-    wait_s = max([*told, _positive(reply.retry_after) or 0.0])
+    wait_s = max([*told, _positive(_retry_after(reply)) or 0.0])
     if wait_s:
         return min(wait_s, _LONGEST_WAIT_S)
     return DAILY_LIMIT_S if any(each.says(_IS_DAILY) for each in faults) else THROTTLED_S
+
+
+def _retry_after(reply: JsonReply) -> str:
+    return reply.headers.get("Retry-After", "")
 
 
 def _positive(value: Any) -> float | None:

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from producers.crm.config import CrmValues
 from producers.crm.hubspot import HubSpot, configure
-from producers.crm.hubspot_api import BODY_CAP, HubSpotApi, PropertyRefusedError
+from producers.crm.http import BODY_CAP
+from producers.crm.hubspot_api import HubSpotApi, PropertyRefusedError
 from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError, Wanted
 from tests.hubspot_fake import (
     ALL_SCOPES,

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from producers.crm.config import load_crms
 from producers.crm.model import FetchLaterError, FetchRefusedError
-from producers.crm.monday_api import BODY_CAP, THROTTLED_S, MondayApi
+from producers.crm.http import BODY_CAP
+from producers.crm.monday_api import THROTTLED_S, MondayApi
 from tests.integration.crm_web import PATH, Desk, a_desk
 from tests.integration.dispatch_server import a_silent_server
 from tests.monday_fake import (

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.crm.model import FetchLaterError, FetchRefusedError
-from producers.crm.monday_api import DAILY_LIMIT_S, THROTTLED_S, Reply, read_items
+from producers.crm.http import JsonReply
+from producers.crm.monday_api import DAILY_LIMIT_S, THROTTLED_S, read_items
 from tests.monday_fake import an_error, an_item
 
 BUDGET = (
@@ -19,8 +20,8 @@ BUDGET = (
 )
 
 
-def a_reply(body: Any, status: int = 200, retry_after: str = "") -> Reply:
-    return Reply(status, retry_after, body)
+def a_reply(body: Any, status: int = 200, retry_after: str = "") -> JsonReply:
+    return JsonReply(status, {"Retry-After": retry_after}, body)
 
 
 def test_items_are_told_by_id() -> None:
@@ -72,7 +73,7 @@ def test_an_item_that_is_put_away_is_not_there(state: str) -> None:
         (a_reply(an_error("ComplexityException", retry_in_seconds=float("inf"))), THROTTLED_S),
     ],
 )
-def test_a_limit_is_waited_for_and_uses_up_no_try(reply: Reply, delay_s: float) -> None:
+def test_a_limit_is_waited_for_and_uses_up_no_try(reply: JsonReply, delay_s: float) -> None:
     """In each of the shapes in which monday has said it over the years."""
     with pytest.raises(FetchLaterError) as later:
         read_items(reply)
@@ -96,7 +97,7 @@ def test_a_limit_is_waited_for_and_uses_up_no_try(reply: Reply, delay_s: float) 
         (a_reply(an_error("maxComplexityExceeded")), "LINKFERRY_CRM_MONDAY_API_URL"),
     ],
 )
-def test_a_refusal_calls_for_a_person(reply: Reply, setting: str) -> None:
+def test_a_refusal_calls_for_a_person(reply: JsonReply, setting: str) -> None:
     """And says which setting to look at."""
     with pytest.raises(FetchRefusedError) as refused:
         read_items(reply)
@@ -120,7 +121,7 @@ def test_a_refusal_calls_for_a_person(reply: Reply, setting: str) -> None:
         a_reply({"data": {"items": [an_item(1)]}, "errors": [{"message": "half of it"}]}),
     ],
 )
-def test_what_is_no_answer_is_asked_for_again(reply: Reply) -> None:
+def test_what_is_no_answer_is_asked_for_again(reply: JsonReply) -> None:
     """But not for ever; and half an answer does not make the other half gone."""
     with pytest.raises(FetchLaterError) as later:
         read_items(reply)
