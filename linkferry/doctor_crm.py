@@ -17,6 +17,7 @@ from worker.telemetry import stat_key
 #: Reasons of waiting events that no waiting mends.
 _NEEDS_A_PERSON = ("crm_refused", "fault")
 _LOOKED_THROUGH = 100
+_SAMPLE = {"salesforce": "sample.xml"}  # what its body is written in, where that is not JSON
 
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
@@ -56,10 +57,11 @@ async def _last_event(ledger: Ledger, crm: CrmSetting) -> Finding:
     if at_ms is None and told:
         return ok("crm", f"{crm.name} has told of {told:.0f} events so far, and of none in the last days.")
     if at_ms is None:
+        sample = _SAMPLE.get(crm.name, "sample.json")
         return warn(
             "crm",
             f"{crm.name} has told of no event yet.",
-            f"Set it up at the CRM by docs/crm/, and try a body: linkferry crm test {crm.name} sample.json",
+            f"Set it up at the CRM by docs/crm/, and try a body: linkferry crm test {crm.name} {sample}",
         )
     return ok("crm", f"{crm.name} last told of an event {ago(at_ms)}.")
 

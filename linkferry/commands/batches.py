@@ -201,14 +201,14 @@ def _print_batches(items: list[dict[str, Any]]) -> None:
 
 _COLUMNS = (
     Column("batch"),
-    Column("name", rank=2, is_text=True),
+    Column("name", rank=3, is_text=True),
     Column("rows"),
     Column("accepted", rank=1),
-    Column("duplicates", rank=3),
+    Column("duplicates", rank=4),
     Column("rejected", rank=1),
     Column("stopped", rank=1),
-    Column("jobs", is_text=True),
-    Column("opened", rank=4),
+    Column("jobs", rank=2, is_text=True),
+    Column("opened", rank=5),
 )
 
 

@@ -215,7 +215,7 @@ def _state(word: str | None) -> EventState | None:
 _CRM_COLUMNS = (
     "crm",
     "on",
-    Column("url"),
+    Column("url", rank=3),
     Column("last event", rank=1),
     Column("events", rank=2, is_text=True),
 )

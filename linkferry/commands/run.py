@@ -39,8 +39,11 @@ def register(app: typer.Typer) -> None:
         Example: `linkferry up --sandbox` tries it out; `linkferry up` is for real. Stop with Ctrl-C.
         """
         from linkferry import up
+        from producers.crm.config import load_crms
 
-        return up.run(_known_settings())
+        settings = _known_settings()
+        load_crms(settings)  # refused here and once, not by each of the processes that it would start
+        return up.run(settings)
 
     @command(app, "web", has_json=False)
     def web() -> int:

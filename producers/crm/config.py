@@ -41,6 +41,8 @@ _LEAST_VARIETY = 8  #: different characters: words and repetitions can be guesse
 #: What a container platform sets for a service called `linkferry-crm-…`; none of ours.
 _PLATFORM_NAME = re.compile(r"(^|_)(PORT|SERVICE)(_|$)")
 _NEARLY = 0.7
+#: What has no module of its own comes through the generic door: its recipe is a page.
+_RECIPES = ("make", "pipedrive", "zapier", "zoho")
 _TRIAL = "trial"
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
@@ -131,7 +133,7 @@ class CrmValues:
         """Return the MAP setting's JSON object (its file's, where it names one); raises SettingsError."""
         written = self.secret("MAP") or ""
         try:
-            if not written or written.startswith("{"):
+            if not written or written[0] in "{[":
                 return read_map(written)
             return read_map(Path(written).read_text(encoding="utf-8-sig"))
         except FieldMapError as error:
@@ -197,12 +199,7 @@ def crm_settings(settings: Settings) -> list[CrmSetting]:
             continue
         name, _, key = full.lower().partition("_")
         if name not in CRM_NAMES:
-            near = difflib.get_close_matches(name, CRM_NAMES, n=1, cutoff=_NEARLY)
-            tail = f"_{key.upper()}" if key else ""
-            meant = f"Did you mean {PREFIX}{near[0].upper()}{tail}? " if near else ""
-            raise SettingsError(
-                f"{PREFIX}{full}: there is no CRM {name}. {meant}Known: {', '.join(CRM_NAMES)}."
-            )
+            raise SettingsError(f"{PREFIX}{full}: there is no CRM {name}. {_crm_meant(name, key.upper())}")
         _refuse_unknown_key(name, key.upper())
         written[name].append(key.upper())
     return [CrmSetting(name, "PATH" in keys, tuple(keys)) for name, keys in written.items()]
@@ -259,6 +256,16 @@ def new_path() -> str:
 def module_of(name: str) -> CrmModule:
     """Return the module that speaks for a known CRM; it is imported only when asked for."""
     return cast("CrmModule", import_module(f"producers.crm.{name}"))
+
+
+def _crm_meant(name: str, key: str) -> str:
+    if name in _RECIPES:
+        tail = f"_{key}" if key else "_…"
+        return f"It comes through the generic door: write {PREFIX}GENERIC{tail}, and see docs/crm/{name}.md."
+    near = difflib.get_close_matches(name, CRM_NAMES, n=1, cutoff=_NEARLY)
+    tail = f"_{key}" if key else ""
+    meant = f"Did you mean {PREFIX}{near[0].upper()}{tail}? " if near else ""
+    return f"{meant}Known: {', '.join(CRM_NAMES)}."
 
 
 def _refuse_guessable(values: CrmValues) -> None:

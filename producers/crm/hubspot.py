@@ -22,6 +22,7 @@ from producers.crm.hubspot_api import API_URL, HubSpotApi
 from producers.crm.hubspot_events import COMPANY_LINK_PROPERTY, Following, read_events, read_sample
 from producers.crm.hubspot_write_back import EXAMPLE, WriteBack, WriteBackError
 from producers.crm.model import NotAuthenticError, RawRequest, Reading, Unwanted, Wanted
+from worker.settings import SettingsError
 
 NAME = "hubspot"
 SIGNATURE_HEADER = "x-hubspot-signature-v3"
@@ -317,6 +318,8 @@ def _url(values: CrmValues) -> str:
     try:
         return checked_url(registered)
     except ValueError as error:
+        if values.text("URL") is None:
+            raise SettingsError(f"LINKFERRY_PUBLIC_URL, under which HubSpot calls, {error}") from None
         raise values.wrong("URL", str(error)) from None
 
 

@@ -221,6 +221,18 @@ def test_a_wrong_word_is_exit_2(cli: Cli, words: tuple[str, ...]) -> None:
     assert cli(*words).exit_code == 2
 
 
+def test_up_refuses_a_crm_setting_before_it_starts_anything(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told once, by its name: no process was started that would tell it again."""
+    monkeypatch.setenv("LINKFERRY_CRM_GENERIC_PATH", "short")
+    result = cli("up")
+
+    assert result.exit_code == 2
+    assert result.output.count("LINKFERRY_CRM_GENERIC_PATH must be") == 1
+    assert "Ready" not in result.output
+
+
 def test_pausing_and_resuming_show_in_the_status(cli: Cli) -> None:
     """One lane, then all."""
     cli("pause", "--lane", "bulk")

@@ -15,8 +15,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from producers.crm.config import CrmValues
-from producers.crm.hubspot import HubSpot, configure
 from producers.crm.http import BODY_CAP
+from producers.crm.hubspot import HubSpot, configure
 from producers.crm.hubspot_api import HubSpotApi, PropertyRefusedError
 from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError, Wanted
 from tests.hubspot_fake import (

@@ -13,8 +13,8 @@ import structlog
 from aiohttp import web
 
 from producers.crm.config import load_crms
-from producers.crm.model import FetchLaterError, FetchRefusedError
 from producers.crm.http import BODY_CAP
+from producers.crm.model import FetchLaterError, FetchRefusedError
 from producers.crm.monday_api import THROTTLED_S, MondayApi
 from tests.integration.crm_web import PATH, Desk, a_desk
 from tests.integration.dispatch_server import a_silent_server

@@ -81,6 +81,7 @@ def test_proposed_paths_differ():
         ("HUBSPT_PATH", "Did you mean LINKFERRY_CRM_HUBSPOT_PATH?"),
         ("SALES_PATH", "Known: generic, hubspot, monday, salesforce."),
         ("PATH", "there is no CRM path"),
+        ("PIPEDRIVE_PATH", "write LINKFERRY_CRM_GENERIC_PATH, and see docs/crm/pipedrive.md"),
         ("GENERIC_SECRETS", "Did you mean LINKFERRY_CRM_GENERIC_SECRET?"),
         ("GENERIC_PAHT", "Did you mean LINKFERRY_CRM_GENERIC_PATH?"),
         ("GENERIC_ZZZ", "Known: PATH, MAP, ACCEPT_NAMES, SECRET, BEARER, EVENT_ID."),
@@ -117,6 +118,7 @@ def test_a_missing_secret_is_named_with_its_remedy():
         ({"BEARER": BEARER, "EVENT_ID": "id"}, "GENERIC_EVENT_ID must be JSON pointers"),
         ({"BEARER": BEARER, "EVENT_ID": "body,/id"}, "GENERIC_EVENT_ID is `body` and pointers at once"),
         ({"BEARER": BEARER, "MAP": '{"whatsap": "/x"}'}, "Did you mean whatsapp?"),
+        ({"BEARER": BEARER, "MAP": "[]"}, "GENERIC_MAP is no field map: it must be one JSON object"),
         ({"BEARER": BEARER, "MAP": "no-such-file.json"}, "names a file that can't be read: No such file"),
     ],
 )

@@ -564,6 +564,19 @@ def test_an_address_that_could_be_signed_in_two_ways_is_refused(url: str) -> Non
     assert url not in str(refused.value)
 
 
+def test_a_public_url_that_hubspot_would_not_call_is_blamed_by_its_own_name() -> None:
+    """Nobody set CRM_HUBSPOT_URL: naming that would send the reader to the wrong line."""
+    values = {"CLIENT_SECRET": SECRET, "TOKEN": TOKEN, "PATH": "dK3v9sQpXw71LmZt0aYc"}
+    with pytest.raises(SettingsError, match=r"^LINKFERRY_PUBLIC_URL, under which HubSpot calls, must"):
+        configure(
+            CrmValues(
+                name="hubspot",
+                values={name: SecretStr(value) for name, value in values.items()},
+                public_url="http://links.acme.example",
+            )
+        )
+
+
 def test_the_address_may_be_left_to_the_public_url() -> None:
     """It is what `linkferry` itself answers at."""
     values = {"CLIENT_SECRET": SECRET, "TOKEN": TOKEN, "PATH": "dK3v9sQpXw71LmZt0aYc"}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.crm.model import FetchLaterError, FetchRefusedError
 from producers.crm.http import JsonReply
+from producers.crm.model import FetchLaterError, FetchRefusedError
 from producers.crm.monday_api import DAILY_LIMIT_S, THROTTLED_S, read_items
 from tests.monday_fake import an_error, an_item
 
