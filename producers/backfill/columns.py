@@ -77,7 +77,7 @@ def find_columns(header: Sequence[str], mapping: Sequence[tuple[str, str]] = ())
             _place(places, field, index, header)
     if ambiguous:
         raise InputProblemError("ambiguous_column", "; ".join(ambiguous) + ".", _SAY_WHICH)
-    _require(places, header)
+    _require(places, header, [each.field for each in warnings if each.code == "unknown_column"])
     warnings += _unnamed(
         [index for index, written in enumerate(header) if not written and index not in taken]
     )
@@ -128,17 +128,19 @@ def _index_of(written: str, header: Sequence[str]) -> int:
     raise InputProblemError("no_such_column", f"--map: there is no column `{written}`.", hint)
 
 
-def _require(places: Mapping[str, int], header: Sequence[str]) -> None:
-    if "product" in places:
-        return
+def _require(places: Mapping[str, int], header: Sequence[str], unknown: Sequence[str]) -> None:
     missing = [field for field in MANDATORY if field not in places]
+    if "product" in places:
+        # A list of Facebook pages needs none of them, but a slip of the pen would make every other row a bad one.
+        meant = {_nearest(written, CANONICAL_FIELDS) for written in unknown}
+        missing = [field for field in missing if field in meant]
     if not missing:
         return
     names = ", ".join(f"`{field}`" for field in missing)
     raise InputProblemError(
         "missing_column",
         f"There is no column for {names}. Columns: {', '.join(filter(None, header))}.",
-        " ".join([_candidates(missing, places, header), *_say_which(missing, places)]).strip(),
+        " ".join([_candidates(missing, places, header), *_say_which(missing, places, unknown)]).strip(),
     )
 
 
@@ -158,13 +160,14 @@ def _candidates(missing: Sequence[str], places: Mapping[str, int], header: Seque
     return f"{reading}. If it serves for both, say so: {' '.join(maps)}."
 
 
-def _say_which(missing: Sequence[str], places: Mapping[str, int]) -> list[str]:
+def _say_which(missing: Sequence[str], places: Mapping[str, int], unknown: Sequence[str]) -> list[str]:
     served = {field for field, near, _ in _MAY_SERVE if near in places}
     without = [field for field in missing if field not in served]
     if not without:
         return []
+    meant = [_shown(written) for written in unknown if _nearest(written, CANONICAL_FIELDS) == without[0]]
     return [
-        f"Name it in the header, or say which it is: --map {without[0]}=COLUMN.",
+        f"Name it in the header, or say which it is: --map {without[0]}={meant[0] if meant else 'COLUMN'}.",
         "(A `product` column asks for Facebook and Instagram links.)",
     ]
 

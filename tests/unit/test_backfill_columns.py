@@ -132,3 +132,17 @@ def test_columns_without_a_name_are_told_of_once(tail, said):
 def test_a_column_without_a_name_is_not_told_of_when_it_is_meant():
     """Own columns and ignored ones are no news."""
     assert find_columns([*NEEDED, "_line", "note"], [("ignore", "note")]).warnings == ()
+
+
+def test_a_slip_of_the_pen_in_a_mandatory_header_stops_even_beside_a_product_column():
+    """Every WhatsApp row would be a bad one; the column that was meant is named."""
+    with pytest.raises(InputProblemError) as caught:
+        find_columns(["whatsap", "business_name", "display_name", "product"])
+
+    assert "no column for `whatsapp`" in str(caught.value)
+    assert "--map whatsapp=whatsap" in caught.value.remedy
+
+
+def test_a_list_of_pages_alone_needs_no_number():
+    """With a product column what is not there is not missed."""
+    assert dict(find_columns(["product", "external_id", "email"]).places)["product"] == 0
