@@ -134,7 +134,7 @@ class BenchStack:
         self._stack.push_async_callback(self.ledger.aclose)
         await self.ledger.open()
         self.bell = BrokerBell(make_broker(next_database(self.url), namespace="linkferry"))
-        self._stack.callback(self.bell.close)
+        self._stack.push_async_callback(self.bell.aclose)
         self._stack.push_async_callback(self._end_workers)
         for _ in range(self._count):
             self.start_worker()

@@ -9,18 +9,25 @@ import typer
 
 from linkferry import frame
 from linkferry.commands import (
+    act,
+    alerts,
+    audit,
     backfill,
     batches,
     check,
     crm,
+    customer,
     enqueue,
     events,
     failed,
     jobs,
     keys,
     lanes,
+    reasons,
     resend,
     run,
+    status,
+    users,
 )
 
 app = typer.Typer(
@@ -61,7 +68,27 @@ def front(
     frame.note_global_sandbox(is_sandbox)
 
 
-for part in (run, enqueue, backfill, jobs, failed, batches, crm, events, lanes, keys, resend, check):
+for part in (
+    run,
+    status,
+    enqueue,
+    backfill,
+    jobs,
+    customer,
+    failed,
+    act,
+    batches,
+    crm,
+    events,
+    alerts,
+    lanes,
+    keys,
+    users,
+    resend,
+    reasons,
+    audit,
+    check,
+):
     part.register(app)
 
 

@@ -192,7 +192,7 @@ async def _play(
 
 
 async def _post_live(session: Session, http: aiohttp.ClientSession, settings: Settings, story: Story) -> None:
-    key = await session.ledger.keys_of_api.add("demo")
+    key = await session.ledger.keys_of_api.add("demo", by="demo")
     for customer in LIVE_CUSTOMERS:
         await asyncio.sleep(2.0)
         began = time.monotonic()

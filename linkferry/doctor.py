@@ -20,6 +20,7 @@ from worker.ledger import (
     ServerFacts,
     open_redis,
 )
+from worker.ledger.batches import CHANNEL
 from worker.limits import Limits, LimitsStatus, LimitsUnavailable
 from worker.ops.queries import BATCH, stopped_view
 from worker.settings import Settings, unknown_names
@@ -98,7 +99,7 @@ async def examine(settings: Settings, *, is_embedded: bool) -> list[Finding]:
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """Yield what the settings alone tell."""
-    from linkferry import doctor_crm
+    from linkferry import doctor_alerts, doctor_console, doctor_crm
 
     if settings.is_sandbox:
         yield ok("sandbox", "Sandbox: nothing reaches the real partner or a real customer.")
@@ -108,6 +109,7 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         yield _credentials(settings)
         yield from _channels(settings)
         yield from _events(settings)
+        yield from doctor_alerts.look_at_settings(settings)
     for name in unknown_names():
         yield warn("settings", f"{name} is no setting of Linkferry.", "Remove it, or see `linkferry config`.")
     for name in settings.reserved_names():
@@ -120,6 +122,7 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
             "Unset LINKFERRY_RECIPIENT_ALLOWLIST when you go live.",
         )
     yield from doctor_crm.look_at_settings(settings)
+    yield from doctor_console.look_at_settings(settings)
     yield from _env_file(Path(".env"))
 
 
@@ -187,7 +190,7 @@ def _env_file(path: Path) -> Iterator[Finding]:
 async def _look_at_ledger(
     settings: Settings, ledger: Ledger, limits: Limits, *, is_embedded: bool
 ) -> list[Finding]:
-    from linkferry import doctor_crm
+    from linkferry import doctor_alerts, doctor_console, doctor_crm
 
     await ledger.open()
     findings = [*_server_findings(await ledger.queries.server(), is_embedded=is_embedded)]
@@ -195,7 +198,9 @@ async def _look_at_ledger(
     findings += _partner_findings(await limits.status(), settings)
     findings += await _work_findings(ledger)
     findings += _event_findings(await ledger.outbox.sinks(), is_wanted=settings.events_url is not None)
+    findings += doctor_alerts.look_at_incidents(await ledger.incidents.open())
     findings += await doctor_crm.look_at_events(settings, ledger)
+    findings += await doctor_console.look_at_users(ledger)
     findings.append(_audit_finding(await ledger.queries.audit()))
     return findings
 
@@ -359,6 +364,8 @@ def _event_findings(sinks: Sequence[SinkRecord], *, is_wanted: bool) -> Iterator
 
 
 def _go_on(target: str) -> str:
+    if target.startswith(CHANNEL):
+        return f"linkferry resume --channel {target.removeprefix(CHANNEL)}"
     batch = target.removeprefix(BATCH)
     return "linkferry resume" if batch == target else f"linkferry batch resume {batch}"
 

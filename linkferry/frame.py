@@ -192,12 +192,19 @@ def in_session(body: Callable[[Any], Coroutine[Any, Any, int | None]]) -> int | 
     return run_session(settings(), body)
 
 
+def resolved(annotation: Any, function: Body) -> Any:
+    """Return what the annotation of a command's parameter names."""
+    if not isinstance(annotation, str):
+        return annotation
+    return eval(annotation, function.__globals__)  # noqa: S307 - our own source's annotation
+
+
 def _resolved_parameters(function: Body) -> list[inspect.Parameter]:
     """Return the function's parameters with their annotations as objects; the session is none of Typer's."""
     return [
         parameter.replace(
             kind=inspect.Parameter.KEYWORD_ONLY,
-            annotation=eval(parameter.annotation, function.__globals__),  # noqa: S307 - our own source's annotation
+            annotation=resolved(parameter.annotation, function),
         )
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name != "session"

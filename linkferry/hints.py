@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 _COMMANDS = (
-    "backfill|batch|config|crm|demo|doctor|enqueue|events|failed|job|key|pause|preview|reasons|resend|resume|sandbox|"
-    "status|up|web|worker"
+    "act|alerts|audit|backfill|batch|config|crm|customer|demo|doctor|enqueue|events|failed|job|key|pause|preview|reasons|resend|resume|"
+    "sandbox|status|up|user|web|worker"
 )
 _HINT = re.compile(rf"(?<![\w./-])linkferry (?=(?P<flag>--sandbox\b)|(?:{_COMMANDS})\b)")
 _SAYS_SANDBOX = re.compile(r"(?:--sandbox|demo|sandbox|up --sandbox)\b")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from linkferry import up_lock
 from linkferry.frame import complain, flags
 from linkferry.hints import short_path
-from worker.settings_fields import without_password
+from worker.settings_kinds import without_password
 
 if TYPE_CHECKING:
     from linkferry.session import Session

@@ -11,7 +11,7 @@ from linkferry.session import on_some_redis
 from producers.backfill.forecast import Forecast, forecast, lane_stop, waiting_ahead
 from producers.backfill.preflight import Missing, PartnerLists
 from worker.ledger import Known, Ledger, LedgerUnavailable, SchemaMismatch, open_redis
-from worker.ledger.keys import SCHEMA_VERSION
+from worker.ledger.keys import OLDEST_KNOWN, SCHEMA_VERSION
 from worker.limits import Limits, LimitsUnavailable, TokenStore
 from worker.ops.queries import Queries
 from worker.settings import Settings, SettingsError
@@ -84,7 +84,7 @@ class Onlooker:
             found = await self.ledger.queries.schema()
         except LedgerUnavailable:
             return
-        if found not in {None, SCHEMA_VERSION}:
+        if found is not None and not OLDEST_KNOWN <= found <= SCHEMA_VERSION:
             message = f"the ledger has schema {found}, this version knows {SCHEMA_VERSION}"
             raise SchemaMismatch(message)
 

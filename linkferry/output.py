@@ -83,15 +83,20 @@ def span(seconds: float) -> str:
 
 def confirm(question: str) -> bool:
     """Ask a person; without a terminal nobody is there to ask, and the answer is no."""
+    return ask(f"{question} [y/N]").lower() in {"y", "yes"}
+
+
+def ask(question: str) -> str:
+    """Ask a person for a line; without a terminal nobody is there to ask, and the answer is empty."""
     if not sys.stdin or not sys.stdin.isatty():
-        return False
+        return ""
     # The event loop's own handler only asks its task to end, which does not wake somebody who reads a line.
     at_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.write(f"{question} ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        return sys.stdin.readline().strip()
     except EOFError:
-        return False
+        return ""
     finally:
         signal.signal(signal.SIGINT, at_interrupt)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from linkferry.frame import complain, flags, hint
 from linkferry.output import console
@@ -104,6 +104,39 @@ def waiting_progress(*, is_quiet: bool) -> Iterator[Callable[[dict[str, int]], N
         lines = _Lines()
         yield lambda counts: lines.tell(
             "Jobs: " + ", ".join(f"{state} {count}" for state, count in counts.items()), {"jobs": counts}
+        )
+
+
+@contextmanager
+def looking_progress() -> Iterator[Callable[[int], None]]:
+    """Yield what shows how many jobs were looked at for a preview."""
+    if sys.stderr.isatty():
+        with _bar("") as (bar, task):
+            yield lambda seen: bar.update(task, completed=seen, description="Looking")
+    else:
+        lines = _Lines()
+        yield lambda seen: lines.tell(f"{seen} jobs looked at", {"seen": seen})
+
+
+@contextmanager
+def acting_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield what shows how a bulk act comes along, by its document."""
+    if sys.stderr.isatty():
+        with _bar("{task.fields[bad]} failed again") as (bar, task):
+            yield lambda document: bar.update(
+                task,
+                total=document["total"],
+                completed=document["total"] - document["waiting"] - document["in_flight"],
+                bad=document["failed_again"],
+                description=document["act"].capitalize(),
+            )
+    else:
+        lines = _Lines()
+        names = ("act_id", "total", "done", "waiting", "in_flight", "linked", "sent", "failed_again")
+        yield lambda document: lines.tell(
+            f"{document['total'] - document['waiting']} of {document['total']} taken, {document['in_flight']} under way, "
+            f"{document['linked']} linked, {document['failed_again']} failed again",
+            {name: document[name] for name in names},
         )
 
 

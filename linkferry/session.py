@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from worker.domain.reasons import Catalogue
+from worker.domain.lessons import LiveCatalogue
 from worker.domain.states import Channel
 from worker.ledger import Ledger, open_redis
 from worker.limits import Limits
+from worker.ops.acts import Acts
 from worker.ops.commands import Commands
 from worker.ops.queries import Queries
 from worker.settings import Settings
@@ -20,6 +21,11 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from producers.enqueue import Door
     from worker.broker import BrokerBell
+    from worker.ops.edit import Editing
+    from worker.ops.holds import Holds
+    from worker.ops.scene import Scene
+    from worker.ops.teach import Teaching
+    from worker.ops.trail import AuditTrail
 
 
 @dataclass
@@ -29,7 +35,7 @@ class Session:
     settings: Settings
     ledger: Ledger
     limits: Limits
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     is_embedded: bool = False  #: its server is the one that comes with the package
     _bell: BrokerBell | None = field(default=None, init=False)
 
@@ -37,13 +43,65 @@ class Session:
     def queries(self) -> Queries:
         """Return what can be asked."""
         return Queries(
-            self.ledger, self.limits, self.catalogue, has_credentials=self.settings.has_credentials
+            self.ledger,
+            self.limits,
+            self.catalogue,
+            has_credentials=self.settings.has_credentials,
+            region=self.settings.default_region,
+        )
+
+    @cached_property
+    def scene(self) -> Scene:
+        """Return what looking at the whole, at one job or one customer needs."""
+        from worker.ops.scene import Scene
+
+        return Scene.from_settings(
+            self.settings,
+            ledger=self.ledger,
+            limits=self.limits,
+            catalogue=self.catalogue,
+            queries=self.queries,
         )
 
     @cached_property
     def commands(self) -> Commands:
         """Return what can be done."""
         return Commands(self.ledger, self.limits, self.catalogue)
+
+    @cached_property
+    def acts(self) -> Acts:
+        """Return the bulk acts."""
+        return Acts(self.ledger, self.limits, self.catalogue)
+
+    @cached_property
+    def trail(self) -> AuditTrail:
+        """Return what operators did."""
+        from worker.ops.trail import AuditTrail
+
+        return AuditTrail(self.ledger)
+
+    @cached_property
+    def holds(self) -> Holds:
+        """Return what is held, and why."""
+        from worker.ops.holds import Holds
+
+        return Holds(self.ledger, self.limits, self.catalogue)
+
+    @cached_property
+    def teaching(self) -> Teaching:
+        """Return what takes operators' lessons about reasons."""
+        from worker.ops.teach import Teaching
+
+        return Teaching(self.ledger, self.catalogue)
+
+    @cached_property
+    def editing(self) -> Editing:
+        """Return what edits failed jobs' requests, by the rules of the door."""
+        from worker.domain.parse import ParseRules
+        from worker.ops.edit import Editing
+
+        rules = ParseRules(region=self.settings.default_region, locale=self.settings.default_locale)
+        return Editing(self.ledger, rules)
 
     @property
     def bell(self) -> BrokerBell:
@@ -59,10 +117,10 @@ class Session:
         """Return the door through which requests come in."""
         return build_door(self.settings, self.ledger, self.bell, accept_names=accept_names)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Ring what is still to be rung."""
         if self._bell is not None:
-            self._bell.close()
+            await self._bell.aclose()
 
 
 def build_door(settings: Settings, ledger: Ledger, bell: BrokerBell, *, accept_names: bool = False) -> Door:
@@ -115,10 +173,11 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             catalogue=settings.load_catalogue(),
         )
         await session.ledger.open()
+        await session.ledger.taught.refresh(session.catalogue)
         yield session
     finally:
         if session is not None:
-            session.close()
+            await session.aclose()
         await redis.aclose()
 
 

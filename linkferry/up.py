@@ -20,7 +20,7 @@ from linkferry.embedded import EmbeddedError, FolderError
 from linkferry.frame import complain, hint
 from linkferry.session import open_session, quiet_logs
 from linkferry.supervisor import Plan, Supervisor, watch_supervisor
-from linkferry.web import WEB_STARTED
+from linkferry.web import FIRST_USER, WEB_STARTED
 from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.settings import SandboxAddress, Settings
 
@@ -84,6 +84,7 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
     settings = stack.settings
     async with open_session(settings) as session:
         first_key = await _first_key(settings, session.ledger)
+        has_users = await session.ledger.users.has_any()
     is_web_there = asyncio.Event()
     supervisor = Supervisor(
         environment=_environment(settings),
@@ -106,7 +107,7 @@ async def _up(stack: Stack, *, is_quiet: bool) -> int:
             )
         )
     minding = asyncio.create_task(_mind_embedded(stack))
-    print_banner(stack, first_key)
+    print_banner(stack, first_key, has_users=has_users)
     if await supervisor.wait_for_stop_or(_until_ready(settings, is_web_there), within_s=_READY_WITHIN_S):
         print("Ready. Stop with Ctrl-C.", flush=True)
     code = await supervisor.run_until_stopped()
@@ -171,7 +172,7 @@ async def _first_key(settings: Settings, ledger: Ledger) -> str | None:
     """Make the first key of the HTTP API where there is none at all."""
     if settings.api_keys or await ledger.keys_of_api.list():
         return None
-    return await ledger.keys_of_api.add("first")
+    return await ledger.keys_of_api.add("first", by="up")
 
 
 async def _until_ready(settings: Settings, is_web_there: asyncio.Event) -> None:
@@ -187,13 +188,16 @@ async def _until_ready(settings: Settings, is_web_there: asyncio.Event) -> None:
         await redis.aclose()
 
 
-def print_banner(stack: Stack, first_key: str | None) -> None:
+def print_banner(stack: Stack, first_key: str | None, *, has_users: bool) -> None:
     """Say what runs, where, and what is still to be set."""
     settings = stack.settings
     host = _SAME_DOOR.get(settings.web_host, settings.web_host)
     web = f"http://{host}:{settings.web_port}"
-    lines = [("HTTP API", f"{web}/v1/onboardings   (described at {web}/openapi.json)")]
-    lines.append(("Ledger", _ledger_line(stack)))
+    lines = [
+        *_console_lines(settings, web, has_users=has_users),
+        ("HTTP API", f"{web}/v1/onboardings   (described at {web}/openapi.json)"),
+        ("Ledger", _ledger_line(stack)),
+    ]
     lines += _sandbox_lines(settings) if settings.is_sandbox else _outside_lines(settings)
     if first_key is not None:
         lines.append(("API key", f"{first_key}   (made now, shown this once; more: linkferry key add NAME)"))
@@ -206,6 +210,13 @@ def print_banner(stack: Stack, first_key: str | None) -> None:
     for name, text in lines:
         print(f"  {name:<12}{hint(text)}")
     print(flush=True)
+
+
+def _console_lines(settings: Settings, web: str, *, has_users: bool) -> list[tuple[str, str]]:
+    lines = [("Console", f"{settings.public_url or web}/")]
+    if not has_users:
+        lines.append(("", f"No account yet. Make yours, in another terminal: {FIRST_USER}"))
+    return lines
 
 
 def _ledger_line(stack: Stack) -> str:

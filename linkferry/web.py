@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from linkferry import doctor_console
 from linkferry.frame import USAGE, CommandError
 from linkferry.hints import as_typed
 from linkferry.session import Session
@@ -17,9 +19,11 @@ from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
 from producers.crm.config import crm_path, load_crms
 from producers.crm.receiver import CrmDeps, crm_routes
-from producers.problems import problem_middleware
+from producers.problems import MACHINE_PATHS, problem_middleware
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable, open_redis
 from worker.limits import Limits
+from worker.ops.console.app import add_console
+from worker.ops.console.deps import ConsoleDeps
 from worker.ops.metrics import metrics_text
 from worker.settings import Settings
 from worker.telemetry import Stats, configure_logging
@@ -28,6 +32,7 @@ log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+FIRST_USER = "linkferry user add admin --role admin --generate"  #: how the console's first account is made
 WEB_STARTED = "web_started"  #: logged when it listens; `up` waits for it
 _ABOUT = """\
 Linkferry: ferries onboarding links from the partner API to customers.
@@ -37,17 +42,19 @@ Linkferry: ferries onboarding links from the partner API to customers.
 /readyz           answers 200 while it can take requests
 /metrics          the whole fleet's numbers, for Prometheus
 
-People use the command line: linkferry status, linkferry --help
+People open this address in a browser (accounts: linkferry user add NAME), or use the command line: linkferry status
 """
 _SHUTDOWN_S = 10.0  # requests that are being answered may take this long to end
 _MOST_BODY_BYTES = 2 << 20  # the routes' own limits are what callers hear of; this one is a backstop
 _FLUSH_EVERY_S = 1.0
+_LEARN_EVERY_S = 2.0
 
 
 def build_app(session: Session) -> web.Application:
     """Return the application that answers for *session*; raises SettingsError where a CRM's settings are wrong."""
     settings = session.settings
-    app = web.Application(middlewares=[problem_middleware], client_max_size=_MOST_BODY_BYTES)
+    middlewares = [problem_middleware, _about_of(settings)]
+    app = web.Application(middlewares=middlewares, client_max_size=_MOST_BODY_BYTES)
     deps = ApiDeps(
         door=session.door(),
         ledger=session.ledger,
@@ -56,8 +63,25 @@ def build_app(session: Session) -> web.Application:
     )
     app.add_routes(build_api(deps))
     add_crms(app, session)
-    app.add_routes([web.get("/", _about_of(settings)), web.get("/metrics", _metrics_of(session))])
+    app.cleanup_ctx.append(_following_lessons(session))
+    app.add_routes([web.get("/metrics", _metrics_of(session))])
+    add_console(app, console_deps(session))
     return app
+
+
+def console_deps(session: Session) -> ConsoleDeps:
+    """Return what the console works with."""
+    settings = session.settings
+    return ConsoleDeps(
+        settings=settings,
+        ledger=session.ledger,
+        limits=session.limits,
+        catalogue=session.catalogue,
+        bell=session.bell,
+        machine_paths=MACHINE_PATHS,
+        first_user=as_typed(FIRST_USER, is_sandbox=settings.is_sandbox, by="linkferry"),
+        as_typed=lambda text: as_typed(text, is_sandbox=settings.is_sandbox, by="linkferry"),
+    )
 
 
 def add_crms(app: web.Application, session: Session) -> None:
@@ -84,6 +108,24 @@ def add_crms(app: web.Application, session: Session) -> None:
             await crm.aclose()
 
     app.cleanup_ctx.append(counted)
+
+
+def _following_lessons(session: Session) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return what lets the catalogue take up what operators teach, while the server runs."""
+
+    async def follow() -> None:
+        while True:
+            with contextlib.suppress(LedgerUnavailable, LedgerFull):  # it stays as it is until Redis answers
+                await session.ledger.taught.refresh(session.catalogue)
+            await asyncio.sleep(_LEARN_EVERY_S)
+
+    async def following(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(follow())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return following
 
 
 async def _flush(stats: Stats, ledger: Ledger) -> None:
@@ -128,10 +170,12 @@ async def _serve(settings: Settings) -> int:
         await runner.setup()
         await _listen(runner, settings)
         log.info(WEB_STARTED, port=settings.web_port)
+        if doctor_console.is_open_without_tls(settings):
+            log.warning("console_without_tls", remedy="linkferry doctor")
         await stop.wait()
     finally:
         await runner.cleanup()
-        session.close()
+        await session.aclose()
         await redis.aclose()
     log.info("web_stopped")
     return 0
@@ -156,11 +200,16 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
         raise CommandError(message, exit_code=USAGE) from exc
 
 
-def _about_of(settings: Settings) -> Handler:
+def _about_of(settings: Settings) -> Middleware:
+    """Return what tells a program that asks for `/` what there is; a browser gets the console."""
     text = as_typed(_ABOUT, is_sandbox=settings.is_sandbox, by="linkferry")
 
-    async def about(_request: web.Request) -> web.Response:
-        return web.Response(text=text)
+    @web.middleware
+    async def about(request: web.Request, handler: Handler) -> web.StreamResponse:
+        is_program = "text/html" not in request.headers.get("Accept", "")
+        if request.path == "/" and request.method in {"GET", "HEAD"} and is_program:
+            return web.Response(text=text)
+        return await handler(request)
 
     return about
 

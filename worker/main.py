@@ -20,8 +20,9 @@ from jinja2 import TemplateError
 
 from worker import actors
 from worker.broker import BrokerBell, DoorbellBroker, make_broker
-from worker.clock import SystemClock
+from worker.clock import Clock, SystemClock
 from worker.dispatch import Composer, MailDispatcher, RecipientAllowlist, Sender, SmsDispatcher, make_provider
+from worker.dispatch.alerts import AlertSink, MailAlerts, WebhookAlerts
 from worker.dispatch.webhook import WebhookSink
 from worker.domain.outgoing import SinkPlan
 from worker.domain.reasons import Catalogue
@@ -109,6 +110,24 @@ def build_dispatchers(settings: Settings, sender: Sender, catalogue: Catalogue) 
     return dispatchers
 
 
+def build_alert_sinks(settings: Settings, sender: Sender, clock: Clock) -> list[AlertSink]:
+    """Return who hears of what is wrong; in the sandbox mails are captured and nothing is posted.
+
+    Raises:
+        SettingsError: SMTP_URL makes no sense.
+    """
+    sinks: list[AlertSink] = []
+    if settings.alert_url is not None:
+        sinks.append(WebhookAlerts(settings.alert_url, settings.alert_secrets, clock=clock))
+    if not settings.alert_email or settings.smtp_url is None:
+        return sinks
+    smtp_url = settings.smtp_url.get_secret_value()
+    try:
+        return [*sinks, *(MailAlerts(smtp_url, sender, address) for address in settings.alert_email)]
+    except ValueError as exc:
+        raise SettingsError(f"LINKFERRY_SMTP_URL: {exc}") from exc
+
+
 def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -> Shop:
     """Return everything an attempt works with. Nothing connects before `Workshop.open`.
 
@@ -121,7 +140,7 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
     limits = limit(name="partner", ceiling=settings.provider_rate)
     creates = settings.provider_concurrency
     sender = build_sender(settings)
-    catalogue = settings.load_catalogue()
+    catalogue, clock = settings.load_catalogue(), SystemClock()
     return Shop(
         worker_id=worker_id,
         ledger=ledger,
@@ -136,7 +155,8 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
         dispatchers=build_dispatchers(settings, sender, catalogue),
         bell=BrokerBell(broker),
         stats=Stats(),
-        clock=SystemClock(),
+        clock=clock,
+        alert_sinks=build_alert_sinks(settings, sender, clock),
         places=Places(
             creates=creates, live_only=max(1, creates // _LIVE_SHARE), mails=_MAIL_PLACES, texts=_TEXT_PLACES
         ),

@@ -20,9 +20,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 
+from worker.domain.lessons import LiveCatalogue
 from worker.domain.reasons import Catalogue
 from worker.domain.standard_webhooks import SigningSecret, parse_secret
-from worker.settings_fields import PREFIX, DeclaredSettings, SmsProvider, guarded_fields, public_name
+from worker.settings_fields import PREFIX, DeclaredSettings, guarded_fields, public_name
+from worker.settings_kinds import SmsProvider
 
 #: Names that one process of ours gives to another; not for people.
 INTERNAL_NAMES = frozenset({"WORKER_ID", "SUPERVISED", "DEBUG"})
@@ -194,6 +196,16 @@ class Settings(DeclaredSettings):
         return tuple(parse_secret(each.get_secret_value()) for each in self.real_events_secret)
 
     @property
+    def alert_url(self) -> str | None:
+        """Return where alerts are posted, or None. Never in the sandbox."""
+        return None if self.real_alert_url is None else self.real_alert_url.get_secret_value()
+
+    @property
+    def alert_secrets(self) -> tuple[SigningSecret, ...]:
+        """Return what signs alerts; nothing: they are not signed."""
+        return tuple(parse_secret(each.get_secret_value()) for each in self.real_alert_secret)
+
+    @property
     def broker_url_effective(self) -> str:
         """Return where the bells go: BROKER_URL, else the ledger's server with the next database number.
 
@@ -214,17 +226,17 @@ class Settings(DeclaredSettings):
             raise SettingsError(message)
         return self.redis_url
 
-    def load_catalogue(self) -> Catalogue:
-        """Return the reasons catalogue, the operator's own file winning.
+    def load_catalogue(self) -> LiveCatalogue:
+        """Return the reasons catalogue, the operator's own file winning; it takes what operators teach later.
 
         Raises:
             SettingsError: REASONS_FILE cannot be read or is not valid.
         """
         shipped = Catalogue.shipped()
         if self.reasons_file is None:
-            return shipped
+            return LiveCatalogue(shipped)
         try:
-            return shipped.with_overrides(self.reasons_file.read_text(encoding="utf-8"))
+            return LiveCatalogue(shipped.with_overrides(self.reasons_file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as exc:
             message = f"{PREFIX}REASONS_FILE {self.reasons_file}: {exc}. Mend the file or unset it."
             raise SettingsError(message) from exc

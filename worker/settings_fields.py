@@ -2,75 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from worker.domain.standard_webhooks import parse_secret, receiver_address
 from worker.domain.states import Channel, ChannelPolicy
+from worker.settings_kinds import (
+    AlertAddress,
+    Channels,
+    Duration,
+    MailAddresses,
+    Networks,
+    PrivateAddress,
+    Secrets,
+    SigningSecrets,
+    SmsProvider,
+    Words,
+    setting,
+    shown,
+)
 
 PREFIX = "LINKFERRY_"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_MASK = "********"
 _LEAST_SEND_S = 1.0  #: between a claim and its call: with less, jobs would be put back again and again
 _NOWHERE = (
     "http://partner.invalid"  #: where a call would go that forgot about the sandbox: no such host exists
 )
 _RESERVED = "Reserved for a later version; not used yet."
-_UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _duration_s(value: object) -> object:
-    """Understand `600`, `90s`, `10m`, `2h` and `30d` as seconds."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip().lower())
-    if match is None:
-        message = "must be seconds, or a number with s, m, h or d, such as 10m"
-        raise ValueError(message)
-    return float(match[1]) * _UNIT_S[match[2]]
-
-
-def _words(value: object) -> object:
-    """Split a comma-separated text; blanks fall away."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-def _channel_words(value: object) -> object:
-    words = _words(value)
-    return () if words == ("none",) else words
-
-
-def _signing_secrets(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    for each in values:
-        parse_secret(each.get_secret_value())
-    return values
-
-
-def _setting(default: Any, group: str, description: str, *, name: str | None = None, **rules: Any) -> Any:
-    """Declare a setting; *name* marks a real credential or channel, which the sandbox forgets."""
-    extra: dict[str, Any] = {"group": group}
-    if name is not None:
-        extra["stands_for"] = name
-    return Field(default=default, description=description, json_schema_extra=extra, **rules)
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_words)]
-PrivateAddress = Annotated[str, AfterValidator(receiver_address)]
-SigningSecrets = Annotated[Secrets, AfterValidator(_signing_secrets)]
-Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channel_words)]
-Duration = Annotated[float, BeforeValidator(_duration_s)]
-SmsProvider = Literal["99digital", "twilio", "none"]
 
 
 class DeclaredSettings(BaseSettings):
@@ -91,161 +54,211 @@ class DeclaredSettings(BaseSettings):
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
-    redis_url: str | None = _setting(
+    redis_url: str | None = setting(
         None,
         "Storage",
         "Redis or Valkey with the ledger (redis://, rediss://, unix://). Unset: `up`, `demo` and commands run an "
         "embedded Valkey under DATA_DIR; `web` and `worker` alone require it.",
         repr=False,
     )
-    broker_url: str | None = _setting(
+    broker_url: str | None = setting(
         None,
         "Storage",
         "Where the bells go. Unset: the ledger's server, next database number. `amqp://…` for RabbitMQ.",
         repr=False,
     )
-    namespace: str = _setting(
+    namespace: str = setting(
         "linkferry",
         "Storage",
         "Prefix of every key; one per partner account.",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$",
     )
-    data_dir: Path = _setting(Path("var"), "Storage", "Folder of the embedded Valkey and of the sandbox.")
-    sandbox: bool = _setting(
+    data_dir: Path = setting(Path("var"), "Storage", "Folder of the embedded Valkey and of the sandbox.")
+    sandbox: bool = setting(
         False,
         "Sandbox",
         "1: a local stand-in for the partner, its own namespace and folder, captured mails and texts; every real "
         "credential and channel is ignored. Same as --sandbox.",
     )
-    sandbox_port: int = _setting(8099, "Sandbox", "HTTP port of `linkferry sandbox`.", ge=0, le=65535)
+    sandbox_port: int = setting(8099, "Sandbox", "HTTP port of `linkferry sandbox`.", ge=0, le=65535)
 
-    real_provider_url: str = _setting(
+    real_provider_url: str = setting(
         "https://partners.99digital.co.il/api",
         "Partner",
         "Base URL of the partner API.",
         name="PROVIDER_URL",
     )
-    real_provider_client_id: str | None = _setting(
+    real_provider_client_id: str | None = setting(
         None, "Partner", "Client id from the partner. Missing: calls are held.", name="PROVIDER_CLIENT_ID"
     )
-    real_provider_client_secret: SecretStr | None = _setting(
+    real_provider_client_secret: SecretStr | None = setting(
         None,
         "Partner",
         "Client secret from the partner. Missing: calls are held.",
         name="PROVIDER_CLIENT_SECRET",
     )
-    provider_rate: float = _setting(
+    provider_rate: float = setting(
         5.0, "Partner", "Calls per second for the whole fleet; never exceeded.", gt=0, le=10_000
     )
-    provider_timeout: Duration = _setting(
+    provider_timeout: Duration = setting(
         15.0, "Partner", "Seconds a call may take in total; must be less than LEASE_S.", gt=0, le=600
     )
-    provider_concurrency: int = _setting(32, "Partner", "Calls at once per process.", ge=1, le=1024)
-    provider_whatsapp_create_path: str = _setting(
+    provider_concurrency: int = setting(32, "Partner", "Calls at once per process.", ge=1, le=1024)
+    provider_whatsapp_create_path: str = setting(
         "/whatsapp/createAccount", "Partner", "Path of the call that creates a WhatsApp link.", pattern=r"^/"
     )
-    real_provider_webhook_secret: SecretStr | None = _setting(
+    real_provider_webhook_secret: SecretStr | None = setting(
         None,
         "Partner",
         _RESERVED,
         name="PROVIDER_WEBHOOK_SECRET",
     )
 
-    real_smtp_url: SecretStr | None = _setting(
+    real_smtp_url: SecretStr | None = setting(
         None,
         "Mail",
         "smtp://user:pass@host:port?starttls=1 or smtps://… Missing: no mail is sent.",
         name="SMTP_URL",
     )
-    real_email_from: str | None = _setting(
+    real_email_from: str | None = setting(
         None, "Mail", "Sender of the mails, such as `Ferry <links@example.com>`.", name="EMAIL_FROM"
     )
-    real_mail_reply_to: str | None = _setting(
+    real_mail_reply_to: str | None = setting(
         None, "Mail", "Where a customer's answer goes, if not to the sender.", name="MAIL_REPLY_TO"
     )
-    email_rate: float = _setting(10.0, "Mail", "Mails per second for the whole fleet.", gt=0, le=10_000)
+    email_rate: float = setting(10.0, "Mail", "Mails per second for the whole fleet.", gt=0, le=10_000)
 
-    real_sms_provider: SmsProvider = _setting(
+    real_sms_provider: SmsProvider = setting(
         "none", "SMS", "`99digital`, `twilio` or `none`.", name="SMS_PROVIDER"
     )
-    real_sms_url: str | None = _setting(
+    real_sms_url: str | None = setting(
         None, "SMS", "The provider's address, where it is not the usual one.", name="SMS_URL"
     )
-    real_sms_account: str | None = _setting(None, "SMS", "Twilio's account SID.", name="SMS_ACCOUNT")
-    real_sms_api_key: SecretStr | None = _setting(
+    real_sms_account: str | None = setting(None, "SMS", "Twilio's account SID.", name="SMS_ACCOUNT")
+    real_sms_api_key: SecretStr | None = setting(
         None, "SMS", "The provider's API key (Twilio: the auth token).", name="SMS_API_KEY"
     )
-    real_sms_from: str | None = _setting(
+    real_sms_from: str | None = setting(
         None, "SMS", "Sender: at most 11 letters or an approved number.", name="SMS_FROM"
     )
-    sms_rate: float = _setting(5.0, "SMS", "Texts per second for the whole fleet.", gt=0, le=10_000)
+    sms_rate: float = setting(5.0, "SMS", "Texts per second for the whole fleet.", gt=0, le=10_000)
 
-    channels: Channels = _setting(
+    channels: Channels = setting(
         (Channel.EMAIL, Channel.SMS), "Messages", "Default channels in order: `email,sms`, or `none`."
     )
-    channel_policy: ChannelPolicy = _setting(
+    channel_policy: ChannelPolicy = setting(
         ChannelPolicy.ALL, "Messages", "`all` channels that have a contact, or the `first` that works."
     )
-    recipient_allowlist: Words = _setting(
+    recipient_allowlist: Words = setting(
         (),
         "Messages",
         "When set, only these get messages: addresses, `@domain`s and numbers, comma-separated.",
     )
-    brand_name: str | None = _setting(None, "Messages", "Who the messages say they are from.", max_length=60)
-    templates_dir: Path | None = _setting(None, "Messages", "Folder of your own templates, looked in first.")
+    brand_name: str | None = setting(None, "Messages", "Who the messages say they are from.", max_length=60)
+    templates_dir: Path | None = setting(None, "Messages", "Folder of your own templates, looked in first.")
 
-    api_keys: Secrets = _setting(
+    api_keys: Secrets = setting(
         (),
         "Web",
         "Keys of the HTTP API to begin with, comma-separated; named ones are made by `linkferry key add`.",
     )
-    web_host: str = _setting("127.0.0.1", "Web", "Address that `web` listens on.")
-    web_port: int = _setting(8080, "Web", "Port that `web` listens on; PORT is honoured too.", ge=0, le=65535)
-    public_url: str | None = _setting(None, "Web", "Address under which the outside reaches `web`.")
-    real_events_url: PrivateAddress | None = _setting(
+    web_host: str = setting("127.0.0.1", "Web", "Address that `web` listens on.")
+    web_port: int = setting(8080, "Web", "Port that `web` listens on; PORT is honoured too.", ge=0, le=65535)
+    public_url: str | None = setting(None, "Web", "Address under which the outside reaches `web`.")
+    trusted_proxies: Networks = setting(
+        (),
+        "Web",
+        "Addresses or networks (CIDR) of your own proxies, comma-separated: X-Forwarded-For and -Proto are believed "
+        "from these only.",
+    )
+    console_idle_s: Duration = setting(
+        1800.0, "Web", "How long somebody in the console may do nothing (30m).", ge=60, le=7 * 86_400
+    )
+    console_session_s: Duration = setting(
+        43_200.0, "Web", "How long a sign-in to the console lasts at most (12h).", ge=300, le=30 * 86_400
+    )
+    real_events_url: PrivateAddress | None = setting(
         None,
         "Events",
         "Where your own system hears of links, messages and failures (https://…; see docs/events.md). Unset: nothing is told.",
         name="EVENTS_URL",
     )
-    real_events_secret: SigningSecrets = _setting(
+    real_events_secret: SigningSecrets = setting(
         (),
         "Events",
         "What signs the events: whsec_ and base64 of 24 to 64 bytes. Two, comma-separated, while you change it.",
         name="EVENTS_SECRET",
     )
 
-    default_region: str = _setting(
+    real_alert_url: AlertAddress | None = setting(
+        None,
+        "Alerts",
+        "Where alerts are posted: a receiver of your own, or a chat tool's incoming webhook (https://…; see "
+        "docs/alerts.md). Unset: none is posted.",
+        name="ALERT_URL",
+    )
+    real_alert_secret: SigningSecrets = setting(
+        (),
+        "Alerts",
+        "What signs them, as EVENTS_SECRET does events. Unset: they are not signed, which chat tools do not mind.",
+        name="ALERT_SECRET",
+    )
+    alert_email: MailAddresses = setting(
+        (),
+        "Alerts",
+        "Who gets alerts by e-mail: addresses, comma-separated. RECIPIENT_ALLOWLIST does not apply.",
+    )
+    alert_late_s: Duration = setting(
+        60.0, "Alerts", "A live job that waits longer than this is told of (60s).", ge=10, le=86_400
+    )
+    alert_stopped_s: Duration = setting(
+        600.0,
+        "Alerts",
+        "Calls that rest, backfills or a channel that stand still for so long are told of (10m).",
+        ge=60,
+        le=86_400,
+    )
+    alert_failed: int = setting(
+        50, "Alerts", "Jobs that fail within an hour, for several reasons, before it is told; 0: never.", ge=0
+    )
+    alert_surge: int = setting(
+        20,
+        "Alerts",
+        "Jobs that fail for one reason within ten minutes, and three times what is usual, before it is told; 0: never.",
+        ge=0,
+    )
+
+    default_region: str = setting(
         "IL", "Requests", "Country of numbers written without a country code.", pattern=r"^[A-Z]{2}$"
     )
-    default_locale: Literal["he", "en"] = _setting("he", "Requests", "Language of messages: `he` or `en`.")
-    reasons_file: Path | None = _setting(
+    default_locale: Literal["he", "en"] = setting("he", "Requests", "Language of messages: `he` or `en`.")
+    reasons_file: Path | None = setting(
         None, "Requests", "Your own entries of the reasons catalogue (TOML or JSON); they win."
     )
-    max_waiting: int = _setting(
+    max_waiting: int = setting(
         2_000_000, "Requests", "Jobs that may wait; beyond it requests are refused.", ge=1
     )
 
-    processes: int = _setting(2, "Work", "Worker processes that `up` runs.", ge=1, le=256)
-    worker_concurrency: int = _setting(
+    processes: int = setting(2, "Work", "Worker processes that `up` runs.", ge=1, le=256)
+    worker_concurrency: int = setting(
         64, "Work", "Bells of each queue that a worker process answers at once.", ge=1, le=1024
     )
-    lease_s: Duration = _setting(
+    lease_s: Duration = setting(
         60.0,
         "Work",
         "Seconds a claimed job stays its worker's; must exceed PROVIDER_TIMEOUT by a second.",
         ge=2,
         le=3600,
     )
-    doubt_grace_s: Duration = _setting(
+    doubt_grace_s: Duration = setting(
         60.0, "Work", "Seconds before a look-up may say that a doubtful link does not exist.", ge=0, le=86_400
     )
-    invitation_wait: Duration = _setting(
+    invitation_wait: Duration = setting(
         600.0, "Work", "How long an invitation waits for its last links (10m).", ge=0, le=7 * 86_400
     )
-    failed_keep: Duration = _setting(180 * 86_400.0, "Work", "How long failed jobs are kept (180d).", gt=0)
-    dead_keep: Duration = _setting(90 * 86_400.0, "Work", "How long dead letters are kept (90d).", gt=0)
-    log_format: Literal["console", "json"] = _setting("console", "Work", "`console` or `json`.")
+    failed_keep: Duration = setting(180 * 86_400.0, "Work", "How long failed jobs are kept (180d).", gt=0)
+    dead_keep: Duration = setting(90 * 86_400.0, "Work", "How long dead letters are kept (90d).", gt=0)
+    log_format: Literal["console", "json"] = setting("console", "Work", "`console` or `json`.")
 
     @field_validator("default_region", mode="before")
     @classmethod
@@ -311,6 +324,17 @@ class DeclaredSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _alerts_can_be_mailed(self) -> Self:
+        has_mail = self.real_smtp_url is not None and self.real_email_from is not None
+        if self.alert_email and not has_mail and not self.sandbox:
+            message = (
+                "LINKFERRY_ALERT_EMAIL needs LINKFERRY_SMTP_URL and LINKFERRY_EMAIL_FROM, by which the mails are sent: "
+                "set both, or unset it"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _forget_the_real_in_the_sandbox(self) -> Self:
         if self.sandbox:
             for name, field in guarded_fields():
@@ -359,36 +383,7 @@ def _note(settings: DeclaredSettings, field_name: str) -> SettingNote:
         group=group,
         value="(ignored in the sandbox)"
         if settings.sandbox and field_name.startswith("real_")
-        else _shown(value),
+        else shown(value),
         is_set=is_set,
         description=field.description or "",
     )
-
-
-def _shown(value: object) -> str:
-    if value is None or value == ():
-        return "(not set)"
-    if isinstance(value, SecretStr):
-        return _MASK
-    if isinstance(value, tuple):
-        return _MASK if isinstance(value[0], SecretStr) else ",".join(str(item) for item in value)
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, float):
-        return _shown_number(value)
-    return without_password(str(value))
-
-
-def _shown_number(value: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if value >= 2 * size and value % size == 0:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
-
-
-def without_password(text: str) -> str:
-    """Return an address with the password in it masked."""
-    parts = urlsplit(text)
-    if parts.password is None:
-        return text
-    return text.replace(f":{parts.password}@", f":{_MASK}@")

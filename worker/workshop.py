@@ -14,6 +14,8 @@ from typing import Any
 import structlog
 from dramatiq.middleware import Middleware, MiddlewareError
 
+from worker.domain.alert_words import Environment
+from worker.domain.alerts import Thresholds
 from worker.domain.outgoing import SinkPlan
 from worker.domain.states import JobState
 from worker.engine import on_loop
@@ -21,6 +23,8 @@ from worker.execution import handlers
 from worker.execution.shop import Shop
 from worker.execution.trade import Trade
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
+from worker.maintenance.acts import ActDriver, ActPruner
+from worker.maintenance.alerts import AlertTeller, AlertWatch
 from worker.maintenance.beat import Beat
 from worker.maintenance.feed import Feeder
 from worker.maintenance.lookup import LookUp
@@ -41,7 +45,12 @@ _LEAST_LOOK_UP_S = 0.25
 _KEEP_CANCELLED_S = 30 * 86_400.0
 #: An event of ours that could not be told for so long interests nobody any more.
 _KEEP_UNTOLD_S = 30 * 86_400.0
-#: Events, at one turn.
+#: What was wrong and is over is known for a season.
+_KEEP_INCIDENTS_S = 90 * 86_400.0
+_LOOK_EVERY_S = 15.0
+#: How late a worker goes by what an operator has taught, at most, with a second or so for its turn.
+_LEARN_EVERY_S = 2.0
+#: Events, or entries of the trail, at one turn.
 _PRUNED_AT_ONCE = 2_000
 
 
@@ -98,6 +107,9 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         Duty(name="prune", run_once=pruner.run_once, every_s=60.0, is_single=True),
         Duty(name="watch", run_once=watch.run_once, every_s=2.0, is_single=True),
         *_duties_of_events(shop.ledger, settings),
+        *_duties_of_alerts(shop, settings),
+        *_duties_of_acts(shop, settings),
+        *_duties_of_operators(shop, settings),
     ]
 
 
@@ -114,6 +126,64 @@ def _duties_of_events(ledger: Ledger, settings: Settings) -> list[Duty]:
         Duty(name="rescue_events", run_once=ledger.outbox.rescue, every_s=rescue_every_s),
         Duty(name="prune_events", run_once=prune_outbox, every_s=60.0, is_single=True),
     ]
+
+
+def _duties_of_acts(shop: Shop, settings: Settings) -> list[Duty]:
+    driver = ActDriver(ledger=shop.ledger, limits=shop.limits)
+    pruner = ActPruner(ledger=shop.ledger, keep_s=max(settings.failed_keep, settings.dead_keep))
+    return [
+        Duty(name="acts", run_once=driver.run_once, every_s=0.25, is_single=True),
+        Duty(name="prune_acts", run_once=pruner.run_once, every_s=60.0, is_single=True),
+    ]
+
+
+def _duties_of_operators(shop: Shop, settings: Settings) -> list[Duty]:
+    # What operators teach, each worker takes up by itself; what they did is kept as long as the jobs.
+    refresh = partial(shop.ledger.taught.refresh, shop.catalogue)
+    prune = partial(
+        shop.ledger.trail.prune,
+        older_than_s=max(settings.failed_keep, settings.dead_keep),
+        limit=_PRUNED_AT_ONCE,
+    )
+    return [
+        Duty(name="taught", run_once=refresh, every_s=_LEARN_EVERY_S),
+        Duty(name="prune_trail", run_once=prune, every_s=60.0, is_single=True),
+    ]
+
+
+def _duties_of_alerts(shop: Shop, settings: Settings) -> list[Duty]:
+    # With nobody to be told, incidents are kept all the same: the console and `linkferry alerts list` show them.
+    watch = AlertWatch(
+        ledger=shop.ledger,
+        limits=shop.limits,
+        stats=shop.stats,
+        thresholds=Thresholds(
+            late_s=settings.alert_late_s,
+            stopped_s=settings.alert_stopped_s,
+            failed=settings.alert_failed,
+            surge=settings.alert_surge,
+        ),
+        keep_s={JobState.DEAD: settings.dead_keep, JobState.FAILED: settings.failed_keep},
+        has_credentials=settings.has_credentials,
+        sinks=[sink.name for sink in shop.alert_sinks],
+    )
+    prune = partial(shop.ledger.incidents.prune, older_than_s=_KEEP_INCIDENTS_S)
+    return [
+        Duty(name="alerts", run_once=watch.run_once, every_s=_LOOK_EVERY_S, is_single=True),
+        Duty(name="prune_alerts", run_once=prune, every_s=3_600.0, is_single=True),
+    ]
+
+
+def _teller_of(shop: Shop, settings: Settings) -> AlertTeller:
+    return AlertTeller(
+        ledger=shop.ledger,
+        sinks=shop.alert_sinks,
+        stats=shop.stats,
+        environment=Environment(
+            is_sandbox=settings.is_sandbox, namespace=settings.namespace, public_url=settings.public_url
+        ),
+        worker_id=shop.worker_id,
+    )
 
 
 class BootFailedError(MiddlewareError):
@@ -136,6 +206,7 @@ class Workshop(Middleware):
         self.worker_id = new_worker_id()
         self._shop: Shop | None = None
         self._minder: Minder | None = None
+        self._teller: AlertTeller | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def furnish(
@@ -189,8 +260,7 @@ class Workshop(Middleware):
 
     async def _open(self) -> None:
         shop = self.shop
-        enable = partial(shop.ledger.outbox.enable, self._sinks, decides=self._decides)
-        await _open_ledger(shop.ledger, enable, self._stopped)
+        await _open_ledger(shop.ledger, self._prepare, self._stopped)
         await shop.partner.__aenter__()
         lag = LoopLag()
         beat = Beat(
@@ -202,10 +272,17 @@ class Workshop(Middleware):
             facts={"host": platform.node(), "pid": os.getpid()},
         )
         duties = [*duties_of(shop, self.settings), Duty(name="beat", run_once=beat.run_once, every_s=1.0)]
+        self._teller = _teller_of(shop, self.settings)
+        duties += self._teller.duties()
         duties += [duty for trade in self._trades for duty in trade.duties]
         self._minder = Minder(duties, ledger=shop.ledger, worker_id=self.worker_id)
         self._minder.start()
         self._tasks = [asyncio.create_task(shop.heartbeat.run()), asyncio.create_task(lag.watch())]
+
+    async def _prepare(self) -> None:
+        await self.shop.ledger.outbox.enable(self._sinks, decides=self._decides)
+        # Before the first attempt: what was taught holds from the start.
+        await self.shop.ledger.taught.refresh(self.shop.catalogue)
 
     async def _drain(self) -> None:
         self.shop.draining.set()
@@ -215,6 +292,8 @@ class Workshop(Middleware):
     async def _close(self) -> None:
         shop = self.shop
         await end_tasks(self._tasks)
+        if self._teller is not None:
+            await self._teller.aclose()
         try:
             await shop.stats.flush(shop.ledger.fleet)
             await shop.ledger.fleet.leave(self.worker_id)
@@ -225,18 +304,18 @@ class Workshop(Middleware):
             await trade.aclose()
         for dispatcher in shop.dispatchers.values():
             await dispatcher.aclose()
-        shop.bell.close()
+        await shop.bell.aclose()
         await shop.ledger.aclose()
 
 
 async def _open_ledger(
-    ledger: Ledger, enable: Callable[[], Awaitable[None]], stopped: threading.Event
+    ledger: Ledger, prepare: Callable[[], Awaitable[None]], stopped: threading.Event
 ) -> None:
     # A worker that starts before its Redis waits for it; a ledger of a newer schema it must not touch.
     while not stopped.is_set():
         try:
             await ledger.open()
-            await enable()
+            await prepare()
         except (LedgerUnavailable, LedgerFull) as exc:
             log.warning("ledger_awaited", error=str(exc))
             await asyncio.sleep(_OPEN_WAIT_S)

@@ -20,16 +20,10 @@ from linkferry.progress import reporting_progress
 if TYPE_CHECKING:
     from linkferry.session import Session
     from worker.domain.reasons import Catalogue
-    from worker.ledger import BatchRecord, BatchRow
+    from worker.ledger import BatchRecord
 
 STDOUT = "-"
-COLUMNS = (
-    *("line", "number", "business_name", "product", "state", "link", "reason", "meaning", "remedy"),
-    *("email", "email_reason", "email_at", "sms", "sms_reason", "sms_at"),
-    *("accepted_at", "ended_at", "attempts", "reference", "external_id", "job_id"),
-)
 JSON_LINES = (".json", ".jsonl", ".ndjson")  #: files of these names get a document a line
-PRUNED = "deleted"  #: said of a job whose record was kept as long as the settings want
 _TELL_EVERY = 500
 Document = dict[str, Any]
 
@@ -65,47 +59,11 @@ def _path(record: BatchRecord, out: str | None) -> Path | None:
 
 
 async def _documents(session: Session, run: str) -> Any:
+    from worker.ops.batch_report import row_document
     from worker.ops.batch_rows import rows_of
 
     async for row in rows_of(session.ledger, run):
         yield row_document(row, session.catalogue)
-
-
-def row_document(row: BatchRow, catalogue: Catalogue) -> Document:
-    """Return one row of the report, ready for JSON."""
-    from worker.domain.states import ENDED_STATES
-    from worker.ops.views import iso
-
-    job = row.job
-    if job is None:
-        return {"job_id": row.job_id, "state": PRUNED, "messages": []}
-    reason = catalogue.named(job.reason) if job.reason else None
-    return {
-        "line": job.line,
-        "number": job.number,
-        "business_name": job.request.business_name,
-        "product": job.product.value,
-        "state": job.state.value,
-        "link": job.link,
-        "reason": job.reason,
-        "meaning": reason.meaning if reason else None,
-        "remedy": reason.remedy if reason else None,
-        "accepted_at": iso(job.accepted_at_ms),
-        "ended_at": iso(job.changed_at_ms) if job.state in ENDED_STATES else None,
-        "attempts": job.attempt,
-        "reference": job.request.reference,
-        "external_id": job.request.external_id,
-        "job_id": job.id,
-        "messages": [
-            {
-                "channel": each.channel.value,
-                "state": each.state.value,
-                "reason": each.reason,
-                "changed_at": iso(each.changed_at_ms),
-            }
-            for each in row.messages
-        ],
-    }
 
 
 @contextmanager
@@ -113,7 +71,7 @@ def _sink(path: Path | None) -> Iterator[Callable[[Document], None]]:
     """Yield what writes a row."""
     is_json = flags().is_json if path is None else path.suffix in JSON_LINES
     encoding = "utf-8" if is_json else "utf-8-sig"  # Excel knows UTF-8 by its mark only
-    with _standard_output(encoding) if path is None else new_file(path, encoding) as stream:
+    with standard_output(encoding) if path is None else new_file(path, encoding) as stream:
         yield _json_sink(stream) if is_json else _csv_sink(stream)
 
 
@@ -125,31 +83,19 @@ def _json_sink(stream: IO[str]) -> Callable[[Document], None]:
 
 
 def _csv_sink(stream: IO[str]) -> Callable[[Document], None]:
-    from producers.backfill.formulas import guard
+    from worker.ops.batch_report import csv_line
 
-    rows = csv.writer(stream)
-    rows.writerow(COLUMNS)
+    stream.write(csv_line(None))
 
     def write(row: Document) -> None:
-        # The last message of a channel is the one that counts: an earlier one carried fewer links, or failed.
-        last = {message["channel"]: message for message in row["messages"]}
-        rows.writerow([guard(_cell(row, last, column)) for column in COLUMNS])
+        stream.write(csv_line(row))
 
     return write
 
 
-def _cell(row: Document, messages: Mapping[str, Document], column: str) -> str:
-    channel, _, what = column.partition("_")
-    if channel in {"email", "sms"}:
-        name = {"": "state", "reason": "reason", "at": "changed_at"}[what]
-        value = messages.get(channel, {}).get(name)
-    else:
-        value = row.get(column)
-    return "" if value is None else str(value)
-
-
 @contextmanager
-def _standard_output(encoding: str) -> Iterator[IO[str]]:
+def standard_output(encoding: str) -> Iterator[IO[str]]:
+    """Yield standard output as a stream of rows."""
     sys.stdout.flush()
     stream = io.TextIOWrapper(sys.stdout.buffer, encoding=encoding, newline="", write_through=False)
     try:
@@ -160,24 +106,28 @@ def _standard_output(encoding: str) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def new_file(path: Path, encoding: str) -> Iterator[IO[str]]:
+def new_file(
+    path: Path, encoding: str, *, else_: str = "name another with --out FILE", is_forced: bool = False
+) -> Iterator[IO[str]]:
     """Yield a file that only its owner may read; it appears whole, or not at all, and in no other's place.
+
+    *is_forced*: in the place of another it may; else *else_* is what to do then.
 
     Raises:
         CommandError: there is a file of that name, or it cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    if path.exists():
-        raise _is_there(path)
+    if path.exists() and not is_forced:
+        raise _is_there(path, else_)
     try:
         with _created(part, encoding) as stream:
             yield stream
-        _created(
-            path, encoding
-        ).close()  # ours from here on: not even a file of this very moment is overwritten
+        if not is_forced:
+            # Ours from here on: not even a file of this very moment is overwritten.
+            _created(path, encoding).close()
         part.replace(path)
     except FileExistsError:
-        raise _is_there(path) from None
+        raise _is_there(path, else_) from None
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}."
         raise CommandError(message) from None
@@ -185,8 +135,8 @@ def new_file(path: Path, encoding: str) -> Iterator[IO[str]]:
         part.unlink(missing_ok=True)
 
 
-def _is_there(path: Path) -> CommandError:
-    return CommandError(f"{path} is there already and is not overwritten: name another with --out FILE.")
+def _is_there(path: Path, else_: str) -> CommandError:
+    return CommandError(f"{path} is there already and is not overwritten: {else_}.")
 
 
 def _created(path: Path, encoding: str) -> IO[str]:

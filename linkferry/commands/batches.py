@@ -86,17 +86,17 @@ def _register_following(group: typer.Typer) -> None:
 
 def _register_steering(group: typer.Typer) -> None:
     @command(group, "pause")
-    async def pause(session: Session, run: Run) -> None:
+    async def pause(session: Session, run: Run, why: filters.Why = "") -> None:
         """Start no more of this batch's jobs."""
         await _batch(session, run)
-        await session.commands.pause(f"batch:{run}")
+        await session.commands.pause(f"batch:{run}", by=filters.operator(), why=why)
         emit({"batch": run, "paused": True}, lambda: say(f"Paused. Go on with: linkferry batch resume {run}"))
 
     @command(group, "resume")
-    async def resume(session: Session, run: Run) -> None:
+    async def resume(session: Session, run: Run, why: filters.Why = "") -> None:
         """Go on with this batch; a hold on it is cleared too."""
         await _batch(session, run)
-        cleared = await session.commands.resume(f"batch:{run}")
+        cleared = await session.commands.resume(f"batch:{run}", by=filters.operator(), why=why)
         emit(
             {"batch": run, "paused": False, "holds_cleared": cleared},
             lambda: say("Resumed." + (" Its hold is cleared." if cleared else "")),

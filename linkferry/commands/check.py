@@ -1,9 +1,8 @@
-"""`linkferry status`, `doctor`, `config`, `reasons`, `preview`: look without touching."""
+"""`linkferry status`, `doctor`, `config`, `preview`: look without touching."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,23 +10,14 @@ import typer
 
 from linkferry import frame
 from linkferry.commands import filters
-from linkferry.frame import DONE, FAILED, command, complain, hint
-from linkferry.notices import what_is_missing
-from linkferry.output import console, emit, say, span
-from linkferry.tables import Column, print_table
+from linkferry.frame import DONE, FAILED, command, hint
+from linkferry.output import console, emit, say
 
 if TYPE_CHECKING:
     from linkferry.doctor import Finding
-    from linkferry.session import Session
     from worker.settings import Settings
     from worker.settings_fields import SettingNote
 
-_STATES_IN_WORDS = {
-    "available": "waiting for a worker",
-    "scheduled": "waiting for their time",
-    "in_doubt": "the partner's answer was lost; being looked up",
-    "dead": "dead letters: given up, kept a while",
-}
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("BAD ", "bold red")}
 
 
@@ -39,13 +29,6 @@ def register(app: typer.Typer) -> None:
 
 
 def _register_state(app: typer.Typer) -> None:
-    @command(app, "status")
-    async def status(session: Session) -> None:
-        """Show the whole at a glance: jobs and messages by state, lanes, the partner, workers."""
-        document = await session.queries.status()
-        missing = await what_is_missing(session)
-        emit(document, lambda: print_status(document, missing))
-
     @command(app, "doctor")
     def doctor(
         is_live: Annotated[
@@ -120,17 +103,6 @@ def _register_settings(app: typer.Typer) -> None:
 
 
 def _register_words(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True)
-    app.add_typer(group, name="reasons", help="Why things fail: the catalogue of reasons.")
-
-    @command(group, "list")
-    def list_reasons() -> None:
-        """List every reason: what it means, what to do, what Linkferry does by itself."""
-        from worker.ops.queries import reasons_view
-
-        document = reasons_view(frame.settings().load_catalogue())
-        emit(document, lambda: _print_reasons(document["items"]))
-
     @command(app, "preview")
     def preview(
         locale: Annotated[str | None, typer.Option("--locale", help="`he` or `en`.")] = None,
@@ -185,41 +157,6 @@ def _print_preview(document: dict[str, Any]) -> None:
         say(document["sms"]["text"])
 
 
-def print_status(document: dict[str, Any], missing: str = "") -> None:
-    """Print the status for people, and what is *missing* for it to get on."""
-    jobs = "  ".join(_in_words(state, count) for state, count in document["jobs"].items() if count)
-    messages = "  ".join(f"{state} {count}" for state, count in document["deliveries"].items() if count)
-    say(f"Jobs      {jobs or 'none yet'}")
-    say(f"Messages  {messages or 'none yet'}")
-    for lane, view in document["lanes"].items():
-        notes = [f"{view['waiting']} waiting"]
-        if view["waiting"]:
-            notes.append(f"oldest {span(view['oldest_s'])}")
-        if view["paused"]:
-            notes.append("paused")
-        if view["held"]:
-            notes.append(f"held: {view['held']}")
-        say(f"Lane      {lane}: {', '.join(notes)}")
-    for kind in ("paused", "held"):
-        for batch in document["batches"][kind]:
-            say(f"Batch     {batch['batch']} ({batch['name']}): {kind}, {batch['waiting']} waiting")
-    partner = document["provider"]
-    pause = f", paused until {partner['paused_until']}" if partner["paused_until"] else ""
-    say(
-        f"Partner   {partner['rate']:g} calls/s, breaker {partner['breaker']}, "
-        f"credentials {partner['credentials']}{pause}"
-    )
-    say(f"Workers   {document['workers']}")
-    if missing:
-        complain(missing)
-
-
-def _in_words(state: str, count: int) -> str:
-    """Return a count of jobs; a person at a terminal also hears what the less plain states are."""
-    meaning = _STATES_IN_WORDS.get(state) if sys.stdout.isatty() else None
-    return f"{state} {count}" + (f" ({meaning})" if meaning else "")
-
-
 def print_findings(findings: list[Finding]) -> None:
     """Print what doctor found, for people."""
     from rich.text import Text
@@ -245,13 +182,3 @@ def print_config(notes: list[SettingNote]) -> None:
     say(
         "\n* set by you. CRM_<NAME>_… settings are a page of their own: docs/crm/README.md; see `linkferry crm list`."
     )
-
-
-def _print_reasons(items: list[dict[str, Any]]) -> None:
-    rows = [
-        (item["reason"], item["reason_class"], item["policy"], item["meaning"], item["remedy"])
-        for item in items
-    ]
-    columns = ("reason", Column("class", rank=2), Column("policy", rank=1))
-    texts = (Column("what it means", rank=1, is_text=True), Column("what to do", is_text=True))
-    print_table((*columns, *texts), rows)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linkferry.commands import filters
+from linkferry.commands import bulk, filters
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
-from linkferry.output import confirm, emit, instant, print_fields, print_json, say
+from linkferry.output import emit, instant, print_fields, print_json, say
 from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
     from worker.domain.event import EventState
-    from worker.ops.events_in import EventAct, EventPreview
+    from worker.ops.events_in import EventPreview
 
 Name = Annotated[str, typer.Argument(help="`generic`, `hubspot`, `monday` or `salesforce`.")]
 EventIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids; or filters, or --all.")]
@@ -24,6 +24,7 @@ Source = Annotated[str | None, typer.Option("--source", help="Only this CRM's, s
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason, such as `conflict`.")]
 All = Annotated[bool, typer.Option("--all", help="All failed events.")]
 Why = Annotated[str, typer.Option("--why", help="Why; kept in each event's history.")]
+_PAST = {"retry": "will be worked on again", "discard": "discarded"}
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +97,11 @@ def _register_looking(group: typer.Typer) -> None:
         queries = EventQueries(session.ledger)
         page = await filters.page(
             queries.events(
-                source=_source(source), state=_state(state), reason=reason, cursor=cursor, limit=limit
+                source=await _source(session, source),
+                state=_state(state),
+                reason=_reason(reason),
+                cursor=cursor,
+                limit=limit,
             )
         )
         emit(page, lambda: _print_events(page))
@@ -114,6 +119,8 @@ def _register_looking(group: typer.Typer) -> None:
         if document is None:
             complain(f"There is no event {event_id}. `linkferry crm events` shows what there is.")
             return FAILED
+        if is_revealed:
+            await session.trail.reveal(by=filters.operator(), subject=event_id.strip(), what="crm event")
         emit(document, lambda: _print_event(document))
         return 0
 
@@ -155,19 +162,23 @@ def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
         if event_ids:
             preview = await commands.preview_ids(act, [each.strip() for each in event_ids])
         elif is_all or source or reason:
-            preview = await commands.preview(act, source=_source(source), reason=reason)
+            preview = await commands.preview(
+                act, source=await _source(session, source), reason=_reason(reason)
+            )
         else:
             message = "Say which: ids, --source, --reason or --all."
             raise CommandError(message, exit_code=USAGE)
         if not preview.ids:
-            emit(preview.document() | {"done": 0}, lambda: say(_nothing(preview)))
+            emit(preview.document() | {"done": 0}, lambda: say(_nothing(verb, preview)))
             return FAILED if event_ids else 0
         if not event_ids and not is_sure:
-            _ask(act, preview)
+            title = f"{len(preview.ids):,} events to {verb}"
+            bulk.announce(title, preview.by_reason, preview.not_eligible)
+            bulk.require_consent(f"{verb.capitalize()} these {len(preview.ids)}?")
         report = await commands.carry_out(preview, by=filters.operator(), why=why)
         emit(
             report.document() | {"not_eligible": preview.not_eligible},
-            lambda: say(_report_line(verb, report.done, report.refused)),
+            lambda: say(bulk.report(report.done, _PAST[verb], report.refused)),
         )
         return 0 if report.done else FAILED
 
@@ -175,33 +186,34 @@ def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
     command(group, verb)(mend)
 
 
-def _ask(act: EventAct, preview: EventPreview) -> None:
-    reasons = "\n".join(f"  {count:>7}  {reason}" for reason, count in preview.by_reason.items())
-    say(f"{len(preview.ids)} events to {act.value}:\n{reasons}{_left_out(preview)}")
-    if not confirm(f"{act.value.capitalize()} these {len(preview.ids)}?"):
-        message = "Nothing done. Add --yes to go ahead without being asked."
+def _nothing(verb: str, preview: EventPreview) -> str:
+    return " ".join(filter(None, [f"Nothing to {verb}.", bulk.left_out(preview.not_eligible)]))
+
+
+async def _source(session: Session, name: str | None) -> str | None:
+    """Return a CRM's source, whether it is written with its `crm:` or not; refuse one that nobody knows."""
+    if name is None:
+        return None
+    from producers.crm.config import CRM_NAMES
+    from producers.crm.receiver import crm_of, source_of
+
+    source = name if ":" in name else source_of(name.strip().lower())
+    # What an earlier version or another build recorded may stand there under other names.
+    known = {*map(source_of, CRM_NAMES), *await session.ledger.intake.counts()}
+    if source not in known:
+        message = f"--source {name}: say one of {', '.join(sorted(map(crm_of, known)))}."
         raise CommandError(message, exit_code=USAGE)
+    return source
 
 
-def _nothing(preview: EventPreview) -> str:
-    return f"Nothing to {preview.act.value}.{_left_out(preview)}"
+def _reason(word: str | None) -> str | None:
+    """Return a reason of events; refuse one that no event can have."""
+    from worker.domain.event import EVENT_REASONS
 
-
-def _left_out(preview: EventPreview) -> str:
-    if not preview.not_eligible:
-        return ""
-    return "\nLeft out: " + ", ".join(f"{count} ({why})" for why, count in preview.not_eligible.items())
-
-
-def _report_line(verb: str, done: int, refused: dict[str, int]) -> str:
-    past = {"retry": "will be worked on again", "discard": "discarded"}[verb]
-    rest = ", ".join(f"{count} {why}" for why, count in refused.items())
-    return f"{done} {past}." + (f" Not: {rest}." if rest else "")
-
-
-def _source(name: str | None) -> str | None:
-    """Return a CRM's source, whether it is written with its `crm:` or not."""
-    return name if name is None or ":" in name else f"crm:{name}"
+    if word is not None and word not in EVENT_REASONS:
+        message = f"--reason {word}: say one of {', '.join(sorted(EVENT_REASONS))}."
+        raise CommandError(message, exit_code=USAGE)
+    return word
 
 
 def _state(word: str | None) -> EventState | None:

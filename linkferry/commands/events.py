@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 _OFF = "Events are off: set LINKFERRY_EVENTS_URL and LINKFERRY_EVENTS_SECRET, see `linkferry config`."
+_NOT_YET = (
+    "LINKFERRY_EVENTS_URL is set, but no worker has started with it yet, so no event was left: start the workers, or "
+    "restart them with these settings (`linkferry up`, or `linkferry worker`)."
+)
 _IN_THE_SANDBOX = "The sandbox tells nobody of anything: leave --sandbox away to reach LINKFERRY_EVENTS_URL."
 _STATES = ("waiting", "sending", "failed", "told")
 #: What to do about each fault of a test.
@@ -35,7 +39,7 @@ _ADVICE = {
 }
 
 EventIds = Annotated[list[str] | None, typer.Argument(metavar="[EVENT]...", help="Ids; or use --all.")]
-All = Annotated[bool, typer.Option("--all", help="All that failed.")]
+All = Annotated[bool, typer.Option("--all", help="All that failed or were put off.")]
 State = Annotated[str, typer.Option("--state", help="`waiting`, `sending`, `failed` or `told`.")]
 Sink = Annotated[str | None, typer.Option("--sink", help="Only this one: `webhook` or a CRM's name.")]
 
@@ -70,7 +74,8 @@ def _register_looking(group: typer.Typer) -> None:
         page: dict[str, Any] = {"items": [], "next": None, "total": 0}
         if named is not None:
             page = await filters.page(events.page(named, wanted, cursor=cursor, limit=limit))
-        emit(page | {"sinks": sinks}, lambda: print_events(page, sinks, wanted.value))
+        off = _NOT_YET if session.settings.events_url is not None else _OFF
+        emit(page | {"sinks": sinks}, lambda: print_events(page, sinks, wanted.value, off=off))
 
     @command(group, "show")
     async def show(
@@ -93,7 +98,7 @@ def _register_mending(group: typer.Typer) -> None:
     async def retry(
         session: Session, *, event_ids: EventIds = None, is_all: All = False, sink: Sink = None
     ) -> int:
-        """Tell events again now: ids, or all that failed. A receiver that answered 410 is asked again, too.
+        """Tell events again now: ids, or all that failed or were put off. A receiver that answered 410 is asked again, too.
 
         Example: `linkferry events retry --all`
         """
@@ -187,10 +192,10 @@ _EVENT_COLUMNS = (
 _SINK_COLUMNS = ("told to", "stands", "waiting", "failed", Column("told", rank=1), Column("why", rank=2))
 
 
-def print_events(page: dict[str, Any], sinks: list[dict[str, Any]], state: str) -> None:
-    """Print the sinks and a page of events for people."""
+def print_events(page: dict[str, Any], sinks: list[dict[str, Any]], state: str, *, off: str = _OFF) -> None:
+    """Print the sinks and a page of events for people; *off* is said where none ever was switched on."""
     if not sinks:
-        say(_OFF)
+        say(off)
         return
     rows = [
         (each["sink"], each["standing"], each["waiting"], each["failed"], each["told"], _why(each))

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linkferry.commands import filters
-from linkferry.commands.jobs import no_such_job, print_job, print_jobs
-from linkferry.frame import FAILED, USAGE, CommandError, command
-from linkferry.output import confirm, emit, instant, print_fields, say
+from linkferry.commands import acting, failed_edit, failed_export, filters
+from linkferry.commands.group_view import print_groups
+from linkferry.commands.job_view import print_job, read_job
+from linkferry.commands.jobs import no_such_job, print_jobs
+from linkferry.frame import USAGE, CommandError, command
+from linkferry.output import emit, instant, print_fields, say
 from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
-    from worker.ops.commands import Act, Preview
 
 JobIds = Annotated[
     list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids; or use the filters, or --all.")
@@ -30,53 +31,49 @@ def register(app: typer.Typer) -> None:
     )
     _register_looking(group)
     _register_mending(group)
+    failed_edit.register(group)
+    failed_export.register(group)
 
 
 def _register_looking(group: typer.Typer) -> None:
     @command(group, "list")
+    @filters.filtered()
     async def list_failed(
         session: Session,
         *,
-        state: filters.State = None,
-        stage: filters.Stage = None,
-        reason: filters.Reason = None,
-        reason_class: filters.ReasonClass = None,
-        lane: filters.Lane = None,
-        batch: filters.Batch = None,
-        source: filters.Source = None,
-        older_than: filters.OlderThan = None,
+        chosen: filters.Chosen,
         limit: filters.Limit = 50,
         cursor: filters.Cursor = None,
         is_revealed: filters.Reveal = False,
     ) -> None:
-        """List what failed, newest first: jobs, then messages. `--state dead` lists the dead letters instead.
+        """List what failed, newest first: jobs, then messages.
+
+        `--state dead` lists the dead letters instead: who made them so, and when they are deleted.
 
         Example: `linkferry failed list --reason number_not_registered`
         """
-        await filters.require_known(session, reason=reason, batch=batch)
-        if stage == "delivery" and state == "in_doubt":
-            doubtful = await filters.page(session.queries.messages(state, cursor=cursor, limit=limit))
+        from worker.ops.retention import kept_s, with_expiry
+
+        if chosen.stage == "delivery" and chosen.state == "in_doubt":
+            doubtful = await filters.page(session.queries.messages("in_doubt", cursor=cursor, limit=limit))
             emit(doubtful, lambda: print_failed(doubtful))
             return
-        wanted = filters.job_filter(
-            state=filters.failed_states(state)[0].value,
-            stage=stage,
-            reason=reason,
-            reason_class=reason_class,
-            lane=lane,
-            batch=batch,
-            source=source,
-            older_than=older_than,
-        )
-        page = await filters.page(
+        state = filters.failed_states(chosen.state)[0].value
+        wanted = await chosen.read(session, state=state)
+        found = await filters.page(
             session.queries.failed(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
         )
+        if is_revealed:
+            await session.trail.reveal(by=filters.operator(), shown=len(found["items"]), what="failed list")
+        page = with_expiry(found, kept_s(session.settings))
         emit(page, lambda: print_failed(page))
 
     @command(group, "groups")
-    async def groups(session: Session) -> None:
-        """Show the failed queue by reason: how many, what it means, what to do."""
-        document = await session.queries.failure_groups()
+    async def show_groups(session: Session) -> None:
+        """Show the failed queue by reason: how many, whether they grow, what it means, what to do."""
+        from worker.ops.groups import groups
+
+        document = await groups(session.scene)
         emit(document, lambda: print_groups(document))
 
     @command(group, "show")
@@ -86,7 +83,7 @@ def _register_looking(group: typer.Typer) -> None:
         is_revealed: filters.Reveal = False,
     ) -> int:
         """Show one failed job (or message) with the partner's answer, its history and the remedy."""
-        document = await session.queries.job(job_id.strip(), is_revealed=is_revealed)
+        document = await read_job(session, job_id, is_revealed=is_revealed)
         if document is not None:
             emit(document, lambda: print_job(document))
             return 0
@@ -103,46 +100,47 @@ def _register_mending(group: typer.Typer) -> None:
         "requeue",
         """Try failed jobs again: ids, all that the filters match, or `--all`. Twice has the effect of once.
 
+        Many are previewed first: how many, by reason, what is not fit and why, how many calls, how long. Of more than
+        five, five go first, then more and more, in the bulk lane; it stops by itself where they fail again.
+
         Example: `linkferry failed requeue --reason partner_timeout --why "partner is back"`
         """,
     )
     _register_act(
         group,
         "discard",
-        """Give failed jobs up: they become dead letters, kept for a while and still able to be requeued.
+        """Give failed jobs up: they become dead letters, kept for a while, still able to be requeued or restored.
 
         Example: `linkferry failed discard --batch RUN --class bad_data --why "customer list was old"`
+        """,
+    )
+    _register_act(
+        group,
+        "restore",
+        """Put dead letters back into the failed queue, with the reasons they had: ids, filters, or `--all`.
+
+        A bulk discard as a whole is taken back by `linkferry act undo ACT`.
+
+        Example: `linkferry failed restore JOB --why "discarded by mistake"`
         """,
     )
 
 
 def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
+    @filters.filtered()
     async def mend(
         session: Session,
         *,
         job_ids: JobIds = None,
+        chosen: filters.Chosen,
         is_all: All = False,
-        state: filters.State = None,
-        stage: filters.Stage = None,
-        reason: filters.Reason = None,
-        reason_class: filters.ReasonClass = None,
-        lane: filters.Lane = None,
-        batch: filters.Batch = None,
-        source: filters.Source = None,
-        older_than: filters.OlderThan = None,
         why: filters.Why = "",
         is_sure: filters.Yes = False,
+        is_detached: acting.Detach = False,
+        has_no_canary: acting.NoCanary = False,
     ) -> int:
-        wanted = {
-            "stage": stage,
-            "reason": reason,
-            "reason_class": reason_class,
-            "lane": lane,
-            "batch": batch,
-            "source": source,
-            "older_than": older_than,
-        }
-        return await _mend(session, verb, job_ids, wanted, state, is_all=is_all, why=why, is_sure=is_sure)
+        manner = acting.Manner(why=why, is_sure=is_sure, is_canary=not has_no_canary, is_detached=is_detached)
+        return await _mend(session, verb, job_ids, chosen, manner, is_all=is_all)
 
     mend.__doc__ = teaching
     command(group, verb)(mend)
@@ -152,72 +150,25 @@ async def _mend(
     session: Session,
     verb: str,
     job_ids: list[str] | None,
-    wanted: dict[str, Any],
-    state: str | None,
+    chosen: filters.Chosen,
+    manner: acting.Manner,
     *,
     is_all: bool,
-    why: str,
-    is_sure: bool,
 ) -> int:
-    """Preview, ask, act on exactly what was previewed, report."""
-    from worker.ops.commands import Act
+    """Act on what was named: ids, or all that the filters match."""
+    from worker.domain.act import Act
+    from worker.domain.states import JobState
 
     act = Act(verb)
-    await filters.require_known(session, reason=wanted["reason"], batch=wanted["batch"])
-    preview = await _preview(session, act, job_ids, wanted, state, is_all=is_all)
-    is_bulk = not job_ids
-    if not preview.ids:
-        emit(preview.document() | {"done": 0}, lambda: say(_nothing(preview)))
-        return 0 if is_bulk else FAILED
-    if is_bulk and not is_sure:
-        say(_announcement(preview))
-        if not confirm(f"{verb.capitalize()} these {len(preview.ids)}?"):
-            message = "Nothing done. Add --yes to go ahead without being asked."
-            raise CommandError(message, exit_code=USAGE)
-    report = await session.commands.carry_out(preview, by=filters.operator(), why=why)
-    emit(
-        report.document() | {"not_eligible": preview.not_eligible},
-        lambda: say(_report_line(verb, report.done, report.refused)),
-    )
-    return 0 if report.done else FAILED
-
-
-async def _preview(
-    session: Session,
-    act: Act,
-    job_ids: list[str] | None,
-    wanted: dict[str, Any],
-    state: str | None,
-    *,
-    is_all: bool,
-) -> Preview:
+    wanted = await chosen.read(session, state=None)
     if job_ids:
-        return await session.commands.preview_ids(act, [job_id.strip() for job_id in job_ids])
-    if not is_all and state is None and not any(wanted.values()):
+        return await acting.on_ids(session, act, job_ids, manner)
+    if not is_all and not chosen.is_any:
         message = "Say which: ids, filters such as --reason, or --all."
         raise CommandError(message, exit_code=USAGE)
-    return await session.commands.preview(act, filters.job_filter(**wanted), filters.failed_states(state))
-
-
-def _announcement(preview: Preview) -> str:
-    reasons = "\n".join(f"  {count:>7}  {reason}" for reason, count in preview.by_reason.items())
-    return f"{len(preview.ids)} jobs to {preview.act.value}:\n{reasons}{_left_out(preview)}"
-
-
-def _nothing(preview: Preview) -> str:
-    return f"Nothing to {preview.act.value}.{_left_out(preview)}"
-
-
-def _left_out(preview: Preview) -> str:
-    if not preview.not_eligible:
-        return ""
-    return "\nLeft out: " + ", ".join(f"{count} ({why})" for why, count in preview.not_eligible.items())
-
-
-def _report_line(verb: str, done: int, refused: dict[str, int]) -> str:
-    past = {"requeue": "requeued", "discard": "discarded"}[verb]
-    rest = ", ".join(f"{count} {why}" for why, count in refused.items())
-    return f"{done} {past}." + (f" Not: {rest}." if rest else "")
+    is_of_dead = act is Act.RESTORE and chosen.state is None
+    states = [JobState.DEAD] if is_of_dead else filters.failed_states(chosen.state)
+    return await acting.on_filter(session, act, wanted, states, manner)
 
 
 _MESSAGE_COLUMNS = (
@@ -227,14 +178,13 @@ _MESSAGE_COLUMNS = (
     Column("changed", rank=2),
     Column("failures", rank=3),
 )
-_GROUP_COLUMNS = (
-    "how many",
-    Column("of", rank=1),
+_DEAD_COLUMNS = (
+    "job",
     "reason",
-    Column("class", rank=4),
-    Column("code", rank=3),
-    Column("what it means", rank=2, is_text=True),
-    Column("what to do", is_text=True),
+    Column("given up by", rank=1),
+    Column("since", rank=3),
+    Column("deleted", rank=2),
+    Column("number", rank=4),
 )
 
 
@@ -242,7 +192,9 @@ def print_failed(page: dict[str, Any]) -> None:
     """Print a page of the failed queue for people: jobs, then messages."""
     jobs = [item for item in page["items"] if item["stage"] == "link"]
     messages = [item for item in page["items"] if item["stage"] == "delivery"]
-    if jobs or not messages:
+    if jobs and all(item["state"] == "dead" for item in jobs):
+        _print_dead({**page, "items": jobs})
+    elif jobs or not messages:
         print_jobs({**page, "items": jobs, "next": None if messages else page["next"]})
     if not messages:
         return
@@ -261,38 +213,25 @@ def print_failed(page: dict[str, Any]) -> None:
         say(f"More: add --cursor {page['next']}")
 
 
-def print_groups(document: dict[str, Any]) -> None:
-    """Print the failed queue by reason for people."""
-    if not document["items"]:
-        say("The failed queue is empty.")
-        return
+def _print_dead(page: dict[str, Any]) -> None:
     rows = [
         (
-            item["count"],
-            "job" if item["stage"] == "link" else "message",
+            item["job_id"],
             item["reason"],
-            item["reason_class"],
-            item["code"],
-            item["meaning"],
-            item["remedy"],
+            _dead_by(item),
+            instant(item["changed_at"]),
+            instant(item["expires_at"]),
+            item["number"],
         )
-        for item in document["items"]
+        for item in page["items"]
     ]
-    print_table(_GROUP_COLUMNS, rows)
-    for line in _next_steps(document["items"][0]):
-        say(line)
+    print_table(_DEAD_COLUMNS, rows)
+    if page["next"]:
+        say(f"More: add --cursor {page['next']}")
 
 
-def _next_steps(group: dict[str, Any]) -> list[str]:
-    """Return what to type about a group: to look, and to do what its remedy says, where a command does that."""
-    reason, remedy = group["reason"], (group["remedy"] or "").lower()
-    if group["stage"] == "delivery":
-        return [f"Look: linkferry failed list --stage delivery --reason {reason}"]
-    look = f"Look: linkferry failed list --reason {reason}"
-    if group["reason_class"] == "already_onboarded":
-        return [look, f"Then: linkferry failed discard --reason {reason}"]
-    requeue = f"linkferry failed requeue --reason {reason}"
-    if group["reason_class"] == "unknown":
-        return [look, f"Say what it means in LINKFERRY_REASONS_FILE, then: {requeue}"]
-    is_by_requeueing = "requeue" in remedy and group["reason_class"] != "bad_data"
-    return [look, f"When it is mended: {requeue}"] if is_by_requeueing else [look]
+def _dead_by(item: dict[str, Any]) -> str:
+    if item["dead_by"] == "policy":
+        return "its policy"
+    by = item["dead_by"] or ""
+    return f"{by} ({item['dead_act']})" if item["dead_act"] else by

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
+import inspect
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linkferry.frame import USAGE, CommandError
+from linkferry.frame import USAGE, Body, CommandError, resolved
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -32,14 +35,125 @@ ReasonClass = Annotated[
 Lane = Annotated[str | None, typer.Option("--lane", help="`live` or `bulk`.")]
 Batch = Annotated[str | None, typer.Option("--batch", help="Only this batch (a backfill's RUN).")]
 Source = Annotated[str | None, typer.Option("--source", help="Only this source: `api`, `cli` or `csv`.")]
+Number = Annotated[
+    str | None, typer.Option("--number", help="Only this number, however written: its own, or its contact's.")
+]
+Email = Annotated[str | None, typer.Option("--email", help="Only customers with this e-mail address.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="Only this business or contact: words of it, or their beginnings."),
+]
+ExternalId = Annotated[str | None, typer.Option("--external-id", help="Only this id in your CRM.")]
+Reference = Annotated[str | None, typer.Option("--reference", help="Only this reference of yours.")]
 OlderThan = Annotated[
     str | None, typer.Option("--older-than", help="Only older than, such as `30m`, `2h` or `3d`.")
+]
+NewerThan = Annotated[
+    str | None, typer.Option("--newer-than", help="Only changed since then, such as `30m`, `2h` or `3d` ago.")
+]
+MinAttempts = Annotated[
+    int | None, typer.Option("--min-attempts", min=1, help="Only jobs attempted so often, or more.")
+]
+MinRequeues = Annotated[
+    int | None,
+    typer.Option("--min-requeues", min=1, help="Only jobs requeued so often, or more: failed again."),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many to show.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="Go on where the last page ended (its `next`).")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show numbers and contacts whole.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Why = Annotated[str, typer.Option("--why", help="Why; kept in each job's history.")]
+Why = Annotated[str, typer.Option("--why", help="Why; kept in the trail, see `linkferry audit`.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The filters that a command was given, as they were typed."""
+
+    state: str | None = None
+    stage: str | None = None
+    reason: str | None = None
+    reason_class: str | None = None
+    lane: str | None = None
+    batch: str | None = None
+    source: str | None = None
+    number: str | None = None
+    email: str | None = None
+    name: str | None = None
+    external_id: str | None = None
+    reference: str | None = None
+    older_than: str | None = None
+    newer_than: str | None = None
+    min_attempts: int | None = None
+    min_requeues: int | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Tell whether there is any."""
+        return any(getattr(self, each.name) is not None for each in fields(self))
+
+    async def read(self, session: Session, **changes: str | None) -> JobFilter:
+        """Return the ledger's filter, with some words changed (None: dropped).
+
+        Raises CommandError (2) for a word that nothing can match, LedgerUnavailable.
+        """
+        words = {each.name: getattr(self, each.name) for each in fields(self)} | changes
+        if words["number"] is not None:
+            words["number"] = _digits(words["number"], session.settings.default_region)
+        wanted = job_filter(**words)
+        await require_known(session, reason=self.reason, batch=self.batch)
+        return wanted
+
+
+_OPTIONS: dict[str, Any] = {
+    "state": State,
+    "stage": Stage,
+    "reason": Reason,
+    "reason_class": ReasonClass,
+    "lane": Lane,
+    "batch": Batch,
+    "source": Source,
+    "number": Number,
+    "email": Email,
+    "name": Name,
+    "external_id": ExternalId,
+    "reference": Reference,
+    "older_than": OlderThan,
+    "newer_than": NewerThan,
+    "min_attempts": MinAttempts,
+    "min_requeues": MinRequeues,
+}
+
+
+def filtered(*without: str) -> Callable[[Body], Body]:
+    """Give a command the options of all filters but those named; it takes them as one argument, `chosen`."""
+    options = {name: option for name, option in _OPTIONS.items() if name not in without}
+
+    def widen(function: Body) -> Body:
+        @functools.wraps(function)
+        async def run(*args: Any, **words: Any) -> Any:
+            chosen = Chosen(**{name: words.pop(name) for name in options})
+            return await function(*args, chosen=chosen, **words)
+
+        run.__signature__ = _widened(function, options)  # type: ignore[attr-defined]
+        return run
+
+    return widen
+
+
+def _widened(function: Body, options: dict[str, Any]) -> inspect.Signature:
+    """Return a command's signature with *options* in place of `chosen`."""
+    parameters = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "chosen":
+            parameters += [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+                for name, option in options.items()
+            ]
+        elif parameter.name == "session":
+            parameters.append(parameter)  # no option: what it names is known to type checkers only
+        else:
+            parameters.append(parameter.replace(annotation=resolved(parameter.annotation, function)))
+    return inspect.Signature(parameters)
 
 
 def job_filter(**wanted: Any) -> JobFilter:
@@ -49,18 +163,39 @@ def job_filter(**wanted: Any) -> JobFilter:
     from worker.domain.states import Lane as LaneName
     from worker.ledger import JobFilter
 
-    older_than = wanted.pop("older_than", None)
-    fields: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    ages = {"older_than": wanted.pop("older_than", None), "newer_than": wanted.pop("newer_than", None)}
+    words: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     for name, kind in (("state", JobState), ("lane", LaneName), ("reason_class", ReasonClass)):
-        if name in fields:
+        if name in words:
             option = "--class" if name == "reason_class" else f"--{name}"
-            fields[name] = choice(kind, fields[name], option)
-    if fields.get("stage", "link") not in {"link", "delivery"}:
-        message = f"--stage {fields['stage']}: say `link` or `delivery`."
+            words[name] = choice(kind, words[name], option)
+    if words.get("stage", "link") not in {"link", "delivery"}:
+        message = f"--stage {words['stage']}: say `link` or `delivery`."
         raise CommandError(message, exit_code=USAGE)
-    if older_than is not None:
-        fields["older_than_s"] = seconds(older_than, "--older-than")
-    return JobFilter(**fields)
+    for name, age in ages.items():
+        if age is not None:
+            words[f"{name}_s"] = seconds(age, f"--{name.replace('_', '-')}")
+    for name in ("email", "name", "external_id", "reference"):
+        if name in words:
+            words[name] = _whole(words[name], f"--{name.replace('_', '-')}")
+    return JobFilter(**words)
+
+
+def _whole(text: str, option: str) -> str:
+    if not text.strip():
+        message = f"{option}: say what to look for."
+        raise CommandError(message, exit_code=USAGE)
+    return text.strip()
+
+
+def _digits(number: str, region: str) -> str:
+    from worker.domain.phone import PhoneNumber, normalise_number
+
+    found = normalise_number(number, region=region)
+    if isinstance(found, PhoneNumber):
+        return found.digits
+    message = f"--number {number}: {found.message}."
+    raise CommandError(message, exit_code=USAGE)
 
 
 async def require_known(session: Session, *, reason: str | None, batch: str | None) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
-from linkferry.frame import FAILED, USAGE, CommandError, command, complain
+from linkferry.commands.job_view import print_job, read_job
+from linkferry.frame import FAILED, command, complain
 from linkferry.notices import sandbox_beside
-from linkferry.output import emit, instant, print_fields, say
+from linkferry.output import emit, instant, say
 from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -22,21 +23,17 @@ def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     group = typer.Typer(no_args_is_help=True)
     app.add_typer(group, name="job", help="Look at single jobs, or cancel one.")
+    _register_finding(group)
+    _register_one(group)
 
+
+def _register_finding(group: typer.Typer) -> None:
     @command(group, "list")
+    @filters.filtered("stage")
     async def list_jobs(
         session: Session,
         *,
-        state: filters.State = None,
-        reason: filters.Reason = None,
-        reason_class: filters.ReasonClass = None,
-        lane: filters.Lane = None,
-        batch: filters.Batch = None,
-        source: filters.Source = None,
-        number: Annotated[
-            str | None, typer.Option("--number", help="Only this number, however written.")
-        ] = None,
-        older_than: filters.OlderThan = None,
+        chosen: filters.Chosen,
         limit: filters.Limit = 50,
         cursor: filters.Cursor = None,
         is_revealed: filters.Reveal = False,
@@ -45,29 +42,46 @@ def register(app: typer.Typer) -> None:
 
         Example: `linkferry job list --state in_doubt --older-than 5m`
         """
-        await filters.require_known(session, reason=reason, batch=batch)
-        wanted = filters.job_filter(
-            state=state,
-            reason=reason,
-            reason_class=reason_class,
-            lane=lane,
-            batch=batch,
-            source=source,
-            number=_digits(number, session.settings.default_region),
-            older_than=older_than,
-        )
+        wanted = await chosen.read(session)
         page = await filters.page(
             session.queries.jobs(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
         )
+        if is_revealed:
+            await session.trail.reveal(by=filters.operator(), shown=len(page["items"]), what="job list")
         emit(page, lambda: print_jobs(page))
 
+    @command(group, "find")
+    async def find_jobs(
+        session: Session,
+        *,
+        text: Annotated[
+            str, typer.Argument(help="A number, e-mail, name, external id, reference or job's id.")
+        ],
+        limit: filters.Limit = 50,
+        cursor: filters.Cursor = None,
+        is_revealed: filters.Reveal = False,
+    ) -> int:
+        """Find a customer's jobs by whatever you have of him; of a name its words, or their beginnings, will do.
+
+        Example: `linkferry job find 050-123-4567`
+        """
+        page = await filters.page(
+            session.queries.search(text, cursor=cursor, limit=limit, is_revealed=is_revealed)
+        )
+        if is_revealed:
+            await session.trail.reveal(by=filters.operator(), shown=len(page["items"]), what="job find")
+        emit(page, lambda: print_jobs(page))
+        return 0 if page["items"] or page["next"] else FAILED
+
+
+def _register_one(group: typer.Typer) -> None:
     @command(group, "show")
     async def show(session: Session, job_id: JobId, is_revealed: filters.Reveal = False) -> int:
-        """Show one job: state, reason and remedy, link, history and messages.
+        """Show one job: how it stands, why and what comes next, its whole story, its messages.
 
         Example: `linkferry job show 01k8…w --reveal`
         """
-        document = await session.queries.job(job_id.strip(), is_revealed=is_revealed)
+        document = await read_job(session, job_id, is_revealed=is_revealed)
         if document is None:
             return no_such_job(session, job_id)
         emit(document, lambda: print_job(document))
@@ -112,6 +126,11 @@ _COLUMNS = (
 )
 
 
+def total_text(page: dict[str, Any]) -> str:
+    """Return how many there are, for people; a page that does not know says the least."""
+    return str(page["total"]) if page.get("is_total_exact", True) else f"at least {page['total']}"
+
+
 def print_jobs(page: dict[str, Any]) -> None:
     """Print a page of jobs for people."""
     rows = [
@@ -129,7 +148,7 @@ def print_jobs(page: dict[str, Any]) -> None:
     ]
     if rows:
         print_table(_COLUMNS, rows)
-        say(f"{len(rows)} of {page['total']}.")
+        say(f"{len(rows)} of {total_text(page)}.")
     elif not page["next"]:
         say("None.")
     if page["next"]:
@@ -140,48 +159,8 @@ def print_jobs(page: dict[str, Any]) -> None:
         )
 
 
-def print_job(document: dict[str, Any]) -> None:
-    """Print all of one job for people."""
-    say(f"Job {document['job_id']}: {document['state']}")
-    shown = {
-        name: value
-        for name, value in document.items()
-        if name not in _APART and not (name in _USUALLY_NONE and not value)
-    }
-    contact = {name: value for name, value in document["contact"].items() if value}
-    shown = {name: instant(value) if name.endswith("_at") else value for name, value in shown.items()}
-    print_fields(shown | {"contact": ", ".join(f"{name} {value}" for name, value in contact.items())})
-    if document["reason"]:
-        say(f"  Why:   {document['meaning']}")
-        say(f"  To do: {document['remedy']}")
-    if document["history"]:
-        say("History")
-        for entry in document["history"]:
-            rest = ", ".join(f"{key} {value}" for key, value in entry.items() if key not in {"at", "event"})
-            say(f"  {instant(entry['at'])}  {entry['event']}" + (f"  ({rest})" if rest else ""))
-    for each in document["deliveries"]:
-        why = f": {each['reason']}" if each["reason"] else ""
-        say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{why}")
-
-
-_APART = frozenset({"history", "deliveries", "contact", "meaning", "remedy", "job_id", "state"})
-_USUALLY_NONE = frozenset({"failures", "requeues", "orphans"})
-
-
 def no_such_job(session: Session, job_id: str) -> int:
     """Say that there is none, and where it may be; return the exit code."""
     elsewhere = sandbox_beside(session.settings)
     complain(f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}")
     return FAILED
-
-
-def _digits(number: str | None, region: str) -> str | None:
-    if number is None:
-        return None
-    from worker.domain.phone import PhoneNumber, normalise_number
-
-    found = normalise_number(number, region=region)
-    if isinstance(found, PhoneNumber):
-        return found.digits
-    message = f"--number {number}: {found.message}."
-    raise CommandError(message, exit_code=USAGE)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linkferry.frame import FAILED, command, complain
-from linkferry.output import emit, say
-from linkferry.tables import print_table
+from linkferry.commands import filters
+from linkferry.frame import FAILED, USAGE, CommandError, command, complain
+from linkferry.output import emit, instant, say
+from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -27,36 +28,51 @@ def register(app: typer.Typer) -> None:
 
         Example: `linkferry key add website`
         """
-        if any(_name_of(each) == name for each in await session.ledger.keys_of_api.list()):
+        if any(each.name == name for each in await session.ledger.keys_of_api.list()):
             complain(f"There is a key {name} already. Revoke it first, or take another name.")
             return FAILED
-        secret = await session.ledger.keys_of_api.add(name)
+        try:
+            secret = await session.ledger.keys_of_api.add(name, by=filters.operator())
+        except ValueError as exc:
+            raise CommandError(f"{name[:80]!r}: {exc}.", exit_code=USAGE) from None
         emit({"name": name, "key": secret}, lambda: _show_new(name, secret))
         return 0
 
     @command(group, "list")
     async def list_keys(session: Session) -> None:
-        """List the keys' names."""
-        names = [_name_of(each) for each in await session.ledger.keys_of_api.list()]
-        items = [{"name": name} for name in names]
-        emit(
-            {"items": items, "next": None, "total": len(items)},
-            lambda: print_table(("name",), [(name,) for name in names]) if names else say("None."),
-        )
+        """List the keys: who made them, when, and when they were last used."""
+        from worker.ops.views import iso
+
+        items = [
+            {
+                "name": each.name,
+                "added_at": iso(each.added_at_ms),
+                "added_by": each.added_by,
+                "used_at": iso(each.used_at_ms),
+            }
+            for each in await session.ledger.keys_of_api.list()
+        ]
+        emit({"items": items, "next": None, "total": len(items)}, lambda: _print_keys(items))
 
     @command(group, "revoke")
     async def revoke(session: Session, name: Name) -> int:
         """Make a key useless from now on."""
-        if not any(_name_of(each) == name for each in await session.ledger.keys_of_api.list()):
+        if not await session.ledger.keys_of_api.revoke(name, by=filters.operator()):
             complain(f"There is no key {name}. `linkferry key list` names them.")
             return FAILED
-        await session.ledger.keys_of_api.revoke(name)
         emit({"name": name, "revoked": True}, lambda: say(f"{name} is revoked."))
         return 0
 
 
-def _name_of(each: object) -> str:
-    return each if isinstance(each, str) else str(getattr(each, "name", each))
+def _print_keys(items: list[dict[str, Any]]) -> None:
+    rows = [
+        (each["name"], instant(each["added_at"]), each["added_by"], instant(each["used_at"]) or "never")
+        for each in items
+    ]
+    if not rows:
+        say("None.")
+        return
+    print_table(("name", Column("made", rank=2), Column("by", rank=3), Column("last used", rank=1)), rows)
 
 
 def _show_new(name: str, secret: str) -> None:

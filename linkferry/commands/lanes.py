@@ -1,4 +1,4 @@
-"""`linkferry pause`, `linkferry resume`: stop and go, for everything or for one lane."""
+"""`linkferry pause`, `linkferry resume`: stop and go, for everything, one lane, or the messages by one channel."""
 
 from __future__ import annotations
 
@@ -7,38 +7,48 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkferry.commands import filters
-from linkferry.frame import command
+from linkferry.frame import USAGE, CommandError, command
 from linkferry.output import emit, say
 
 if TYPE_CHECKING:
     from linkferry.session import Session
 
 LaneOption = Annotated[str | None, typer.Option("--lane", help="`live` or `bulk`; both without it.")]
+ChannelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--channel", help="`email` or `sms`: only its messages; links are made meanwhile, and these wait."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
 
     @command(app, "pause")
-    async def pause(session: Session, lane: LaneOption = None) -> None:
+    async def pause(
+        session: Session, lane: LaneOption = None, channel: ChannelOption = None, why: filters.Why = ""
+    ) -> None:
         """Start no more jobs; what runs ends as it may. Nothing is lost, requests are still accepted.
 
-        Example: `linkferry pause --lane bulk`
+        Example: `linkferry pause --lane bulk --why "the partner asked for it"`
         """
-        target = _target(lane)
-        await session.commands.pause(target)
-        hint = f"linkferry resume{'' if lane is None else ' --lane ' + target}"
+        target = _target(lane, channel)
+        await session.commands.pause(target, by=filters.operator(), why=why)
+        hint = f"linkferry resume{_options(lane, channel)}"
         emit({"target": target, "paused": True}, lambda: say(f"Paused: {target}. Go on with: {hint}"))
 
     @command(app, "resume")
-    async def resume(session: Session, lane: LaneOption = None) -> None:
+    async def resume(
+        session: Session, lane: LaneOption = None, channel: ChannelOption = None, why: filters.Why = ""
+    ) -> None:
         """Go on: lifts pauses and holds. Without --lane also a pause of the calls and refused credentials.
 
         Example: `linkferry resume`
         """
-        target = _target(lane)
-        cleared = await session.commands.resume(target)
-        still = [each for each in sorted(await session.ledger.batches.pauses()) if each.startswith("batch:")]
+        target = _target(lane, channel)
+        cleared = await session.commands.resume(target, by=filters.operator(), why=why)
+        still = [each for each in sorted(await session.ledger.batches.pauses()) if ":" in each]
         told = f" Holds cleared: {', '.join(cleared)}." if cleared else ""
         emit(
             {"target": target, "paused": False, "holds_cleared": cleared, "still_paused": still},
@@ -47,13 +57,28 @@ def register(app: typer.Typer) -> None:
 
 
 def _still_paused(targets: list[str]) -> str:
-    lines = (f"\nStill paused: {each}. Go on with: linkferry batch resume {each[6:]}" for each in targets)
-    return "".join(lines)
+    return "".join(f"\nStill paused: {each}. Go on with: linkferry {_lifting(each)}" for each in targets)
 
 
-def _target(lane: str | None) -> str:
+def _lifting(target: str) -> str:
+    kind, _, name = target.partition(":")
+    return f"batch resume {name}" if kind == "batch" else f"resume --channel {name}"
+
+
+def _options(lane: str | None, channel: str | None) -> str:
+    chosen = {"lane": lane, "channel": channel}
+    return "".join(f" --{name} {value}" for name, value in chosen.items() if value is not None)
+
+
+def _target(lane: str | None, channel: str | None) -> str:
+    """Return what is meant; raises CommandError (2) for no lane, no channel, or both at once."""
+    from worker.domain.states import Channel, Lane
+
+    if lane is not None and channel is not None:
+        message = "Say --lane or --channel, one at a time."
+        raise CommandError(message, exit_code=USAGE)
+    if channel is not None:
+        return f"channel:{filters.choice(Channel, channel, '--channel').value}"
     if lane is None:
         return "all"
-    from worker.domain.states import Lane
-
     return str(filters.choice(Lane, lane, "--lane").value)

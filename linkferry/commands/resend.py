@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,13 +45,9 @@ def register(app: typer.Typer) -> None:
         channel = None if only is None else filters.choice(Channel, only, "--channel")
         contact = None
         if to is not None:
-            reached, contact = _readdressed(
+            channel, contact = _readdressed(
                 job.request.contact, to, session.settings.default_region, wanted=channel
             )
-            if channel not in (None, reached):
-                message = f"--to {to} is for {reached.value}, but --channel says {channel.value}."
-                raise CommandError(message, exit_code=USAGE)
-            channel = reached
         resent = await session.commands.resend(
             job.id, channel=channel, contact=contact, by=filters.operator(), why=why
         )
@@ -77,15 +72,15 @@ def _readdressed(
     contact: Contact, to: str, region: str, *, wanted: Channel | None
 ) -> tuple[Channel, Contact]:
     """Return the channel that *to* belongs to and the contact with it; raises CommandError (2)."""
-    from worker.domain.fields import Notes, read_contact_phone, read_email
+    from worker.ops.readdress import ReaddressError, readdressed
 
-    notes = Notes()
-    if "@" in to or wanted is Channel.EMAIL:
-        address = read_email("the e-mail address", to.strip(), notes)
-        found = Channel.EMAIL, replace(contact, email=address)
-    else:
-        found = Channel.SMS, replace(contact, phone=read_contact_phone(to.strip(), region, notes))
-    if notes.errors:
-        problem = notes.errors[0]
-        raise CommandError(f"--to {to}: {problem.message}. {problem.remedy}", exit_code=USAGE)
-    return found
+    try:
+        return readdressed(contact, to, region=region, wanted=wanted)
+    except ReaddressError as error:
+        if error.problem.code == "other_channel":
+            message = (
+                f"--to {to} {error.problem.message}: leave out --channel, or say the one that it is for."
+            )
+        else:
+            message = f"--to {to}: {error}"
+        raise CommandError(message, exit_code=USAGE) from None

@@ -24,13 +24,13 @@ from producers.backfill.encodings import (
     defined_in_hebrew,
     unknown,
 )
-from producers.backfill.formulas import unguard
 from producers.backfill.opening import READ_BYTES, look_ahead, plain, refuse_other_formats
 from producers.backfill.pipe import PipeStream
 from producers.backfill.problems import InputProblemError, no_rows
 from producers.backfill.reading import DELIMITERS, Assumptions, ReadOptions
 from producers.backfill.rows import Row
 from producers.backfill.workbook import WorkbookRows, is_workbook
+from worker.domain.formulas import unguard
 
 __all__ = [
     "DELIMITERS",

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from producers.backfill.earlier import lines_of
-from producers.backfill.formulas import guard
 from producers.backfill.reader import MARK, InputProblemError, Row
+from worker.domain.formulas import guard
 from worker.domain.job import Receipt
 from worker.domain.parse import Problem
 

@@ -296,7 +296,8 @@ async def test_the_history_tells_the_attempts_in_order(desk: Desk) -> None:
 
     assert [entry.event for entry in history] == ["accepted", "snoozed", "retry", "linked"]
     assert history[0].detail == {"source": "test", "batch": "b", "line": 4}
-    assert history[2].detail == {"attempt": 2, "failures": 1, "reason": "partner_unreachable"}
+    detail = {"attempt": 2, "failures": 1, "reason": "partner_unreachable"}
+    assert history[2].detail.items() >= detail.items()
 
 
 async def test_a_history_keeps_its_last_fifty_entries(desk: Desk) -> None:

@@ -239,7 +239,7 @@ async def test_very_many_scheduled_jobs_are_listed_by_their_due_time(
         "change-1-1-1-x",
         "batch-1-1-1-1",
         "rank-1-1-1-1",
-        "number-1-1-1-1",
+        "search-1-1-1-1w",
         "due-1-1-1-1e9:a",
     ],
 )

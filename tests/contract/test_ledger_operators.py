@@ -11,6 +11,7 @@ from tests.contract.ledger_desk import LINKED, Desk, own_fail
 from tests.factories import a_request
 from worker.domain.job import Verdict
 from worker.domain.outcome import Refused, Sent
+from worker.domain.outgoing import SinkPlan
 from worker.domain.request import Contact, Product
 from worker.domain.states import Channel, JobState, Lane
 
@@ -134,6 +135,90 @@ async def test_a_discarded_job_is_a_dead_letter(desk: Desk) -> None:
     assert (second.done, second.refusal) == (False, "dead_already")
 
 
+async def test_a_restored_job_stands_where_it_stood_with_the_reason_it_had(desk: Desk) -> None:
+    """Reason, class and code come back, its group too; restoring twice has the effect of once."""
+    job = await desk.job_in(JobState.FAILED)
+    before = await desk.ledger.queries.job(job)
+    await desk.ledger.discard(job, by="dana", why="gave up")
+    first = await desk.ledger.restore(job, by="dana", why="mistaken")
+    second = await desk.ledger.restore(job, by="dana", why="mistaken")
+    after = await desk.ledger.queries.job(job)
+
+    assert (first.done, first.state) == (True, JobState.FAILED)
+    assert (second.done, second.refusal) == (False, "failed_already")
+    assert before is not None
+    assert after is not None
+    assert (after.reason, after.reason_class, after.code) == (before.reason, before.reason_class, before.code)
+    assert [(group.reason, group.count) for group in await desk.ledger.queries.groups()] == [
+        ("name_refused", 1)
+    ]
+    last = (await desk.ledger.queries.history(job))[-1]
+    assert (last.event, last.detail["by"], last.detail["why"]) == ("restored", "dana", "mistaken")
+
+
+async def test_a_dead_letter_by_policy_is_restored_too(desk: Desk) -> None:
+    """Whoever made it one."""
+    job = await desk.job_in(JobState.DEAD)
+
+    assert (await desk.ledger.restore(job, by="dana", why="look")).done
+    assert await desk.state(job) is JobState.FAILED
+
+
+async def test_restoring_takes_the_number_again_or_is_refused(desk: Desk) -> None:
+    """One whose number went to another invitation stays a dead letter."""
+    kept = await desk.job_in(JobState.FAILED, claim_key="n:972501")
+    lost = await desk.job_in(JobState.FAILED, claim_key="n:972502")
+    for job in (kept, lost):
+        await desk.ledger.discard(job, by="dana", why="gave up")
+    await desk.accept(claim_key="n:972502")
+
+    assert (await desk.ledger.restore(lost, by="dana", why="x")).refusal == "claimed_by_another"
+    assert (await desk.ledger.restore(kept, by="dana", why="x")).done
+    assert (await desk.accept(claim_key="n:972501")).verdict is Verdict.CONFLICT
+
+
+@pytest.mark.parametrize("state", [JobState.LINKED, JobState.AVAILABLE, JobState.CANCELLED])
+async def test_only_dead_letters_are_restored(desk: Desk, state: JobState) -> None:
+    """Whatever else it is stays so."""
+    result = await desk.ledger.restore(await desk.job_in(state), by="dana", why="x")
+
+    assert (result.done, result.state, result.refusal) == (False, state, "not_dead")
+
+
+async def test_a_restored_job_is_no_new_failure(desk: Desk) -> None:
+    """Sinks were told when it failed, and the charts counted it then."""
+    await desk.ledger.outbox.enable([SinkPlan(name="webhook")])
+    job = await desk.job_in(JobState.FAILED)
+    await desk.ledger.discard(job, by="dana", why="x")
+    before = await desk.ledger.series.read(minutes=10, step_min=10)
+    await desk.ledger.restore(job, by="dana", why="x")
+    after = await desk.ledger.series.read(minutes=10, step_min=10)
+    told = await desk.ledger.outbox.claim("webhook", want=9, worker_id="w", lease_s=60)
+
+    assert [each.type.value for each in told] == ["job.failed"]
+    assert sum(after.lines["failed"]) == sum(before.lines["failed"]) == 1
+
+
+async def test_each_verb_leaves_its_entry_in_the_trail_where_it_did_something(desk: Desk) -> None:
+    """Who, why and which; what was refused changed nothing and is not in it."""
+    job = await desk.job_in(JobState.FAILED)
+    for _ in range(2):
+        await desk.ledger.discard(job, by="cli:dana", why="gave up")
+    await desk.ledger.restore(job, by="cli:dana", why="mistaken")
+    for _ in range(2):
+        await desk.requeue(job)
+    await desk.ledger.cancel(job, by="cli:dana", why="enough")
+    trail = (await desk.ledger.trail.find(subject=job)).items
+
+    assert [entry.act for entry in trail[::-1]] == ["discard", "restore", "requeue", "cancel"]
+    assert {(entry.act, entry.why) for entry in trail} == {
+        ("discard", "gave up"),
+        ("restore", "mistaken"),
+        ("requeue", "mended"),
+        ("cancel", "enough"),
+    }
+
+
 @pytest.mark.parametrize("state", [JobState.AVAILABLE, JobState.SCHEDULED])
 async def test_a_waiting_job_is_cancelled(desk: Desk, state: JobState) -> None:
     """Nothing was begun: it ends at once."""
@@ -158,7 +243,7 @@ async def test_what_is_past_cancelling_stays(desk: Desk, state: JobState, refusa
     assert (result.done, result.state, result.refusal) == (False, state, refusal)
 
 
-@pytest.mark.parametrize("verb", ["requeue", "discard", "cancel"])
+@pytest.mark.parametrize("verb", ["requeue", "discard", "restore", "cancel"])
 async def test_a_job_that_is_not_there_is_said_to_be_gone(desk: Desk, verb: str) -> None:
     """An operator's typing mistake changes nothing."""
     result = await getattr(desk.ledger, verb)("01m3250v020000000002w", by="dana", why="typo")

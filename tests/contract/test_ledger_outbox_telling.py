@@ -258,9 +258,26 @@ async def test_a_retry_turns_a_gone_sink_on(desk: Desk) -> None:
     [event] = await events(desk)
     await desk.ledger.outbox.settle(event.lease, SinkGone(status=410))
 
-    await desk.ledger.outbox.retry_all("webhook")
+    assert await desk.ledger.outbox.retry_all("webhook") == 1, "it waited for that alone"
+    assert await desk.ledger.outbox.retry_all("webhook") == 0, "and waits for nothing now"
 
     assert len(await events(desk)) == 1
+
+
+async def test_a_retry_of_all_takes_along_what_was_put_off(desk: Desk) -> None:
+    """Failed ones, ones whose next try is hours away, ones that waited behind a receiver gone: each counted once."""
+    for _ in range(150):
+        await desk.job_in(JobState.LINKED)
+    late, failed, gone = await events(desk, want=3)
+    await desk.ledger.outbox.settle(late.lease, REFUSED, delay_s=7_200.0)
+    await desk.ledger.outbox.settle(failed.lease, REFUSED, delay_s=None)
+    await desk.ledger.outbox.settle(gone.lease, SinkGone(status=410))
+
+    assert await desk.ledger.outbox.retry_all("webhook") == 150
+
+    again = await events(desk, want=200)
+    assert len(again) == 150
+    assert {event.failures for event in again} == {0}
 
 
 async def test_a_sink_is_rung_for_once_in_a_while(desk: Desk) -> None:

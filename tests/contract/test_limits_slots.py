@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -341,11 +342,13 @@ async def test_redis_gone_is_one_error(time):
     """Callers know one error, and it names no address."""
 
     class Broken:
-        def register_script(self, _text):
-            async def call(**_):
-                raise RedisConnectionError("redis://user:secret@host")
+        connection_pool = None
 
-            return call
+        def register_script(self, text):
+            return SimpleNamespace(sha="0", script=text)
+
+        def pipeline(self, **_):
+            raise RedisConnectionError("redis://user:secret@host")
 
         async def hmget(self, *_):
             raise TimeoutError

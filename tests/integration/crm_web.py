@@ -45,7 +45,7 @@ class CountingBell:
     def ring_intake(self, source: str) -> None:
         self.sources.append(source)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Nothing is open."""
 
 
@@ -122,7 +122,7 @@ async def a_desk(redis_url: str, written: Mapping[str, str] = GENERIC, **changes
         yield Desk(settings, session, client, bell)
     finally:
         await client.close()
-        session.close()
+        await session.aclose()
         await redis.aclose()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from linkferry.commands.batch_report import COLUMNS, new_file
+from linkferry.commands.batch_report import new_file
 from linkferry.frame import CommandError
 from tests.factories import a_request, an_invitation
 from tests.integration.batch_desk import LINKED, REFUSED, RUN, a_batch, cli_with_credentials, end
@@ -19,6 +19,7 @@ from tests.integration.cli_in_process import Cli
 from worker.domain.outcome import Refused
 from worker.domain.states import Channel, JobState, Lane
 from worker.ledger import Ledger
+from worker.ops.batch_report import COLUMNS
 
 pytestmark = pytest.mark.redis
 

@@ -190,7 +190,7 @@ def test_an_act_on_ids_is_not_asked_about(cli: Cli) -> None:
     document = cli.json("failed", "discard", job, waiting)
 
     assert document["done"] == 1
-    assert document["not_eligible"] == {"it is available": 1}
+    assert document["not_eligible"] == {"is_available": 1}
     assert [item["job_id"] for item in cli.json("failed", "list", "--state", "dead")["items"]] == [job]
 
 

@@ -240,6 +240,39 @@ def test_a_contact_that_was_left_as_it_was_is_shown_with_the_remedy(cli: Cli) ->
     assert "resend" not in cli("crm", "show", plain).output
 
 
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (("events", "--source", "nope"), "generic, hubspot, monday, salesforce"),
+        (("events", "--source", "crm:nope"), "generic, hubspot, monday, salesforce"),
+        (("events", "--reason", "typo"), "altered, conflict, crm_refused"),
+        (("retry", "--reason", "typo", "--yes"), "altered, conflict, crm_refused"),
+        (("retry", "--source", "nope", "--yes"), "generic, hubspot"),
+        (("discard", "--source", "generic", "--reason", "typo", "--yes"), "altered, conflict"),
+    ],
+)
+def test_a_source_or_reason_that_nobody_knows_is_refused(
+    cli: Cli, words: tuple[str, ...], known: str
+) -> None:
+    """Naming those there are: `0 done` would read as if all were well."""
+    result = cli("crm", *words)
+
+    assert (result.exit_code, known in result.stderr) == (2, True), result.output
+
+
+def test_a_source_of_another_build_can_be_looked_at(cli: Cli) -> None:
+    """What stands in the ledger is known, and so is each CRM that never told of an event."""
+
+    async def recorded(ledger: Ledger) -> None:
+        event = NewEvent(id="evt1", source="crm:pipedrive", key="1", digest="d", body="{}")
+        await ledger.intake.record([event], max_waiting=10, durable=False)
+
+    cli.on_ledger(recorded)
+
+    assert cli.json("crm", "events", "--source", "pipedrive")["total"] == 1
+    assert cli.json("crm", "events", "--source", "HubSpot")["total"] == 0
+
+
 # --- retry, discard ----------------------------------------------------------------------------------------
 
 

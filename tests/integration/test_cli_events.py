@@ -126,6 +126,21 @@ def test_retry_tells_again(told: Cli) -> None:
     assert sorted(settle(told, Told(), want=9)) == sorted(ids)
 
 
+def test_retry_all_after_a_410_says_how_many_are_told(told: Cli) -> None:
+    """They waited behind the receiver that wanted no more; those put off for hours come along."""
+    settle(told, NotTold(fault=TellFault.REFUSED))
+
+    async def put_off(ledger: Ledger) -> None:
+        [event] = await ledger.outbox.claim("webhook", want=1, worker_id="w", lease_s=45)
+        await ledger.outbox.settle(event.lease, NotTold(fault=TellFault.REFUSED), delay_s=7_200.0)
+
+    told.on_ledger(put_off)
+    settle(told, SinkGone(status=410))
+
+    assert "3 will be told again now." in told("events", "retry", "--all").stdout
+    assert len(settle(told, Told(), want=9)) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -149,6 +164,17 @@ def test_where_events_never_were_on_it_says_how_to_turn_them_on(cli: Cli) -> Non
     assert cli.json("events", "list") == {"items": [], "next": None, "total": 0, "sinks": []}
     assert "LINKFERRY_EVENTS_URL" in cli("events", "test").stderr
     assert cli("events", "test").exit_code == 2
+
+
+def test_where_no_worker_has_the_settings_yet_it_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are on by the settings; nothing is left before a worker has started with them."""
+    monkeypatch.setenv("LINKFERRY_EVENTS_URL", "https://events.example.com/")
+    monkeypatch.setenv("LINKFERRY_EVENTS_SECRET", SECRET)
+
+    shown = cli("events", "list").stdout
+
+    assert "Events are off" not in shown
+    assert "no worker has started with it yet" in shown
 
 
 def test_test_sends_a_signed_sample(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

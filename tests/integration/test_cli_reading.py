@@ -60,7 +60,7 @@ def test_what_is_to_be_copied_is_never_folded(
     ("reason", "its_class", "says", "does_not_say"),
     [
         ("already_onboarded", "already_onboarded", "failed discard --reason already_onboarded", "requeue"),
-        ("unknown_77", "unknown", "LINKFERRY_REASONS_FILE", "discard"),
+        ("unknown_77", "unknown", "reasons set unknown_77", "discard"),
         ("partner_busy", "exhausted", "failed list", "discard"),
         ("number_invalid", "bad_data", "failed list --reason number_invalid", "failed requeue"),
         ("unknown_outcome", "exhausted", "failed requeue --reason unknown_outcome", "discard"),

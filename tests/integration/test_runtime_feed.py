@@ -58,7 +58,7 @@ async def test_twenty_thousand_waiting_jobs_leave_the_broker_small(
         feeder = a_feeder(bench, bell=bell)
         for _ in range(30):
             await feeder.run_once()
-        await asyncio.to_thread(bell.close)
+        await bell.aclose()
 
         bells = redis.asyncio.Redis.from_url(bench.settings.broker_url_effective)
         keys = [key.decode() for key in await bells.keys("*")]

@@ -112,7 +112,7 @@ async def test_metrics_tell_the_fleet_and_nothing_personal_is_in_logs_metrics_or
         stack.bell.ring(waiting, Lane.LIVE)
         stack.bell.ring_fan_out(made[0])
         stack.bell.ring_deliveries([f"{made[0][:-1]}.email.invitation.1"], Channel.EMAIL)
-        stack.bell.close()
+        await stack.bell.aclose()
         bells = (await broker_content(stack)).decode(errors="replace")
 
         found = samples(text)

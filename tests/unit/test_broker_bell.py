@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
+import dramatiq
+import redis
 from dramatiq.brokers.stub import StubBroker
 from structlog.testing import capture_logs
 
-from worker.broker import BrokerBell
+from worker.broker import BrokerBell, make_broker
 from worker.domain.states import Lane
 
 
@@ -67,3 +70,54 @@ def test_a_broker_that_hangs_collects_no_pile_of_bells():
     bell.close()
 
     assert broker.count <= 64
+
+
+async def test_on_an_event_loop_no_thread_is_needed_and_a_server_that_is_away_fails_nobody():
+    """The bell's thread would cost a live customer a fifth of a millisecond."""
+    bell = BrokerBell(make_broker("unix:///nowhere/at/all.sock", namespace="lf"))
+
+    with capture_logs() as logs:
+        bell.ring(["job1", "job2"], Lane.LIVE)
+        is_threadless = not any(thread.name.startswith("bell") for thread in threading.enumerate())
+        await bell.aclose()
+        bell.ring(["too-late"], Lane.LIVE)
+        await asyncio.sleep(0)
+
+    assert is_threadless
+    assert [(line["event"], line["count"]) for line in logs] == [("bell_not_rung", 2)]
+
+
+async def test_on_an_event_loop_closing_rings_first_and_no_pile_collects(valkey_url):
+    """What is rung before the loop has turned makes one batch, of at most 64 rings; a thread may ring beside it."""
+    with redis.Redis.from_url(f"{valkey_url}?db=3") as client:
+        client.flushdb()
+        broker = make_broker(f"{valkey_url}?db=3", namespace="lf")
+        bell = BrokerBell(broker)
+        for nth in range(500):
+            bell.ring([f"job{nth}"], Lane.LIVE)
+        await asyncio.to_thread(bell.ring_fan_out, "threaded")
+        await bell.aclose()
+
+        texts = client.hvals("lf-bells:live.msgs") + client.hvals("lf-bells:fan_out.msgs")
+    rung = [dramatiq.Message.decode(text).args[0] for text in texts]
+    assert sorted(rung) == sorted([*(f"job{nth}" for nth in range(64)), "threaded"])
+    broker.close()
+    broker.client.close()
+
+
+async def test_bells_that_are_rung_while_others_are_on_their_way_follow(valkey_url):
+    """None waits for a later ring to be taken along."""
+    with redis.Redis.from_url(f"{valkey_url}?db=3") as client:
+        client.flushdb()
+        broker = make_broker(f"{valkey_url}?db=3", namespace="lf")
+        bell = BrokerBell(broker)
+        for nth in range(100):
+            bell.ring([f"job{nth}"], Lane.LIVE)
+            await asyncio.sleep(0)
+            if nth % 10 == 0:
+                await asyncio.sleep(0.002)
+        await bell.aclose()
+
+        assert client.llen("lf-bells:live") == 100
+    broker.close()
+    broker.client.close()

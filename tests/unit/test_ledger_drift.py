@@ -7,10 +7,12 @@ from importlib import resources
 
 import pytest
 
+from worker.domain.act import OUTCOME_OF, REFUSALS, Act
 from worker.domain.states import CLAIM_FREE_STATES, ENDED_STATES, TRANSITIONS, DeliveryState, JobState, Lane
 from worker.ledger.codec import HEADER
 from worker.ledger.keys import Keys
 from worker.ledger.scripts import PARTS, source_of, verbs
+from worker.ops.acts import WHY_NOT
 
 FOLDER = resources.files("worker.ledger") / "lua"
 PYTHON = [entry for entry in resources.files("worker.ledger").iterdir() if entry.name.endswith(".py")]
@@ -108,6 +110,27 @@ def test_scripts_move_jobs_only_where_the_table_says(verb: str) -> None:
     finding = re.findall(r"'(onboarded)' or '(linked)'", lua(verb))
 
     assert set(moved) | {state for pair in finding for state in pair} <= TRANSITIONS[verb].targets
+
+
+def test_the_scripts_know_the_same_refusals_of_bulk_acts() -> None:
+    """Each letter in an act's marks means the same to who writes and who reads it, and says what in words."""
+    [body] = re.findall(r"local LETTERS = \{(.*?)\}", lua("acting"), re.DOTALL)
+    in_lua = {letter: word for word, letter in re.findall(r"(\w+) = '(\w)'", body)}
+
+    assert in_lua == REFUSALS
+    assert not set(in_lua) & set(OUTCOME_OF)
+    assert set(in_lua.values()) <= set(WHY_NOT)
+
+
+def test_bulk_acts_fit_jobs_where_the_table_says() -> None:
+    """What a verb may be done to (`FIT` in mending.lua) are its sources."""
+    [body] = re.findall(r"local FIT = \{\n(.*?)\n\}", lua("mending"), re.DOTALL)
+    fit = {
+        verb: set(re.findall(r"(\w+) = true", states))
+        for verb, states in re.findall(r"(\w+) = \{(.*?)\}", body)
+    }
+
+    assert fit == {act.value: TRANSITIONS[act].sources for act in Act}
 
 
 def test_every_transition_has_its_script() -> None:

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.contract.ledger_desk import DOUBTFUL, LINKED, SNOOZED, Desk, a_fail, own_fail, retry
 from tests.factories import a_request, an_invitation
+from worker.domain.act import Act
 from worker.domain.job import ClaimedJob, JobRecord, Lease, NewInvitation, Verdict
 from worker.domain.outcome import Absent, FoundForeign, FoundOurs, Outcome, Refused, Sent
 from worker.domain.request import Product
@@ -42,6 +43,12 @@ FINDINGS = [
     FoundForeign(fail=own_fail("number_has_link")),
     None,
 ]
+USUAL = {
+    Act.REQUEUE: [JobState.FAILED, JobState.DEAD],
+    Act.DISCARD: [JobState.FAILED],
+    Act.RESTORE: [JobState.DEAD],
+    Act.CANCEL: [JobState.RUNNING, JobState.AVAILABLE],
+}
 OPEN = WAITING_STATES | {JobState.RUNNING, JobState.IN_DOUBT}
 
 
@@ -68,6 +75,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.records: dict[str, JobRecord] = {}
         self.said: list[NewInvitation] = []
         self.pruned: set[str] = set()
+        self.acts: dict[str, Act] = {}
 
     def teardown(self) -> None:
         self.runner.run(self.client.aclose())
@@ -279,13 +287,34 @@ class LedgerMachine(RuleBasedStateMachine):
         self.act("explain", lambda: self.ledger.explain(job, found))  # type: ignore[arg-type]
 
     @precondition(has_jobs)
-    @rule(nth=st.integers(0, 99), verb=st.sampled_from(["requeue", "discard", "cancel"]), twice=st.booleans())
-    def operator(self, nth: int, verb: str, twice: bool) -> None:
-        usual = (
-            [JobState.RUNNING, JobState.AVAILABLE] if verb == "cancel" else [JobState.FAILED, JobState.DEAD]
-        )
-        job = self.pick(nth, *usual)
+    @rule(nth=st.integers(0, 99), verb=st.sampled_from(sorted(Act)), twice=st.booleans())
+    def operator(self, nth: int, verb: Act, twice: bool) -> None:
+        job = self.pick(nth, *USUAL[verb])
         self.act(verb, lambda: getattr(self.ledger, verb)(job, by="x", why="y"), twice=twice)
+
+    @precondition(has_jobs)
+    @rule(verb=st.sampled_from(sorted(Act)), is_canary=st.booleans())
+    def start_bulk_act(self, verb: Act, is_canary: bool) -> None:
+        """Freeze all jobs that are fit now; another act may have the same ones in its set."""
+        act_id = f"a{len(self.acts)}"
+        self.acts[act_id] = verb
+        acts = self.ledger.acts
+        self.runner.run(acts.open(act_id, verb, by="x"))
+        seen = self.runner.run(acts.add(act_id, sorted(self.records), seen=0))
+        assert seen == len(self.records)
+        assert self.runner.run(acts.freeze(act_id, seen=seen))
+        self.runner.run(acts.start(act_id, by="x", why="y", is_canary=is_canary))
+        self.look("nothing")
+
+    @precondition(lambda self: self.acts)
+    @rule(nth=st.integers(0, 99), deed=st.sampled_from(["step", "step", "step", "stop", "go_on"]))
+    def drive_bulk_act(self, nth: int, deed: str) -> None:
+        act_id = sorted(self.acts)[nth % len(self.acts)]
+        acts = self.ledger.acts
+        if deed == "step":
+            self.act(self.acts[act_id], lambda: acts.step(act_id, rate=5), twice=True)
+        else:
+            self.runner.run(getattr(acts, deed)(act_id, by="x", why="y"))
 
     @precondition(has_jobs)
     @rule(nth=st.integers(0, 99))
@@ -334,6 +363,20 @@ class LedgerMachine(RuleBasedStateMachine):
         assert audit.difference == 0
         assert audit.wrong == ()
         assert audit.accepted == len(self.seen)
+
+    @invariant()
+    def every_bulk_act_knows_what_came_of_each(self) -> None:
+        marks = self.runner.run(self.marks())
+        for act_id in self.acts:
+            act = self.runner.run(self.ledger.acts.get(act_id))
+            assert act is not None
+            assert act.done + sum(act.refused.values()) == act.at <= act.total
+            assert act.in_flight == sum(mark.split(":")[0] == act_id for mark in marks)
+
+    async def marks(self) -> list[str]:
+        """Return which act, if any, each job is under way for."""
+        found = [await self.client.hget(f"{{test}}:j:{job}", "z") for job in self.records]
+        return [mark.decode() for mark in found if mark is not None]
 
     @invariant()
     def one_job_stands_on_a_number(self) -> None:

@@ -11,11 +11,11 @@ from tests.factories import a_number, a_request, an_invitation
 from worker.domain.job import ClaimedJob, NewInvitation
 from worker.domain.outcome import Fail, Linked, Refused, Undelivered
 from worker.domain.reasons import Catalogue
-from worker.domain.states import Channel, JobState, Lane
+from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
 from worker.limits import Limits
-from worker.ops.commands import Act, Commands
-from worker.ops.queries import Queries, reasons_view
+from worker.ops.commands import Commands
+from worker.ops.queries import Queries
 
 WHY = {"by": "cli:test", "why": "because"}
 
@@ -175,7 +175,9 @@ async def test_the_failed_queue_shows_jobs_then_messages(queries: Queries, ledge
         (JobFilter(state=JobState.FAILED, stage="delivery"), 0, 1),
         (JobFilter(state=JobState.FAILED, reason="mailbox_unknown"), 0, 1),
         (JobFilter(state=JobState.FAILED, reason_class="link_exists"), 1, 0),
-        (JobFilter(state=JobState.FAILED, lane=Lane.LIVE), 1, 0),
+        (JobFilter(state=JobState.FAILED, lane=Lane.LIVE), 1, 1),
+        (JobFilter(state=JobState.FAILED, lane=Lane.BULK), 0, 0),
+        (JobFilter(state=JobState.FAILED, min_attempts=1), 1, 0),
         (JobFilter(state=JobState.FAILED, older_than_s=3600), 0, 0),
         (JobFilter(state=JobState.DEAD), 0, 0),
     ],
@@ -183,7 +185,7 @@ async def test_the_failed_queue_shows_jobs_then_messages(queries: Queries, ledge
 async def test_filters_choose_among_jobs_and_messages(
     queries: Queries, ledger: Ledger, wanted: JobFilter, jobs: int, messages: int
 ) -> None:
-    """A filter that says nothing about messages leaves them out."""
+    """A filter that is about jobs alone leaves messages out."""
     await failed(ledger)
     await failed_message(ledger)
 
@@ -194,98 +196,56 @@ async def test_filters_choose_among_jobs_and_messages(
     assert page["total"] == jobs + messages
 
 
-async def test_requeueing_by_reason_touches_no_other(commands: Commands, ledger: Ledger) -> None:
-    """The set is counted by reason first, then exactly it is worked on."""
-    mended = [await failed(ledger, "partner_timeout", "transient") for _ in range(3)]
-    other = await failed(ledger)
+@pytest.mark.parametrize(
+    ("verb", "from_state", "state", "again"),
+    [
+        ("requeue", JobState.FAILED, "available", "waits_already"),
+        ("discard", JobState.FAILED, "dead", "dead_already"),
+        ("restore", JobState.DEAD, "failed", "failed_already"),
+        ("cancel", JobState.AVAILABLE, "cancelled", "cancelled_already"),
+    ],
+)
+async def test_a_verb_on_one_job_says_what_it_came_to(
+    commands: Commands, ledger: Ledger, verb: str, from_state: JobState, state: str, again: str
+) -> None:
+    """Done and where it stands now; said twice it has the effect of once."""
+    job = await accepted(ledger) if from_state is JobState.AVAILABLE else await failed(ledger)
+    if from_state is JobState.DEAD:
+        await ledger.discard(job, **WHY)
 
-    preview = await commands.preview(Act.REQUEUE, JobFilter(reason="partner_timeout"), [JobState.FAILED])
-    report = await commands.carry_out(preview, **WHY)
+    first = await getattr(commands, verb)(job, **WHY)
+    second = await getattr(commands, verb)(job, **WHY)
 
-    assert preview.by_reason == {"partner_timeout": 3}
-    assert (report.done, report.refused) == (3, {})
-    assert [await state_of(ledger, job) for job in mended] == [JobState.AVAILABLE] * 3
-    assert await state_of(ledger, other) is JobState.FAILED
-
-
-async def test_what_fails_after_the_preview_is_left_alone(commands: Commands, ledger: Ledger) -> None:
-    """What an operator did not see he did not decide on."""
-    await failed(ledger)
-    preview = await commands.preview(Act.DISCARD, JobFilter(), [JobState.FAILED])
-    late = await failed(ledger)
-
-    report = await commands.carry_out(preview, **WHY)
-
-    assert report.done == 1
-    assert await state_of(ledger, late) is JobState.FAILED
+    assert first == {"act": verb, "job_id": job, "done": True, "state": state, "refusal": None}
+    assert (second["done"], second["refusal"]) == (False, again)
 
 
-async def test_requeueing_twice_has_the_effect_of_once(commands: Commands, ledger: Ledger) -> None:
-    """Two operators, or one who clicks twice."""
-    job = await failed(ledger)
-    preview = await commands.preview_ids(Act.REQUEUE, [job])
-
-    first = await commands.carry_out(preview, **WHY)
-    second = await commands.carry_out(preview, **WHY)
-
-    assert (first.done, second.done) == (1, 0)
-    assert sum(second.refused.values()) == 1
-    record = await ledger.queries.job(job)
-    assert record is not None
-    assert record.requeues == 1
-
-
-async def test_what_is_not_eligible_is_told(commands: Commands, ledger: Ledger) -> None:
-    """A waiting job cannot be requeued, an unknown one neither; the rest goes ahead."""
-    fit, waiting = await failed(ledger), await accepted(ledger)
-
-    preview = await commands.preview_ids(Act.REQUEUE, [fit, waiting, "0" * 20 + "w", fit])
-
-    assert preview.ids == (fit,)
-    assert preview.not_eligible == {"it is available": 1, "there is no such job": 1}
-
-
-async def test_dead_letters_can_be_requeued(commands: Commands, ledger: Ledger) -> None:
-    """Discarding is no end for good."""
-    job = await failed(ledger)
-    await commands.carry_out(await commands.preview_ids(Act.DISCARD, [job]), **WHY)
-    assert await state_of(ledger, job) is JobState.DEAD
-
-    report = await commands.carry_out(
-        await commands.preview(Act.REQUEUE, JobFilter(), [JobState.DEAD]), **WHY
-    )
-
-    assert report.done == 1
-    assert await state_of(ledger, job) is JobState.AVAILABLE
-
-
-async def test_failed_messages_are_sent_again(commands: Commands, queries: Queries, ledger: Ledger) -> None:
+async def test_a_message_is_sent_again_by_its_id(
+    commands: Commands, queries: Queries, ledger: Ledger
+) -> None:
     """Without another call to the partner: the link is there already."""
     message = await failed_message(ledger)
 
-    preview = await commands.preview(Act.REQUEUE, JobFilter(stage="delivery"), [JobState.FAILED])
-    report = await commands.carry_out(preview, **WHY)
-
-    assert report.done == 1
-    document = await queries.delivery(message)
-    assert document is not None
-    assert document["state"] == "pending"
+    assert (await commands.requeue(message, **WHY))["state"] == "pending"
 
 
-async def test_more_jobs_than_a_page_are_all_touched(
-    commands: Commands, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`all` means all, however many."""
-    monkeypatch.setattr("worker.ops.commands.PAGE", 2)
-    for _ in range(5):
-        await failed(ledger)
-    told: list[int] = []
+async def test_stopping_and_going_on_is_accounted_for(commands: Commands, ledger: Ledger) -> None:
+    """Who did it, to what, and which holds went with it."""
+    await ledger.batches.hold("live", "unknown_77")
+    await commands.pause("bulk", **WHY)
+    assert await commands.clear_hold("live", **WHY) == "unknown_77"
+    assert await commands.clear_hold("live", **WHY) is None
+    await ledger.batches.hold("bulk", "unknown_78")
+    await commands.resume("bulk", **WHY)
+    trail = (await ledger.trail.find(by="cli:test")).items
 
-    preview = await commands.preview(Act.REQUEUE, JobFilter(), [JobState.FAILED])
-    report = await commands.carry_out(preview, **WHY, on_progress=told.append)
-
-    assert report.done == 5
-    assert told[-1] == 5
+    assert [(entry.act, entry.subject) for entry in trail[::-1]] == [
+        ("pause", "bulk"),
+        ("clear_hold", "live"),
+        ("resume", "bulk"),
+    ]
+    assert trail[0].detail["holds_cleared"] == "bulk"
+    assert trail[1].detail["reason"] == "unknown_77"
 
 
 async def test_resuming_all_clears_every_hold(commands: Commands, ledger: Ledger) -> None:
@@ -293,9 +253,9 @@ async def test_resuming_all_clears_every_hold(commands: Commands, ledger: Ledger
     await ledger.batches.open("run-1", name="a.csv", source="csv", by="test")
     await ledger.batches.hold("batch:run-1", "unknown_77")
     await ledger.batches.hold("live", "unknown_77")
-    await commands.pause("all")
+    await commands.pause("all", by="cli:test")
 
-    cleared = await commands.resume("all")
+    cleared = await commands.resume("all", by="cli:test")
 
     assert sorted(cleared) == ["batch:run-1", "live"]
     assert await ledger.batches.holds() == {}
@@ -308,7 +268,7 @@ async def test_resuming_one_batch_leaves_other_holds(commands: Commands, ledger:
         await ledger.batches.open(run, name="a.csv", source="csv", by="test")
         await ledger.batches.hold(f"batch:{run}", "unknown_77")
 
-    assert await commands.resume("batch:run-1") == ["batch:run-1"]
+    assert await commands.resume("batch:run-1", by="cli:test") == ["batch:run-1"]
 
     assert list(await ledger.batches.holds()) == ["batch:run-2"]
 
@@ -326,30 +286,3 @@ async def test_a_cancelled_batch_says_how_many(commands: Commands, queries: Quer
     assert batch is not None
     assert batch["jobs"]["cancelled"] == 2
     assert await commands.cancel_batch("run-2", **WHY) is None
-
-
-async def test_the_catalogue_is_listed_with_its_policies() -> None:
-    """What happens by itself, and what a person is to do."""
-    document = reasons_view(Catalogue.shipped())
-
-    assert document["total"] == len(document["items"]) > 20
-    assert all(item["meaning"] and item["remedy"] and item["policy"] for item in document["items"])
-
-
-async def test_messages_in_doubt_are_only_sent_again_by_their_id(commands: Commands, ledger: Ledger) -> None:
-    """The customer may have it: a bulk act must not send it twice."""
-    from worker.domain.outcome import DeliveryDoubt
-
-    job = await claimed(ledger, await accepted(ledger, channels=(Channel.SMS,)))
-    settled = await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
-    delivery = await ledger.deliveries.claim(settled.deliveries[0], worker_id="w", lease_s=60)
-    assert delivery is not None
-    await ledger.deliveries.begin_send(delivery.lease)
-    fail = Fail(reason="sms_unanswered", reason_class="doubt")
-    await ledger.deliveries.settle(delivery.lease, DeliveryDoubt(fail=fail), can_resend=False)
-
-    in_bulk = await commands.preview(Act.REQUEUE, JobFilter(), [JobState.FAILED])
-    by_id = await commands.preview_ids(Act.REQUEUE, [delivery.id])
-
-    assert in_bulk.ids == ()
-    assert by_id.ids == (delivery.id,)

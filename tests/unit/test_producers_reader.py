@@ -192,7 +192,7 @@ def test_counting_lines_finds_bad_bytes_before_any_row_is_taken():
         (b"PK\x05\x06" + bytes(18), "not_csv"),
         (b"%PDF-1.7", "not_csv"),
         (b"x" * 2_000_000, "line_too_long"),
-        (gzip.compress(b"a,b\n1,2\n" * 1000)[:-30], "bad_gzip"),
+        (gzip.compress(b"a,b\n1,2\n" * 1000, mtime=0)[:-30], "bad_gzip"),
     ],
 )
 def test_what_is_no_csv_is_refused_by_name(raw, code):

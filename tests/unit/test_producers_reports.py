@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.backfill.earlier import Lines
-from producers.backfill.formulas import guard, unguard
 from producers.backfill.reader import InputProblemError, Row, Sheet
 from producers.backfill.reports import (
     LINE_AND_ERROR,
@@ -22,6 +21,7 @@ from producers.backfill.reports import (
     require_writable,
     stem_of,
 )
+from worker.domain.formulas import guard, unguard
 
 
 def a_file(folder: Path, header=("whatsapp", "name", "_error")) -> RowsFile:

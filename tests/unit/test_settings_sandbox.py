@@ -24,6 +24,8 @@ REAL = {
     "LINKFERRY_SMS_FROM": "Real",
     "LINKFERRY_EVENTS_URL": "https://real.events.example.com",
     "LINKFERRY_EVENTS_SECRET": "whsec_" + "real" * 8,
+    "LINKFERRY_ALERT_URL": "https://real.alerts.example.com",
+    "LINKFERRY_ALERT_SECRET": "whsec_" + "real" * 8,
     "LINKFERRY_CRM_HUBSPOT_TOKEN": "real-token",
 }
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from typing import Any, Protocol
 
 import aiohttp
 
 from worker.clock import Clock
 from worker.domain.outgoing import NotTold, OutgoingEvent, SinkBusy, SinkGone, TellFault, Telling, Told
-from worker.domain.standard_webhooks import SigningSecret, signed_headers
+from worker.domain.standard_webhooks import ID_HEADER, TIMESTAMP_HEADER, SigningSecret, signed_headers
 
 #: One post, from the name look-up to the answer's end. Standard Webhooks asks for 15 to 30 seconds.
 TOTAL_TIMEOUT_S = 15.0
@@ -39,8 +40,21 @@ class Posted:
     error: str = ""  #: the error's kind where there was no answer
 
 
+class Posting(Protocol):
+    """What can be posted: an event, an alert."""
+
+    @property
+    def id(self) -> str:
+        """Return its `webhook-id`: the same however often it is posted."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """Return what is said, ready for JSON."""
+        ...
+
+
 class WebhookSink:
-    """Posts events to one address. Use within one event loop, and `aclose` it."""
+    """Posts events to one address, signed where there are *secrets*. Use within one event loop, and `aclose` it."""
 
     def __init__(
         self,
@@ -71,11 +85,10 @@ class WebhookSink:
         """Post *event* and return what came of it; raises nothing."""
         return (await self.post(event)).telling
 
-    async def post(self, event: OutgoingEvent) -> Posted:
+    async def post(self, event: Posting) -> Posted:
         """Post *event* and return what came of it with the beginning of the answer; raises nothing."""
         body = json.dumps(event.document(), ensure_ascii=False, separators=(",", ":")).encode()
-        headers = signed_headers(self._secrets, event.id, self._clock.now_ms() // 1000, body)
-        headers["Content-Type"] = "application/json"
+        headers = self._headers(event.id, body) | {"Content-Type": "application/json"}
         try:
             # A redirect is an answer like any other that is no 2xx: signed events go where the setting says.
             async with self._opened().post(
@@ -88,6 +101,12 @@ class WebhookSink:
             return Posted(telling=NotTold(fault=TellFault.TIMED_OUT), error="Timeout")
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             return Posted(telling=NotTold(fault=TellFault.UNREACHABLE), error=type(exc).__name__)
+
+    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
+        now_s = self._clock.now_ms() // 1000
+        if not self._secrets:
+            return {ID_HEADER: message_id, TIMESTAMP_HEADER: str(now_s)}
+        return signed_headers(self._secrets, message_id, now_s, body)
 
     def _opened(self) -> aiohttp.ClientSession:
         # Made on first use: a session belongs to the loop that runs then.

@@ -19,6 +19,17 @@ class EventState(StrEnum):
     FAILED = "failed"
 
 
+#: Every reason that an event can have; docs/crm/README.md tells what each means.
+EVENT_REASONS = frozenset(
+    {
+        "altered", "conflict", "crm_refused", "crm_throttled", "crm_unreachable", "deleted", "discarded", "fault",
+        "filtered", "gone", "incomplete", "invalid_request", "irrelevant_association", "irrelevant_column",
+        "irrelevant_property", "ledger_full", "not_a_contact", "own_write_back", "unknown_app", "unknown_board",
+        "unknown_portal", "unknown_type",
+    }
+)  # fmt: skip
+
+
 class EventVerdict(StrEnum):
     """What recording an event came to; all but FULL are acked."""
 

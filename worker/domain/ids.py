@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.domain.request import Product
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
 _TIME_DIGITS = 10
 _CHANCE_DIGITS = 10
 INVITATION_ID_LENGTH = _TIME_DIGITS + _CHANCE_DIGITS
@@ -38,15 +38,16 @@ def product_of(job: str) -> Product:
 def is_job_id(text: str) -> bool:
     """Tell whether *text* has the shape of a job id (it may still be nobody's)."""
     codes = {product.code for product in Product}
-    return (
-        len(text) == INVITATION_ID_LENGTH + 1
-        and text[-1] in codes
-        and all(letter in _ALPHABET for letter in text[:-1])
-    )
+    return is_invitation_id(text[:-1]) and text[-1] in codes
+
+
+def is_invitation_id(text: str) -> bool:
+    """Tell whether *text* has the shape of an invitation's id (it may still be nobody's)."""
+    return len(text) == INVITATION_ID_LENGTH and all(letter in ALPHABET for letter in text)
 
 
 # Two digits at a time: every backfilled row pays for this.
-_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 
 
 def _base32(number: int) -> str:

@@ -172,6 +172,9 @@ class JobRecord:
     is_cancel_asked: bool
     request: OnboardingRequest
     detail: str | None = None  #: what we know beyond the partner's answer: `tries used up`, …
+    dead_by: str | None = None  #: of a dead letter: who gave it up, or `policy`: the reason's own
+    dead_why: str | None = None
+    dead_act: str | None = None  #: the bulk act by which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

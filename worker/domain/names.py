@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # Nearly every name is made of these alone; the general rule below says the same of them, more slowly.
 _is_plain = re.compile("[ -]*[0-9A-Za-zא-ת][0-9A-Za-zא-ת -]*").fullmatch
 # Dropped without a trace: בע"מ becomes בעמ, Dana's becomes Danas. Includes geresh, gershayim and primes.
-_QUOTES = frozenset("\"'`´׳״′″‴＂＇«»")
+QUOTES = frozenset("\"'`´׳״′″‴＂＇«»")
 _QUOTE_CATEGORIES = frozenset({"Pi", "Pf"})
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})  # controls, bidi and format marks, lone surrogates
 _MARK_CATEGORIES = frozenset({"Mn", "Mc"})
@@ -88,7 +88,7 @@ def _mended_sign(sign: str, *, can_take_mark: bool) -> str:
     if category in _MARK_CATEGORIES or category == "Me":
         is_kept = can_take_mark and category != "Me" and sign not in _VARIATION_SELECTORS
         return sign if is_kept else ""
-    if sign in _QUOTES or category in _QUOTE_CATEGORIES:
+    if sign in QUOTES or category in _QUOTE_CATEGORIES:
         return ""
     return "-" if category == "Pd" or sign == _MINUS_SIGN else " "
 

@@ -92,7 +92,8 @@ class Catalogue:
             reason = self._codes.get(table, {}).get(code) if code is not None else None
             if reason is not None:
                 return reason
-        return _unknown_code(code)
+        unknown = _unknown_code(code)
+        return self._named.get(unknown.name, unknown)  # somebody may have described `unknown_77` by that name
 
     def named(self, name: str) -> Reason:
         """Return the reason called *name*; one that nobody has described is of class unknown."""
@@ -130,7 +131,7 @@ def _unexplained(name: str, meaning: str) -> Reason:
         name=name,
         reason_class=ReasonClass.UNKNOWN,
         meaning=meaning,
-        remedy="Read the raw answer, ask the partner what it means, and add it to REASONS_FILE; then requeue.",
+        remedy="Read the raw answer, ask the partner what it means, and teach it (linkferry reasons set); then requeue.",
     )
 
 

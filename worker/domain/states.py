@@ -103,5 +103,6 @@ TRANSITIONS: Mapping[str, Transition] = {
     "rescue": _move("running", "available in_doubt scheduled failed cancelled"),
     "requeue": _move("failed dead", "available"),
     "discard": _move("failed", "dead"),
+    "restore": _move("dead", "failed"),
     "cancel": _move("available scheduled running", "cancelled running"),
 }

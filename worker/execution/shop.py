@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from worker.broker import BrokerBell
 from worker.clock import Clock
 from worker.dispatch import Composer
+from worker.dispatch.alerts import AlertSink
+from worker.domain.lessons import LiveCatalogue
 from worker.domain.outcome import DeliveryOutcome
-from worker.domain.reasons import Catalogue
 from worker.domain.states import Channel, Lane
 from worker.execution.heartbeat import Heartbeat
 from worker.ledger import Ledger
@@ -77,7 +78,7 @@ class Shop:
     limits: Limits
     channel_limits: Mapping[Channel, Limits]
     partner: PartnerClient
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     composer: Composer
     dispatchers: Mapping[Channel, Dispatcher]  #: the channels that can send; messages for others wait
     bell: BrokerBell
@@ -88,4 +89,5 @@ class Shop:
     lease_s: float
     call_timeout_s: float
     resend_after_s: float  #: a mail in doubt is sent once more after this long
+    alert_sinks: Sequence[AlertSink] = ()  #: who hears of what is wrong
     draining: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,7 +1,6 @@
 """The record of jobs in Redis: the truth. Nothing outside knows how jobs lie in it."""
 
 from worker.ledger.api_keys import ApiKey
-from worker.ledger.connect import open_redis
 from worker.ledger.errors import LedgerError, LedgerFull, LedgerUnavailable, SchemaMismatch
 from worker.ledger.ledger import Ledger
 from worker.ledger.records import (
@@ -17,18 +16,25 @@ from worker.ledger.records import (
     LaneView,
     Mended,
     Page,
+    RequestEdit,
     Rescued,
     ServerFacts,
     WorkerFacts,
 )
+from worker.ledger.sessions import Allowance, SessionUser, digest_of
+from worker.ledger.trail import TrailEntry
+from worker.ledger.users import Credential, User
+from worker.redis_client import open_redis
 
 __all__ = [
     "Ahead",
+    "Allowance",
     "ApiKey",
     "Audit",
     "BatchRecord",
     "BatchRow",
     "CancelResult",
+    "Credential",
     "FailureGroup",
     "Hold",
     "JobFilter",
@@ -40,9 +46,14 @@ __all__ = [
     "LedgerUnavailable",
     "Mended",
     "Page",
+    "RequestEdit",
     "Rescued",
     "SchemaMismatch",
     "ServerFacts",
+    "SessionUser",
+    "TrailEntry",
+    "User",
     "WorkerFacts",
+    "digest_of",
     "open_redis",
 ]

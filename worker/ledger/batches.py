@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.domain.states import JobState, Lane
+from worker.domain.states import Channel, JobState, Lane
 from worker.ledger.codec import delivery_record, job_record
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
@@ -15,10 +15,15 @@ from worker.ledger.scripts import Scripts, fields_of, text
 _JOBS_PER_SCRIPT = 100
 _BY_REASON = "r:"  #: begins a tally of failed jobs by their reason
 ALL = "all"
+CHANNEL = "channel:"
+_CHANNELS = frozenset(CHANNEL + channel for channel in Channel)
 
 
 class Batches:
-    """Batches, pauses and holds. A *target* is `live`, `bulk`, `all` (both lanes) or `batch:<id>`."""
+    """Batches, pauses and holds. A *target* is `live`, `bulk`, `all` (both lanes), `batch:<id>` or `channel:<name>`.
+
+    A channel can be paused, never held: none of its messages is begun then, and the jobs go on.
+    """
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
@@ -130,20 +135,29 @@ class Batches:
         states = fields_of(await self._scripts.run("batch_spared", batch_id))
         return {JobState(state): int(count) for state, count in states.items()}
 
-    async def pause(self, target: str) -> None:
-        """Let *target* take no new jobs; running ones end. Raises LedgerUnavailable, ValueError."""
-        scopes = _scopes(target)
-        with translated():
-            await self._scripts.redis.sadd(self._keys.pauses, *scopes)
+    async def pause(self, target: str, *, by: str = "", why: str = "") -> None:
+        """Let *target* take no new jobs (a channel: no messages); running ones end. Accounted for, where somebody (*by*) did it.
 
-    async def resume(self, target: str) -> None:
-        """End a pause; raises LedgerUnavailable, ValueError."""
+        Raises LedgerUnavailable, ValueError.
+        """
+        await self._scripts.run("pause", by, why, target, *_scopes(target))
+
+    async def resume(
+        self, target: str, *, with_holds: bool = False, by: str = "", why: str = ""
+    ) -> list[str]:
+        """End a pause, *with_holds* also the holds on *target* (`all`: on batches, too); return the holds cleared.
+
+        Raises LedgerUnavailable, ValueError.
+        """
         scopes = _scopes(target)
-        with translated():
-            await self._scripts.redis.srem(self._keys.pauses, *scopes)
+        held: tuple[str, ...] = ()
+        if with_holds:
+            held = tuple(await self.holds()) if target == ALL else scopes
+        reply = await self._scripts.run("resume", by, why, target, len(scopes), *scopes, *held)
+        return [text(scope) for scope in reply]
 
     async def pauses(self) -> set[str]:
-        """Return what is paused: lanes and `batch:<id>`; raises LedgerUnavailable."""
+        """Return what is paused: lanes, `batch:<id>` and `channel:<name>`; raises LedgerUnavailable."""
         with translated():
             return {text(item) for item in await self._scripts.redis.smembers(self._keys.pauses)}
 
@@ -152,12 +166,19 @@ class Batches:
         for scope in _scopes(target):
             await self._scripts.run("hold", scope, reason)
 
-    async def clear_hold(self, target: str) -> bool:
-        """Clear a hold; what was held begins anew with a canary. Return False when there was none.
+    async def clear_hold(self, target: str, *, by: str = "", why: str = "") -> str | None:
+        """Clear a hold; what was held begins anew with a canary. Return its reason, or None when there was none.
 
         Raises LedgerUnavailable, ValueError.
         """
-        return any([int(await self._scripts.run("clear_hold", scope)) for scope in _scopes(target)])
+        reasons = [text(await self._scripts.run("clear_hold", scope, by, why)) for scope in _scopes(target)]
+        return next(filter(None, reasons), None)
+
+    async def suspects(self, target: str) -> list[str]:
+        """Return the jobs whose equal FAILs in a row made (or begin to make) a hold; raises LedgerUnavailable."""
+        with translated():
+            ids = await self._scripts.redis.smembers(self._keys.suspects + target)
+        return sorted(text(item) for item in ids)
 
     async def holds(self) -> dict[str, Hold]:
         """Return what is held, and why; raises LedgerUnavailable."""
@@ -254,6 +275,7 @@ def _texts(row: dict[bytes | str, bytes | str]) -> dict[str, str]:
 def _scopes(target: str) -> tuple[str, ...]:
     if target == ALL:
         return tuple(Lane)
-    if target in set(Lane) or target.startswith("batch:"):
+    if target in set(Lane) or target.startswith("batch:") or target in _CHANNELS:
         return (target,)
-    raise ValueError(f"neither a lane nor `all` nor `batch:<id>`: {target!r}")
+    message = f"neither a lane nor `all` nor `batch:<id>` nor `channel:<name>`: {target!r}"
+    raise ValueError(message)

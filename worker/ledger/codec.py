@@ -9,6 +9,7 @@ from worker.domain.ids import invitation_of, product_of
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord, NewInvitation, Receipt, Verdict
 from worker.domain.outcome import Fail, FoundForeign, FoundOurs, Linked
 from worker.domain.request import OnboardingRequest, Product
+from worker.domain.search import changed_terms, number_term, terms_of
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.ledger.keys import UNIT_SEPARATOR as US
 from worker.ledger.records import Known
@@ -39,7 +40,9 @@ _VERDICTS = {
     "I": Verdict.CONFLICT,
 }
 _REFUSED = {"F": Verdict.FULL, "X": Verdict.CANCELLED}
-_NUMBERS_IN_HISTORY = frozenset({"attempt", "failures", "code", "list_began_ms"})
+_NUMBERS_IN_HISTORY = frozenset(
+    {"attempt", "failures", "code", "list_began_ms", "began_ms", "call_ms", "due_ms", "was_ms"}
+)
 
 
 def codes_of(invitation: NewInvitation) -> str:
@@ -61,7 +64,8 @@ def invitation_args(invitation: NewInvitation) -> tuple[str, ...]:
         raise ValueError("an invitation needs products, and keys without line breaks")
     due = "" if new.not_before_ms is None else str(new.not_before_ms)
     record = f"{header}\n{new.request.encode()}"
-    return new.id, codes, new.lane.value, new.batch_id or "", due, new.claim_key, event, record
+    terms = "\n".join(terms_of(new.request, new.id))
+    return new.id, codes, new.lane.value, new.batch_id or "", due, new.claim_key, event, terms, record
 
 
 def receipt_of(invitation: NewInvitation, reply: Any) -> Receipt:
@@ -143,16 +147,23 @@ def fail_args(fail: Fail) -> tuple[str, str, str, str, str]:
     return fail.reason, fail.reason_class, code, fail.raw[:RAW_LIMIT], fail.detail[:RAW_LIMIT]
 
 
-def linked_args(linked: Linked) -> tuple[str, str, str]:
-    """Return link, landing page and number as the scripts take them."""
-    return linked.link, linked.landing_page or "", linked.number or ""
+def edited_terms(record: Any, request: OnboardingRequest, invitation_id: str) -> tuple[str, str]:
+    """Return the search terms that *request* takes and gives in place of a record's, as the scripts take them."""
+    lost, gained = changed_terms(request_of(record), request, invitation_id)
+    return "\n".join(lost), "\n".join(gained)
 
 
-def finding_args(finding: FoundOurs | FoundForeign) -> tuple[str, ...]:
-    """Return what `resolve.lua` takes for a finding other than absence."""
+def linked_args(linked: Linked, job_id: str) -> tuple[str, str, str, str]:
+    """Return link, landing page, number and the number's search term as the scripts take them."""
+    number = linked.number or ""
+    return linked.link, linked.landing_page or "", number, number_term(number, invitation_of(job_id))
+
+
+def finding_args(finding: FoundOurs | FoundForeign, job_id: str) -> tuple[str, ...]:
+    """Return what `resolve.lua` takes for a finding about a job, other than absence."""
     if isinstance(finding, FoundForeign):
         return "foreign", *fail_args(finding.fail), flag(finding.fail.is_own_data)
-    return "finished" if finding.is_finished else "ours", *linked_args(finding.linked)
+    return "finished" if finding.is_finished else "ours", *linked_args(finding.linked, job_id)
 
 
 def flag(value: bool) -> str:  # noqa: FBT001 - a converter of one boolean
@@ -193,6 +204,9 @@ def job_record(job_id: str, row: Sequence[Any]) -> JobRecord | None:
         is_cancel_asked="x" in job,
         request=request,
         detail=extra.get("detail") or None,
+        dead_by=extra.get("dead_by") or None,
+        dead_why=extra.get("dead_why") or None,
+        dead_act=extra.get("dead_act") or None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,16 +24,20 @@ from worker.ledger.accepting import ms
 from worker.ledger.codec import (
     delivery_parts,
     delivery_record,
+    edited_terms,
     flag,
     join_record,
     request_of,
     split_record,
 )
 from worker.ledger.errors import translated
+from worker.ledger.finding_messages import MessageFinder
 from worker.ledger.keys import Keys
-from worker.ledger.records import Mended, Page
+from worker.ledger.records import FailureGroup, JobFilter, Mended, Page
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.working import new_token
+
+_IDS_AT_ONCE = 500
 
 
 class Deliveries:
@@ -41,6 +46,7 @@ class Deliveries:
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
         self._keys = keys
+        self._finder = MessageFinder(scripts, keys)
 
     async def due(self, channel: Channel, *, want: int, rering_after_s: float = 10.0) -> list[str]:
         """Choose deliveries whose bells are to be rung now, so that *want* bells (≤ 500) are outstanding.
@@ -116,20 +122,23 @@ class Deliveries:
 
         The contact is the invitation's from then on. Raises LedgerUnavailable, LedgerFull.
         """
-        record = "" if contact is None else await self._readdressed(delivery_id, contact)
-        reply = await self._scripts.run("delivery_resend", delivery_id, by, why, record)
+        edited = ("", "", "") if contact is None else await self._readdressed(delivery_id, contact)
+        reply = await self._scripts.run("delivery_resend", delivery_id, by, why, *edited)
         done, state = int(reply[0]) == 1, text(reply[1])
         return Mended(
             done=done, state=DeliveryState(state) if state else None, refusal=None if done else text(reply[2])
         )
 
-    async def _readdressed(self, delivery_id: str, contact: Contact) -> str:
+    async def _readdressed(self, delivery_id: str, contact: Contact) -> tuple[str, str, str]:
+        """Return the invitation's new record, and the search terms that it takes and gives."""
+        invitation = delivery_id.partition(".")[0]
         with translated():
-            record = await self._scripts.redis.get(self._keys.invitation + delivery_id.partition(".")[0])
+            record = await self._scripts.redis.get(self._keys.invitation + invitation)
         if record is None:
-            return ""  # the script says `gone`
+            return "", "", ""  # the script says `gone`
         header, _ = split_record(record)
-        return join_record(header, replace(request_of(record), contact=contact))
+        request = replace(request_of(record), contact=contact)
+        return join_record(header, request), *edited_terms(record, request, invitation)
 
     async def late_invitations(self, older_than_s: float, limit: int) -> list[str]:
         """Return invitations that have waited longer than that with a link nobody was told of, oldest first.
@@ -170,6 +179,31 @@ class Deliveries:
         total, end = sum(replies[1::2]), start + limit
         records = await self._records([row[1] for row in rows[start:end]])
         return Page(items=tuple(records), next=str(end) if total > end else None, total=total)
+
+    async def failed(
+        self, wanted: JobFilter, *, cursor: str | None = None, limit: int = 50
+    ) -> Page[DeliveryRecord]:
+        """Return the failed messages that match, newest first; see `finding`.
+
+        A filter that is about jobs alone (attempts, requeues, another state, stage `link`) has none.
+        Raises LedgerUnavailable, ValueError (cursor).
+        """
+        ids, following, (total, is_exact) = await self._finder.find(wanted, cursor, limit)
+        items = tuple(await self._records(ids))
+        return Page(items=items, next=following, total=total, is_total_exact=is_exact)
+
+    async def failed_ids(self, wanted: JobFilter) -> AsyncIterator[list[str]]:
+        """Yield the ids of all failed messages that match, in bounded pieces; raises LedgerUnavailable."""
+        cursor: str | None = None
+        while True:
+            ids, cursor, _ = await self._finder.find(wanted, cursor, _IDS_AT_ONCE)
+            yield ids
+            if cursor is None:
+                break
+
+    async def groups(self) -> list[FailureGroup]:
+        """Return the failed messages by reason, largest group first; raises LedgerUnavailable."""
+        return await self._finder.groups()
 
     async def counts(self) -> dict[DeliveryState, int]:
         """Return how many deliveries stand in each state; raises LedgerUnavailable."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_KNOWN = 1  #: schema that is brought to this one when it is met
 #: Separates the parts of a composite value; JSON never holds it unescaped.
 UNIT_SEPARATOR = "\x1f"
 
@@ -44,12 +45,34 @@ class Keys:
         self.deliveries = f"{prefix}:o:"
         self.outgoing = f"{prefix}:dq:"
         self.delivery_state = f"{prefix}:dz:"
+        self.delivery_failed = f"{prefix}:df:"
+        self.delivery_reasons = f"{prefix}:dreasons"
         self.late = f"{prefix}:late"
+        self.search = f"{prefix}:s:"
         self.workers = f"{prefix}:workers"
         self.worker_facts = f"{prefix}:facts"
         self.duty = f"{prefix}:duty:"
         self.stats = f"{prefix}:stats"
+        self.minutes = f"{prefix}:sm:"
+        self.hours = f"{prefix}:sh:"
+        self.reason_hours = f"{prefix}:sr:"
         self.api_keys = f"{prefix}:keys"
+        self.api_key_uses = f"{prefix}:keys:used"
+        self.users = f"{prefix}:users"
+        self.user = f"{prefix}:u:"
+        self.user_sessions = f"{prefix}:us:"
+        self.session = f"{prefix}:ses:"
+        self.throttle = f"{prefix}:thr:"
+        self.trail = f"{prefix}:trail"
+        self.trail_entry = f"{prefix}:tr:"
+        self.trail_index = f"{prefix}:ti:"
+        self.taught = f"{prefix}:taught"
+        self.act = f"{prefix}:ac:"
+        self.act_ids = f"{prefix}:aci:"
+        self.act_marks = f"{prefix}:acm:"
+        self.acts = f"{prefix}:acts"
+        self.acts_running = f"{prefix}:acts:running"
+        self.act_previews = f"{prefix}:acts:previews"
         self.intake = f"{prefix}:v:"
         self.intake_body = f"{prefix}:vb:"
         self.intake_mark = f"{prefix}:vk:"
@@ -63,3 +86,9 @@ class Keys:
         self.outbox_told = f"{prefix}:tt:"
         self.sinks = f"{prefix}:sinks"
         self.sink = f"{prefix}:k:"
+        self.incident = f"{prefix}:ic:"
+        self.incidents = f"{prefix}:incidents"
+        self.incidents_open = f"{prefix}:incidents:open"
+        self.incident_memory = f"{prefix}:incidents:memory"
+        self.alert_sinks = f"{prefix}:alert_sinks"
+        self.alerts_due = f"{prefix}:ad:"

@@ -7,17 +7,26 @@ from collections.abc import Callable
 import redis.asyncio
 
 from worker.ledger.accepting import Accepting
+from worker.ledger.acts import Acts
 from worker.ledger.api_keys import ApiKeys
 from worker.ledger.batches import Batches
 from worker.ledger.deliveries import Deliveries
-from worker.ledger.errors import SchemaMismatch, translated
+from worker.ledger.errors import translated
 from worker.ledger.fleet import Fleet
+from worker.ledger.incidents import Incidents
 from worker.ledger.intake import Intake
 from worker.ledger.keys import SCHEMA_VERSION, Keys
 from worker.ledger.mending import Mending
+from worker.ledger.migrating import migrate
 from worker.ledger.outbox import Outbox
 from worker.ledger.queries import Queries
-from worker.ledger.scripts import Scripts, text
+from worker.ledger.scripts import Scripts
+from worker.ledger.series import SeriesReader
+from worker.ledger.sessions import Sessions
+from worker.ledger.survey import Survey
+from worker.ledger.taught import Taught
+from worker.ledger.trail import Trail
+from worker.ledger.users import Users
 from worker.ledger.working import Working
 
 
@@ -42,14 +51,22 @@ class Ledger(Accepting, Working, Mending):
         self.queries = Queries(self._scripts, self._keys)
         self.fleet = Fleet(self._scripts, self._keys)
         self.keys_of_api = ApiKeys(self._scripts, self._keys)
+        self.users = Users(self._scripts, self._keys)
+        self.sessions = Sessions(self._scripts, self._keys)
         self.intake = Intake(self._scripts, self._keys)
         self.outbox = Outbox(self._scripts, self._keys)
+        self.incidents = Incidents(self._scripts, self._keys)
+        self.series = SeriesReader(self._scripts, self._keys)
+        self.survey = Survey(self._scripts, self._keys)
+        self.trail = Trail(self._scripts, self._keys)
+        self.acts = Acts(self._scripts, self._keys)
+        self.taught = Taught(self._scripts, self._keys)
 
     async def open(self) -> None:
-        """Load the scripts, and check the schema (or write it, in a new ledger).
+        """Load the scripts, and check the schema (or write it, in a new ledger; an older one's is brought to this).
 
         Raises:
-            SchemaMismatch: written by another version of Linkferry.
+            SchemaMismatch: written by a newer version of Linkferry.
             LedgerUnavailable, LedgerFull: see `errors`.
         """
         await self._scripts.load()
@@ -57,9 +74,7 @@ class Ledger(Accepting, Working, Mending):
             found = await self._scripts.redis.hget(self._keys.meta, "schema")
             if found is None:
                 await self._scripts.redis.hsetnx(self._keys.meta, "schema", str(SCHEMA_VERSION))
-                found = await self._scripts.redis.hget(self._keys.meta, "schema")
-        if found is None or int(text(found)) != SCHEMA_VERSION:
-            raise SchemaMismatch(f"the ledger has schema {found!r}, this version knows {SCHEMA_VERSION}")
+        await migrate(self._scripts, self._keys)
 
     async def abandon(self, worker_id: str) -> int:
         """End all leases of a worker process that is known to be gone; return how many.
@@ -68,6 +83,7 @@ class Ledger(Accepting, Working, Mending):
         """
         ended = await super().abandon(worker_id)
         ended += await self.intake.abandon(worker_id)
+        ended += await self.incidents.abandon(worker_id)
         return ended + await self.outbox.abandon(worker_id)
 
     async def aclose(self) -> None:

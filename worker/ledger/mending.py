@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.domain.dedupe import contact_mark
 from worker.domain.outcome import Absent, Fail, Finding, FoundOurs
 from worker.domain.request import OnboardingRequest
 from worker.domain.states import ENDED_STATES, JobState, Lane
 from worker.ledger.accepting import ms
-from worker.ledger.codec import fail_args, finding_args, flag, join_record, split_record
+from worker.ledger.codec import (
+    edited_terms,
+    fail_args,
+    finding_args,
+    flag,
+    join_record,
+    request_of,
+    split_record,
+)
 from worker.ledger.errors import translated
 from worker.ledger.keys import Keys
-from worker.ledger.records import Mended, Rescued
+from worker.ledger.pruning import prune_state
+from worker.ledger.records import Mended, RequestEdit, Rescued
 from worker.ledger.scripts import Scripts, fields_of, text
 
 #: A Facebook create of unknown outcome is tried once more, after the partner has had time to recover.
@@ -42,7 +52,7 @@ class Mending:
         if isinstance(finding, Absent):
             args = ("absent", finding.list_began_ms, ms(grace_s), max_failures)
         else:
-            args = finding_args(finding)
+            args = finding_args(finding, job_id)
         return _state(await self._scripts.run("resolve", job_id, *args))
 
     async def explain(self, job_id: str, found: FoundOurs | Fail) -> JobState | None:
@@ -55,7 +65,7 @@ class Mending:
         if isinstance(found, Fail):
             args = ("fail", *fail_args(found), flag(found.is_own_data))
         else:
-            args = finding_args(found)
+            args = finding_args(found, job_id)
         return _state(await self._scripts.run("explain", job_id, *args))
 
     async def release(self, job_id: str) -> bool:
@@ -114,17 +124,40 @@ class Mending:
         Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull, and ValueError for a
         request with other products.
         """
-        record = claim = ""
+        record = claim = lost = gained = ""
         if request is not None:
-            edited = await self._edited(job_id, request, fingerprint)
-            if edited is None:
+            old = await self._record(job_id)
+            if old is None:
                 return Mended(done=False, state=None, refusal="gone")
-            record, claim = edited
-        return _mended(await self._scripts.run("requeue", job_id, by, why, lane or "", record, claim))
+            record, claim = _rewritten(old, job_id, request, fingerprint)
+            lost, gained = edited_terms(old, request, job_id[:-1])
+        verb = ("requeue", job_id, by, why, lane or "", record, claim, "", "", "")
+        return _mended(await self._scripts.run(*verb, lost, gained))
+
+    async def edit(self, job_id: str, edit: RequestEdit, *, by: str, why: str) -> Mended:
+        """Let a failed or dead job try again with an edited request, as `requeue` does; what changed is accounted for.
+
+        `edited_meanwhile` where the request is no longer the one that was edited. Raises as `requeue`.
+        """
+        old = await self._record(job_id)
+        if old is None:
+            return Mended(done=False, state=None, refusal="gone")
+        record, claim = _rewritten(old, job_id, edit.request, edit.fingerprint)
+        # What was edited, as it would lie there: the script finds any other record in its place.
+        base = text(old) if request_of(old) == edit.base else join_record(split_record(old)[0], edit.base)
+        verb = ("requeue", job_id, by, why, "", record, claim, edit.changes, edit.told, base)
+        return _mended(await self._scripts.run(*verb, *edited_terms(old, edit.request, job_id[:-1])))
 
     async def discard(self, job_id: str, *, by: str, why: str) -> Mended:
         """Give a failed job up for good: a dead letter. Raises LedgerUnavailable."""
         return _mended(await self._scripts.run("discard", job_id, by, why))
+
+    async def restore(self, job_id: str, *, by: str, why: str) -> Mended:
+        """Put a dead letter back into the failed queue, with the reason it had; raises LedgerUnavailable.
+
+        The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now.
+        """
+        return _mended(await self._scripts.run("restore", job_id, by, why))
 
     async def cancel(self, job_id: str, *, by: str, why: str) -> Mended:
         """Cancel a waiting job; a running one is marked and cancelled where it would be rescheduled.
@@ -143,35 +176,28 @@ class Mending:
             raise ValueError(f"jobs that are {', '.join(sorted(unfit))} have not ended")
         now_ms, pruned = await self._scripts.now(), 0
         for state, age_s in older_than_s.items():
-            pruned += await self._prune(state, now_ms - ms(age_s), limit - pruned)
+            pruned += await prune_state(
+                self._scripts, self._keys, state, before_ms=now_ms - ms(age_s), limit=limit - pruned
+            )
         return pruned
 
-    async def _prune(self, state: JobState, before_ms: int, limit: int) -> int:
-        pruned = skip = 0
-        while pruned < limit:
-            rows = min(limit - pruned, _ROWS_PER_SCRIPT)
-            gone, kept = await self._scripts.run("prune", state, before_ms, rows, skip)
-            pruned, skip = pruned + int(gone), skip + int(kept)
-            if int(gone) + int(kept) < rows:
-                break
-        return pruned
-
-    async def _edited(
-        self, job_id: str, request: OnboardingRequest, fingerprint: str | None
-    ) -> tuple[str, str] | None:
-        """Return the invitation's new record and claim key, or None when it is gone."""
+    async def _record(self, job_id: str) -> Any:
+        """Return the record of a job's invitation, or None when it is gone."""
         with translated():
-            old = await self._scripts.redis.get(self._keys.invitation + job_id[:-1])
-        if old is None:
-            return None
-        header, _ = split_record(old)
-        if "".join(product.code for product in request.products) != header["products"]:
-            raise ValueError("an edited request is for the same products")
-        header["claim"] = _claim_for(request, header["claim"], job_id)
-        if fingerprint is not None:
-            header["fingerprint"] = fingerprint
-        _plan_new_contacts(header, request)
-        return join_record(header, request), header["claim"]
+            return await self._scripts.redis.get(self._keys.invitation + job_id[:-1])
+
+
+def _rewritten(old: Any, job_id: str, request: OnboardingRequest, fingerprint: str | None) -> tuple[str, str]:
+    """Return an invitation's *old* record with *request* in it, and its claim key; raises ValueError (products)."""
+    header, _ = split_record(old)
+    if "".join(product.code for product in request.products) != header["products"]:
+        raise ValueError("an edited request is for the same products")
+    header["claim"] = _claim_for(request, header["claim"], job_id)
+    header["contact_mark"] = contact_mark(request)
+    if fingerprint is not None:
+        header["fingerprint"] = fingerprint
+    _plan_new_contacts(header, request)
+    return join_record(header, request), header["claim"]
 
 
 def _claim_for(request: OnboardingRequest, before: str, job_id: str) -> str:

@@ -106,12 +106,15 @@ class Outbox:
         )
 
     async def retry_all(self, sink: str) -> int:
-        """Tell all failed events of a sink again, now, and turn it on again; return how many. Raises LedgerUnavailable."""
+        """Tell all events of a sink again, now, that failed, wait for a later try, or wait because the sink stands still.
+
+        The sink is turned on again. Return how many there are. Raises LedgerUnavailable.
+        """
         total = 0
         while True:
-            count = int(await self._scripts.run("outbox_retry_all", sink, _ROWS_PER_SCRIPT))
-            total += count
-            if count < _ROWS_PER_SCRIPT:
+            moved, freed = await self._scripts.run("outbox_retry_all", sink, _ROWS_PER_SCRIPT)
+            total += int(moved) + int(freed)
+            if int(moved) < _ROWS_PER_SCRIPT:
                 return total
 
     async def prune(self, *, older_than_s: float, limit: int = 1_000) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from worker.ledger.errors import translated
@@ -13,9 +15,12 @@ from worker.ledger.scripts import Scripts, text
 
 _MOST_ROWS = 500  #: read from one index at a time
 _LEAST_ROWS = 32
-_RANK, _ROW = r"\d{1,15}", r"\d{1,15}(\.\d{1,20})?:[0-9a-z]{1,40}"
+CHUNK = 200  #: jobs matched per script: about 2 ms of the server's time
+_SCAN_S = 1.0  #: how long a call goes on looking
+_RANK, _ROW, _HIT = r"\d{1,15}", r"\d{1,15}(\.\d{1,20})?:[0-9a-z]{1,40}", r"[0-9a-z]{1,40}"
+_MESSAGE = r"\d{1,15}(\.\d{1,20})?:[0-9a-z_.]{1,80}"
 #: The marks of each basis; see `Place`.
-_MARKS = {"number": _RANK, "batch": _RANK, "change": _ROW, "due": _ROW}
+_MARKS = {"search": _HIT, "batch": _RANK, "change": _ROW, "due": _ROW, "failed": _MESSAGE, "found": _MESSAGE}
 Row = tuple[float, str]  #: a time in ms and a job id
 
 
@@ -23,7 +28,9 @@ Row = tuple[float, str]  #: a time in ms and a job id
 class Place:
     """Where a page ended, with what the next one has to know; written as its cursor."""
 
-    basis: str  #: the indexes read: `number`, `batch`, or those of states, scheduled by `change` or `due`
+    #: The indexes read. Of jobs: `search`, `batch`, or those of states, scheduled by `change` or `due`; of failed
+    #: messages: those of reasons, `failed`, or the few that `search` has `found`.
+    basis: str
     listed: int  #: matches on all pages so far
     total: int
     is_exact: bool
@@ -50,20 +57,20 @@ class Stream(Protocol):
 
 
 class ListStream:
-    """A list read from its end: the jobs of a batch, or the few ids given."""
+    """A list read from its end: the jobs of a batch."""
 
-    def __init__(self, scripts: Scripts, key: str | None, ids: Sequence[str], mark: str | None) -> None:
-        """Read the list at *key*, or else *ids*."""
+    def __init__(self, scripts: Scripts, key: str, mark: str | None) -> None:
+        """Read the list at *key*."""
         self._scripts = scripts
         self._key = key
-        self._ids = ids
         self._at = None if mark is None else int(mark)
         self._is_begun = False
 
     async def take(self, count: int) -> list[tuple[str, str]]:
         """See `Stream`."""
         if not self._is_begun:
-            size = await self._size()
+            with translated():
+                size = int(await self._scripts.redis.llen(self._key))
             self._at = size if self._at is None else min(self._at, size)
             self._is_begun = True
         end = self._at or 0
@@ -71,18 +78,10 @@ class ListStream:
         if end <= 0:
             return []
         self._at = start
-        rows = list(self._ids[start:end])
-        if self._key is not None:
-            with translated():
-                read = await self._scripts.redis.lrange(self._key, start, end - 1)
-            rows = [text(job) for job in read]
-        return [(str(start + nth), rows[nth]) for nth in range(len(rows) - 1, -1, -1)]
-
-    async def _size(self) -> int:
-        if self._key is None:
-            return len(self._ids)
         with translated():
-            return int(await self._scripts.redis.llen(self._key))
+            read = await self._scripts.redis.lrange(self._key, start, end - 1)
+        rows = [text(job) for job in read]
+        return [(str(start + nth), rows[nth]) for nth in range(len(rows) - 1, -1, -1)]
 
 
 class _Reader:
@@ -112,12 +111,18 @@ class MergedStream:
     """Sorted sets merged by score, highest first; a mark is a score and an id."""
 
     def __init__(
-        self, scripts: Scripts, keys: Mapping[str, int | None], ready: Sequence[Row], mark: str | None
+        self,
+        scripts: Scripts,
+        keys: Mapping[str, int | None],
+        ready: Sequence[Row],
+        mark: str | None,
+        floors: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """Merge the sets at *keys*, each below its bound if it has one, with the rows that are *ready*."""
+        """Merge the sets at *keys*, each below its bound if it has one and not below its floor, with *ready* rows."""
         self._scripts = scripts
         self._after = None if mark is None else _row_of(mark)
         self._bounds = keys
+        self._floors = floors
         self._readers: dict[str, _Reader] = {}
         self._ready = deque(row for row in ready if self._after is None or row < self._after)
         self._merged: deque[Row] = deque()
@@ -158,11 +163,51 @@ class MergedStream:
                     for key in dry:
                         reader = self._readers[key]
                         pipe.zrevrangebyscore(
-                            key, reader.highest, "-inf", start=reader.skip, num=reader.rows, withscores=True
+                            key,
+                            reader.highest,
+                            self._floors.get(key, "-inf"),
+                            start=reader.skip,
+                            num=reader.rows,
+                            withscores=True,
                         )
                     replies = await pipe.execute()
             for key, reply in zip(dry, replies, strict=True):
                 self._readers[key].feed([(float(score), text(job)) for job, score in reply], self._after)
+
+
+async def scan(
+    stream: Stream,
+    keep: Callable[[list[str]], Awaitable[Collection[str]]],
+    limit: int,
+    *,
+    most: int,
+    to_count: int,
+) -> tuple[list[str], str | None, tuple[int, bool]]:
+    """Look through a stream for the ids that *keep* leaves: up to *limit*, where to go on, how many were counted.
+
+    At most *most* are looked at for the page, and *to_count* to count those behind it; the mark is None at the end, and
+    the count is exact where the end was seen. Raises LedgerUnavailable.
+    """
+    until = time.monotonic() + _SCAN_S
+    found: dict[str, None] = {}
+    seen = beyond = 0
+    mark: str | None = None
+    while seen < (most if len(found) < limit else to_count):
+        if seen and time.monotonic() >= until:
+            break
+        chunk = await stream.take(CHUNK)
+        if not chunk:
+            return list(found), mark if beyond else None, (len(found) + beyond, True)
+        seen += len(chunk)
+        kept = await keep([each for _, each in chunk])
+        for its_mark, each in chunk:
+            if len(found) < limit:
+                mark = its_mark
+                if each in kept:
+                    found[each] = None
+            else:
+                beyond += each in kept
+    return list(found), mark, (len(found) + beyond, False)
 
 
 def _row_of(mark: str) -> Row:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from worker.domain.event import EventState
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.outgoing import OutgoingState
+from worker.domain.request import OnboardingRequest
 from worker.domain.states import DeliveryState, JobState, Lane
 
 T = TypeVar("T")
@@ -24,6 +26,17 @@ class Mended:
     refusal: str | None = (
         None  #: gone, not_failed, waits_already, dead_already, claimed_by_another, past_cancelling, …
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEdit:
+    """An operator's edit of a request."""
+
+    base: OnboardingRequest  #: that was edited: if it is another by now, nothing is done
+    request: OnboardingRequest  #: to be in its place
+    fingerprint: str
+    changes: str  #: before and after of each field as JSON, for the trail
+    told: str  #: the same in words and masked, for the job's history
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +146,7 @@ class JobFilter:
     """Which jobs to list; what is None does not matter.
 
     `reason` and `reason_class` without a state look at failed jobs. `stage` is `link` (jobs) or `delivery`:
-    failed deliveries are listed by `ledger.deliveries.find`.
+    failed deliveries are listed by `ledger.deliveries.failed`.
     """
 
     state: JobState | None = None
@@ -142,9 +155,35 @@ class JobFilter:
     lane: Lane | None = None
     batch: str | None = None
     source: str | None = None
-    number: str | None = None
+    number: str | None = (
+        None  #: digits with country code: the customer's own, or one where the invitation goes
+    )
+    email: str | None = None  #: where the invitation goes, or the business's own
+    name: str | None = None  #: of the business or contact: its beginning, or whole words of it in any order
+    external_id: str | None = None
+    reference: str | None = None
     older_than_s: float | None = None  #: last changed longer ago than that
+    newer_than_s: float | None = None  #: last changed less long ago than that
+    min_attempts: int | None = None
+    min_requeues: int | None = None  #: how often an operator let it try again
     stage: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what is asked for, ready for JSON; what does not matter is left out."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in values if value is not None}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> JobFilter:
+        """Return the filter that `document` wrote; raises ValueError for a name or word that it never writes."""
+        words = dict(document)
+        if unknown := set(words) - {each.name for each in fields(cls)}:
+            raise ValueError(f"not of a filter: {', '.join(sorted(unknown))}")
+        if words.get("state") is not None:
+            words["state"] = JobState(words["state"])
+        if words.get("lane") is not None:
+            words["lane"] = Lane(words["lane"])
+        return cls(**words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

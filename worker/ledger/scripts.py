@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio
 from redis import exceptions as server_errors
 
 from worker.ledger.errors import LedgerUnavailable, translate, translated
+from worker.redis_client import pipelined
 
 _FOLDER = resources.files("worker.ledger") / "lua"
 #: Parts that verbs name in a `-- uses:` line; the prelude comes before all of them.
-PARTS = ("guards", "endings", "settling", "sending", "cancelling", "intake", "outbox")
+PARTS = (
+    "guards",
+    "endings",
+    "settling",
+    "sending",
+    "search",
+    "cancelling",
+    "intake",
+    "outbox",
+    "incidents",
+    "trail",
+    "users",
+    "mending",
+    "acting",
+)
 #: How long an accept waits for the disk; below the socket's timeout.
 WAIT_FOR_DISK_MS = 5_000
 
@@ -55,8 +70,6 @@ class Scripts:
         self, client: redis.asyncio.Redis, prefix: str, now_ms: Callable[[], int] | None = None
     ) -> None:
         self.redis = client
-        # The library leaves this one method without types.
-        self._execute = cast("Callable[..., Awaitable[Any]]", client.execute_command)
         self._prefix = prefix
         self._now_ms = now_ms
         self._hashes: dict[str, str] = {}
@@ -80,13 +93,8 @@ class Scripts:
 
     async def run(self, verb: str, *args: str | float) -> Any:
         """Call *verb*; raises LedgerUnavailable or LedgerFull."""
-        await self._be_loaded()
-        with translated():
-            try:
-                return await self._execute(*self.command(verb, *args))
-            except server_errors.NoScriptError:
-                await self.load()  # the server was restarted, or its scripts were flushed
-                return await self._execute(*self.command(verb, *args))
+        (reply,) = await self.run_all([(verb, *args)])
+        return reply
 
     async def run_all(self, calls: Sequence[Sequence[str | float]], *, durable: bool = False) -> list[Any]:
         """Make *calls*, each a verb and its arguments, in order, on one connection and in one round trip.
@@ -101,7 +109,7 @@ class Scripts:
         with translated():
             replies = await self._send(calls, durable=durable)
             if any(isinstance(reply, server_errors.NoScriptError) for reply in replies):
-                await self.load()
+                await self.load()  # the server was restarted, or its scripts were flushed
                 replies = await self._send(calls, durable=durable)
         disk = replies.pop() if durable and self._has_wait_for_disk else None
         for reply in replies:
@@ -134,12 +142,10 @@ class Scripts:
         return ("EVALSHA", self._hashes[str(verb)], 1, self._prefix, now, *args)
 
     async def _send(self, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for call in calls:
-                pipe.execute_command(*self.command(*call))
-            if durable and self._has_wait_for_disk:
-                pipe.execute_command("WAITAOF", 1, 0, WAIT_FOR_DISK_MS)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
+        commands = [self.command(*call) for call in calls]
+        if durable and self._has_wait_for_disk:
+            commands.append(("WAITAOF", 1, 0, WAIT_FOR_DISK_MS))
+        replies = await pipelined(self.redis, commands)
         for reply in replies:
             if isinstance(reply, server_errors.RedisError) and not isinstance(
                 reply, server_errors.ResponseError
@@ -149,13 +155,10 @@ class Scripts:
 
     async def _can(self, *command: str | int) -> bool:
         with translated():
-            try:
-                await self._execute(*command)
-            except server_errors.ResponseError as error:
-                if translate(error) is not error:
-                    raise
-                return False
-        return True
+            (reply,) = await pipelined(self.redis, [command])
+            if isinstance(reply, server_errors.ResponseError) and translate(reply) is not reply:
+                raise reply
+        return not isinstance(reply, server_errors.ResponseError)
 
 
 def _check_disk(reply: Any) -> None:

@@ -122,7 +122,7 @@ class Working:
         taken too. `deliveries` came due by it and are to be rung.
         Raises LedgerUnavailable: say the same again.
         """
-        verb, args = _verb_for(outcome)
+        verb, args = _verb_for(outcome, lease.subject_id)
         reply = await self._scripts.run(verb, lease.subject_id, lease.token, *args)
         if int(reply[0]) == 0:
             return Settled(held=False)
@@ -148,11 +148,11 @@ def _claimed(reply: Sequence[Any], job_id: str, token: str, lease_s: float) -> C
     )
 
 
-def _verb_for(outcome: Outcome) -> tuple[str, tuple[Any, ...]]:
+def _verb_for(outcome: Outcome, job_id: str) -> tuple[str, tuple[Any, ...]]:
     """Return the script for *outcome* and what it takes after the job and the token."""
     match outcome:
         case Linked():
-            return "settle_linked", linked_args(outcome)
+            return "settle_linked", linked_args(outcome, job_id)
         case Refused(fail=fail):
             return "settle_failed", (*fail_args(fail), flag(fail.is_own_data), flag(outcome.is_discard))
         case Retry(fail=fail):

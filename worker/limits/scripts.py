@@ -10,6 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from worker.redis_client import pipelined
+
 _FOLDER = Path(__file__).parent / "lua"
 
 #: Microseconds since 1970, for tests; None leaves the time to Redis, as it must be in earnest.
@@ -59,7 +61,8 @@ class Scripts:
         Raises:
             LimitsUnavailable: Redis did not answer.
         """
-        return int(await self._call(verb, args))
+        (answer,) = await self._call(verb, args)
+        return int(answer)
 
     async def read(self, verb: str, *args: str | float) -> list[str]:
         """Run a script that answers with a list, as text.
@@ -67,7 +70,8 @@ class Scripts:
         Raises:
             LimitsUnavailable: Redis did not answer.
         """
-        return [text(part) for part in await self._call(verb, args)]
+        (answer,) = await self._call(verb, args)
+        return [text(part) for part in answer]
 
     async def read_along(
         self, verb: str, *args: str | float, along: Sequence[Sequence[str | float]]
@@ -79,28 +83,22 @@ class Scripts:
         Raises:
             LimitsUnavailable: Redis did not answer.
         """
+        answer, *replies = await self._call(verb, args, along)
+        return [text(part) for part in answer], replies
+
+    async def _call(
+        self, verb: str, args: Sequence[str | float], along: Sequence[Sequence[str | float]] = ()
+    ) -> list[Any]:
         script, now = self._loaded[verb], "" if self._now_us is None else str(self._now_us())
         commands = [("EVALSHA", script.sha, 1, self._key, *args, now), *along]
         with translated():
-            answer, *replies = await self._pipelined(commands)
-            if isinstance(answer, NoScriptError):  # a new server, or a restarted one: nothing was done
+            replies = await pipelined(self._redis, commands)
+            if isinstance(replies[0], NoScriptError):  # a new server, or a restarted one: nothing was done
                 await self._redis.script_load(script.script)
-                answer, *replies = await self._pipelined(commands)
-            if isinstance(answer, Exception):
-                raise answer
-        return [text(part) for part in answer], replies
-
-    async def _pipelined(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-            return replies
-
-    async def _call(self, verb: str, args: Sequence[str | float]) -> Any:
-        now = "" if self._now_us is None else str(self._now_us())
-        with translated():
-            return await self._loaded[verb](keys=[self._key], args=[*args, now])
+                replies = await pipelined(self._redis, commands)
+            if isinstance(replies[0], Exception):
+                raise replies[0]
+        return replies
 
 
 def load(redis: Redis, verb: str) -> Callable[..., Any]:

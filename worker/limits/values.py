@@ -89,6 +89,10 @@ class LimitsStatus:
     next_try_ms: int | None  #: when refused credentials are tried next
     waiting_s: float  #: how far ahead the next slot lies
     taken: Mapping[Lane, int]  #: slots taken since the limit exists
+    broke_at_ms: int | None = None  #: since when the breaker is not closed
+    paused_since_ms: int | None = None  #: since when an operator's pause stands
+    throttled_since_ms: int | None = None  #: since when the partner's pause stands
+    held_since_ms: int | None = None  #: since when the credentials are refused
 
     @property
     def closed_reason(self) -> ClosedReason | None:
@@ -104,7 +108,8 @@ class LimitsStatus:
     @classmethod
     def from_reply(cls, reply: Sequence[str], *, ceiling: float) -> Self:
         """Read the answer of `lua/status.lua`; *ceiling* in calls/s."""
-        _, share_ppm, breaker, open_until, paused, throttled, code, next_try, waiting, live, bulk = reply
+        _, share_ppm, breaker, open_until, paused, throttled, code, next_try, waiting, live, bulk = reply[:11]
+        broke, paused_since, throttled_since, held = (int(each) // 1000 or None for each in reply[11:])
         ends_us = max(int(paused), int(throttled))
         return cls(
             rate=ceiling * int(share_ppm) / 1e6,
@@ -119,4 +124,8 @@ class LimitsStatus:
             next_try_ms=int(next_try) // 1000 or None,
             waiting_s=int(waiting) / 1e6,
             taken={Lane.LIVE: int(live), Lane.BULK: int(bulk)},
+            broke_at_ms=broke,
+            paused_since_ms=paused_since,
+            throttled_since_ms=throttled_since,
+            held_since_ms=held,
         )

@@ -24,6 +24,10 @@ class Beat:
 
     async def run_once(self) -> None:
         """Beat once and flush the counters."""
-        facts = self.facts | {"running": self.heartbeat.held, "loop_lag_s": round(self.lag.take(), 4)}
+        facts = self.facts | {
+            "running": self.heartbeat.held,
+            "loop_lag_s": round(self.lag.take(), 4),
+            "ttl_s": _TTL_S,
+        }
         await self.ledger.fleet.beat(self.worker_id, facts, _TTL_S)
         await self.stats.flush(self.ledger.fleet)

@@ -51,7 +51,7 @@ class Watch:
             if lane is Lane.LIVE and is_late and not is_stopped:
                 alarms.add((lane.value, "oldest_job_late"))
         for sink in await self.ledger.outbox.sinks():
-            alarms |= {(f"events:{sink.name}", trouble) for trouble in _troubles(sink)}
+            alarms |= {(f"events:{sink.name}", trouble) for trouble in troubles_of(sink)}
         if await self._dead_letters_end():
             alarms.add(("dead_letters", "deleted_within_a_day"))
         return alarms
@@ -66,7 +66,7 @@ class Watch:
         return bool(page.items)
 
 
-def _troubles(sink: SinkRecord) -> Iterator[str]:
+def troubles_of(sink: SinkRecord) -> Iterator[str]:
     """Yield what an operator must hear of a sink of our own events."""
     if not sink.is_enabled:
         return

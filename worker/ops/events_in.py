@@ -13,10 +13,11 @@ from typing import Any
 from worker.domain.event import EventRecord, EventState
 from worker.domain.phone import mask_text
 from worker.ledger import Ledger, Mended
-from worker.ops.commands import AT_ONCE, PAGE
 from worker.ops.queries import DEFAULT_LIMIT
 from worker.ops.views import iso
 
+PAGE = 500
+AT_ONCE = 20  #: acts in flight: bulk acts must not crowd out the workers' own scripts
 _MASK = "***"
 _ELIGIBLE = frozenset({EventState.FAILED, EventState.WAITING})
 
@@ -110,6 +111,7 @@ class EventCommands:
     def __init__(self, ledger: Ledger) -> None:
         """Act on *ledger*."""
         self._intake = ledger.intake
+        self._trail = ledger.trail
 
     async def retry(self, event_id: str, *, by: str, why: str) -> dict[str, Any]:
         """Let one event be worked on again, now; raises LedgerUnavailable, LedgerFull."""
@@ -164,6 +166,8 @@ class EventCommands:
                     refused[mended.refusal or "refused"] += 1
             if on_progress is not None:
                 on_progress(start + len(chunk))
+        detail = {"events": len(preview.ids), "done": done, "refused": dict(refused) or None}
+        await self._trail.record(f"event_{preview.act.value}", by=by, why=why, detail=detail)
         return EventReport(act=preview.act, done=done, refused=dict(refused))
 
     def _act(self, act: EventAct) -> Callable[..., Awaitable[Mended]]:

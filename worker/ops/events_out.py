@@ -47,7 +47,10 @@ class EventsOut:
         return {"done": len(event_ids) - refused.total(), "refused": dict(refused)}
 
     async def retry_all(self, sinks: Sequence[str]) -> dict[str, Any]:
-        """Tell all failed events of *sinks* again, now, and turn the sinks on again. Raises LedgerUnavailable."""
+        """Tell again, now, all events of *sinks* that failed or were put off, and turn the sinks on again.
+
+        Counted are those too that waited only because their sink stood still. Raises LedgerUnavailable.
+        """
         done = sum([await self._ledger.outbox.retry_all(sink) for sink in sinks])
         return {"done": done, "refused": {}}
 

@@ -34,6 +34,8 @@ _HELP = {
     "explained": "Failures of an unknown code that a look-up found the cause of (or did not), by the job's state then.",
     "lookups": "List calls to the partner.",
     "alarms": "Alarms raised.",
+    "incidents": "Incidents opened, by kind.",
+    "alerts_told": "Tries to tell incidents, by kind, receiver and outcome (told, again, given_up).",
     "events_told": "Tries to tell our own events, by sink, type, outcome and fault.",
     "crm_events": "Events that CRMs told of, by CRM and outcome (recorded, duplicate, altered, skipped, refused) and reason.",
     "crm_worked": "Events that were worked on, by CRM and outcome (done, known, skipped, failed, retry) and reason.",

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.domain.job import DeliveryRecord
 from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState, JobState
-from worker.ledger import BatchRecord, JobFilter, Ledger
+from worker.ledger import BatchRecord, FailureGroup, JobFilter, Ledger
 from worker.limits import Limits
 from worker.limits.values import LimitsStatus
 from worker.ops.batch_progress import BatchProgress
 from worker.ops.eta import NOT_WATCHED, Pace
-from worker.ops.views import delivery_view, full_job_view, iso, job_view, reason_view
+from worker.ops.find import Looking, failed_page, jobs_page, page_of, search_page
+from worker.ops.views import delivery_view, full_job_view, iso, reason_view
 
 DEFAULT_LIMIT = 50
 BATCH = "batch:"  #: what begins the target of a pause or hold that is a batch's
-MOST_MESSAGES = 5_000  #: failed messages looked at for one answer
 
 
 class Queries:
     """Answers from the ledger and the limits; changes nothing."""
 
     def __init__(
-        self, ledger: Ledger, limits: Limits, catalogue: Catalogue, *, has_credentials: bool = True
+        self,
+        ledger: Ledger,
+        limits: Limits,
+        catalogue: Catalogue,
+        *,
+        has_credentials: bool = True,
+        region: str = "IL",
     ) -> None:
-        """Ask *ledger* and *limits*; *has_credentials* tells whether the partner can be called at all."""
+        """Ask *ledger* and *limits*.
+
+        *has_credentials* tells whether the partner can be called at all, *region* where a number without its country's
+        code belongs.
+        """
         self._ledger = ledger
         self._limits = limits
         self._catalogue = catalogue
         self._has_credentials = has_credentials
+        self._region = region
 
     async def status(self) -> dict[str, Any]:
         """Return the whole at a glance, in the fixed shape of `linkferry status --json`; raises LedgerUnavailable."""
@@ -97,10 +107,11 @@ class Queries:
         limit: int = DEFAULT_LIMIT,
         is_revealed: bool = False,
     ) -> dict[str, Any]:
-        """Return a page of jobs, newest first: `{"items", "next", "total"}`; raises LedgerUnavailable."""
-        page = await self._ledger.queries.find(wanted, cursor=cursor, limit=limit)
-        items = [job_view(record, self._catalogue, is_revealed=is_revealed) for record in page.items]
-        return {"items": items, "next": page.next, "total": page.total}
+        """Return a page of jobs, newest first: `{"items", "next", "total", "is_total_exact"}`.
+
+        A total that is not exact is the least there are. Raises LedgerUnavailable, ValueError (cursor).
+        """
+        return await jobs_page(self._looking(is_revealed=is_revealed), wanted, cursor=cursor, limit=limit)
 
     async def failed(
         self,
@@ -112,35 +123,28 @@ class Queries:
     ) -> dict[str, Any]:
         """Return a page of the failed queue: jobs, newest first, then messages (`stage` tells them apart).
 
-        A filter that says nothing about messages (lane, batch, source, number, dead letters) leaves them out.
+        A filter that is about jobs alone (attempts, requeues, dead letters) leaves messages out.
 
         Raises:
             LedgerUnavailable: see the ledger.
             ValueError: not one of our cursors.
         """
-        shows_messages = concerns_messages(wanted)
-        kind, _, place = (cursor or "link:").partition(":")
-        total = 0
-        items: list[dict[str, Any]] = []
-        following: str | None = None
-        if wanted.stage != "delivery":
-            page = await self._ledger.queries.find(
-                wanted, cursor=place or None if kind == "link" else None, limit=limit
-            )
-            total += page.total
-            if kind == "link":
-                items = [job_view(record, self._catalogue, is_revealed=is_revealed) for record in page.items]
-                following = f"link:{page.next}" if page.next else None
-        if shows_messages:
-            messages = await failed_messages(self._ledger, self._catalogue, wanted)
-            total += len(messages)
-            start = int(place or 0) if kind == "message" else 0
-            room = 0 if following else limit - len(items)
-            chosen = messages[start : start + room]
-            items += [delivery_view(each, self._catalogue) for each in chosen]
-            if following is None and start + len(chosen) < len(messages):
-                following = f"message:{start + len(chosen)}"
-        return {"items": items, "next": following, "total": total}
+        return await failed_page(self._looking(is_revealed=is_revealed), wanted, cursor=cursor, limit=limit)
+
+    async def search(
+        self, text: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT, is_revealed: bool = False
+    ) -> dict[str, Any]:
+        """Return a page of the jobs that *text* may mean, with what it seems to be (`kind`).
+
+        A job's or invitation's id, a number, an e-mail address, an external id, a reference, or a name (its words,
+        or their beginnings). Raises LedgerUnavailable, ValueError (cursor).
+        """
+        return await search_page(
+            self._looking(is_revealed=is_revealed), text, cursor=cursor, limit=limit, region=self._region
+        )
+
+    def _looking(self, *, is_revealed: bool) -> Looking:
+        return Looking(self._ledger, self._catalogue, is_revealed=is_revealed)
 
     async def messages(
         self, state: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
@@ -148,42 +152,26 @@ class Queries:
         """Return a page of messages in *state*, newest first; raises LedgerUnavailable, ValueError (cursor, state)."""
         page = await self._ledger.deliveries.find(DeliveryState(state), cursor=cursor, limit=limit)
         items = [delivery_view(each, self._catalogue) for each in page.items]
-        return {"items": items, "next": page.next, "total": page.total}
+        return page_of(items, page.next, page.total, is_exact=page.is_total_exact)
 
     async def failure_groups(self) -> dict[str, Any]:
         """Return the failed queue by reason, each with its meaning and remedy; raises LedgerUnavailable."""
-        groups = await self._ledger.queries.groups()
-        items = [
-            {
-                "stage": "link",
-                **reason_view(group.reason, self._catalogue),
-                "reason_class": group.reason_class,
-                "code": group.code,
-                "count": group.count,
-                "first_at": iso(group.first_ms),
-                "last_at": iso(group.last_ms),
-            }
-            for group in groups
-        ]
-        items += self._message_groups(await failed_messages(self._ledger, self._catalogue, JobFilter()))
+        groups = [("link", each) for each in await self._ledger.queries.groups()]
+        groups += [("delivery", each) for each in await self._ledger.deliveries.groups()]
+        items = [self._group_view(stage, group) for stage, group in groups]
         items.sort(key=lambda item: -int(item["count"]))
-        return {"items": items, "next": None, "total": len(items)}
+        return page_of(items, None, len(items))
 
-    def _message_groups(self, messages: list[DeliveryRecord]) -> list[dict[str, Any]]:
-        by_reason: dict[str | None, list[DeliveryRecord]] = {}
-        for each in messages:
-            by_reason.setdefault(each.reason, []).append(each)
-        return [
-            {
-                "stage": "delivery",
-                **reason_view(reason, self._catalogue),
-                "code": None,
-                "count": len(group),
-                "first_at": iso(min(each.changed_at_ms for each in group)),
-                "last_at": iso(max(each.changed_at_ms for each in group)),
-            }
-            for reason, group in by_reason.items()
-        ]
+    def _group_view(self, stage: str, group: FailureGroup) -> dict[str, Any]:
+        return {
+            "stage": stage,
+            **reason_view(group.reason, self._catalogue),
+            "reason_class": group.reason_class,
+            "code": group.code,
+            "count": group.count,
+            "first_at": iso(group.first_ms),
+            "last_at": iso(group.last_ms),
+        }
 
     async def batches(self, *, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
         """Return the latest batches, newest first; raises LedgerUnavailable."""
@@ -233,52 +221,3 @@ def stopped_view(record: BatchRecord) -> dict[str, Any]:
     """Return a batch that is paused or held, with how many of its jobs wait."""
     waiting = sum(record.jobs.get(state, 0) for state in (JobState.AVAILABLE, JobState.SCHEDULED))
     return {"batch": record.id, "name": record.name, "waiting": waiting}
-
-
-def concerns_messages(wanted: JobFilter) -> bool:
-    """Tell whether messages are among what *wanted* asks for."""
-    is_about_jobs = wanted.lane or wanted.batch or wanted.source or wanted.number
-    return wanted.stage != "link" and not is_about_jobs and wanted.state in {None, JobState.FAILED}
-
-
-async def failed_messages(ledger: Ledger, catalogue: Catalogue, wanted: JobFilter) -> list[DeliveryRecord]:
-    """Return the failed messages that match, newest first, at most some thousands; raises LedgerUnavailable."""
-    before_ms = None
-    if wanted.older_than_s is not None:
-        before_ms = await ledger.now_ms() - wanted.older_than_s * 1000
-    found: list[DeliveryRecord] = []
-    cursor: str | None = None
-    while len(found) < MOST_MESSAGES:
-        page = await ledger.deliveries.find(DeliveryState.FAILED, cursor=cursor, limit=500)
-        found += [each for each in page.items if _matches(each, wanted, catalogue, before_ms)]
-        cursor = page.next
-        if cursor is None:
-            break
-    return found
-
-
-def _matches(
-    message: DeliveryRecord, wanted: JobFilter, catalogue: Catalogue, before_ms: float | None
-) -> bool:
-    if wanted.reason is not None and message.reason != wanted.reason:
-        return False
-    if wanted.reason_class is not None:
-        its_class = catalogue.named(message.reason or "").reason_class
-        if str(its_class) != wanted.reason_class:
-            return False
-    return before_ms is None or message.changed_at_ms < before_ms
-
-
-def reasons_view(catalogue: Catalogue) -> dict[str, Any]:
-    """Return the catalogue: every reason with its class, meaning, remedy and policy."""
-    items = [
-        {
-            "reason": reason.name,
-            "reason_class": str(reason.reason_class),
-            "policy": str(reason.policy),
-            "meaning": reason.meaning,
-            "remedy": reason.remedy,
-        }
-        for reason in catalogue.all()
-    ]
-    return {"items": items, "next": None, "total": len(items)}

@@ -9,6 +9,7 @@ from typing import Any
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.phone import mask_email, mask_number
 from worker.domain.reasons import Catalogue
+from worker.domain.states import JobState
 
 
 def iso(at_ms: int | None) -> str | None:
@@ -58,7 +59,15 @@ def job_view(job: JobRecord, catalogue: Catalogue, *, is_revealed: bool = False)
         "orphans": job.orphans,
         "code": job.code,
         **reason,
+        **_death(job),
     }
+
+
+def _death(job: JobRecord) -> dict[str, Any]:
+    """Return who made a job a dead letter: a person, his bulk act, or `policy` (its reason's own)."""
+    if job.state is not JobState.DEAD:
+        return {"dead_by": None, "dead_why": None, "dead_act": None}
+    return {"dead_by": job.dead_by, "dead_why": job.dead_why, "dead_act": job.dead_act}
 
 
 def full_job_view(

@@ -1,15 +1,15 @@
--- uses: guards endings
+-- uses: guards endings search
 -- nothing -> available | scheduled, for each new invitation of a chunk; duplicates and conflicts are told apart.
 --
 -- The one verb that does not go through `enter`: a backfill's rows share their index writes.
--- ARGV[2] most jobs that may wait, then 8 per invitation: id, product codes, lane, batch or '', due ms or '',
--- claim key, event key or '', record (header line and JSON).
+-- ARGV[2] most jobs that may wait, then 9 per invitation: id, product codes, lane, batch or '', due ms or '',
+-- claim key, event key or '', search terms, record (header line and JSON).
 -- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), 'X' (its
 -- batch was cancelled), or
 -- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: this very one, seen
 -- before; D: a duplicate; C: other data for the same customer; K: other data under the same event key; I: another
 -- customer, it seems, under the same external id (or key) of another source.
-local WIDTH = 8
+local WIDTH = 9
 local RUNG_AT_ONCE = 200 -- live bells outstanding: more than that waits for the feeder
 local max_waiting = tonumber(ARGV[2])
 
@@ -142,13 +142,14 @@ local function is_cancelled(batch)
   return cancelled[batch]
 end
 
-local function admit(row, inv, codes, lane, batch, due, claim, event, record)
+local function admit(row, inv, codes, lane, batch, due, claim, event, terms, record)
   if is_cancelled(batch) then return 'X' end
   if jobs + #codes > room then
     -- What stands recorded is no newcomer, however full it is.
     return is_known(inv, claim, event) and meet(inv, claim, event, record) or 'F'
   end
   if not is_new(inv, claim, event, record) then return meet(inv, claim, event, record) end
+  gather(inv, terms)
   local group = group_of(lane, batch)
   group.rows = group.rows + 1
   jobs = jobs + #codes
@@ -160,7 +161,9 @@ for at = 3, #ARGV, WIDTH do
   replies[#replies + 1] = admit(#replies, unpack(ARGV, at, at + WIDTH - 1))
 end
 for _, group in ipairs(group_list) do write_group(group) end
+index_gathered()
 -- Written even when nothing was new: `WAITAOF` waits for this connection's own last write, and only so does the
 -- answer "recorded before" prove that what was recorded before is on disk.
 call('HINCRBY', K.meta, 'accepted', jobs)
+if jobs > 0 then tick('accepted', jobs) end
 return replies

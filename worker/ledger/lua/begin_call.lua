@@ -7,5 +7,6 @@ local job = load(ARGV[2])
 if not job or job.s ~= 'running' or job.k ~= ARGV[3] then return 0 end
 if tonumber(call('ZSCORE', K.state .. 'running', job.id)) <= now then return 0 end
 set(job, 'g', now)
+tick('calls', 1)
 call('ZADD', K.state .. 'running', now + tonumber(ARGV[4]), job.id)
 return 1

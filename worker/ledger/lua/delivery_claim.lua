@@ -1,11 +1,18 @@
 -- flags: allow-oom
 -- uses: endings sending
--- pending -> sending, under a lease; -> skipped when none of its links stands any more.
+-- pending -> sending, under a lease; -> skipped when none of its links stands any more. A bell that rang before its
+-- channel was paused leads to nothing: the delivery goes back to the front of its queue.
 --
 -- ARGV: 2 delivery, 3 token, 4 lease ms. Returns {} when it is not to be had, or
 -- {lease end, failures, is a resend, times an operator asked for it again, record, job, link, number, job, link, number, …}.
 local delivery = load_delivery(ARGV[2])
 if not delivery or delivery.s ~= 'pending' or tonumber(delivery.d) > now then return {} end
+if call('SISMEMBER', K.pauses, 'channel:' .. delivery.channel) == 1 then
+  if call('ZREM', K.rung .. delivery.channel, delivery.id) == 1 then
+    call('ZADD', K.outgoing .. delivery.channel, delivery.d, delivery.id)
+  end
+  return {}
+end
 
 local links = {}
 for code in string.gmatch(delivery.j, '.') do

@@ -1,5 +1,7 @@
 -- pending -> pending, rung: choose the deliveries of a channel whose bells are to be rung now.
--- ARGV: 2 channel, 3 most bells outstanding, 4 ms after which an unclaimed bell is rung again. Returns ids.
+-- ARGV: 2 channel, 3 most bells outstanding, 4 ms after which an unclaimed bell is rung again. Returns ids: none while
+-- the channel is paused.
+if call('SISMEMBER', K.pauses, 'channel:' .. ARGV[2]) == 1 then return {} end
 local rung, outgoing = K.rung .. ARGV[2], K.outgoing .. ARGV[2]
 local want = math.min(tonumber(ARGV[3]), 500)
 local ids = call('ZRANGEBYSCORE', rung, '-inf', now - ARGV[4], 'LIMIT', 0, want)

@@ -50,6 +50,17 @@ local function add_delivery(inv, channel, generation, codes, state, reason)
   return id
 end
 
+-- Failed deliveries by reason.
+local function list_failed(id, reason, class, failed_at)
+  call('ZADD', K.delivery_failed .. reason, failed_at or now, id)
+  call('HSET', K.delivery_reasons, reason, class)
+end
+
+local function unlist_failed(id, reason)
+  call('ZREM', K.delivery_failed .. reason, id)
+  if call('EXISTS', K.delivery_failed .. reason) == 0 then call('HDEL', K.delivery_reasons, reason) end
+end
+
 -- Make the deliveries for these jobs' links, a generation of their own, and mark the jobs told.
 local function tell(inv, header, codes)
   local generation, made = generation_of(inv) + 1, {}

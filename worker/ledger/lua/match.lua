@@ -1,9 +1,10 @@
 -- flags: no-writes
 -- Choose those of a chunk of jobs that match a filter, by reading only the short fields that it names.
 --
--- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, each '' for any; 9… job ids.
+-- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, 9 changed at or after ms,
+-- 10 fewest attempts, 11 fewest requeues, each '' for any; 12… job ids.
 -- Returns for each that matches, flat: its id, and when it changed, in ms.
-local fields, values = { 't', 'c' }, {}
+local fields, values = { 't', 'c', 'a', 'q' }, {}
 for at, field in ipairs({ 's', 'r', 'rc', 'l', 'b' }) do
   local value = text(ARGV[at + 1])
   if value then
@@ -11,13 +12,18 @@ for at, field in ipairs({ 's', 'r', 'rc', 'l', 'b' }) do
     values[#fields] = value
   end
 end
-local source, before = text(ARGV[7]), tonumber(ARGV[8])
+local source, before, after = text(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local attempts, requeues = tonumber(ARGV[10]) or 0, tonumber(ARGV[11]) or 0
 
 local function has_values(row)
-  for at = 3, #fields do
+  for at = 5, #fields do
     if row[at] ~= values[at] then return false end
   end
-  return true
+  return tonumber(row[3] or 0) >= attempts and tonumber(row[4] or 0) >= requeues
+end
+
+local function is_of_time(changed)
+  return not (before and changed >= before) and not (after and changed < after)
 end
 
 -- The ninth part of the header, read alone: `header_of` would take longer than all the rest.
@@ -29,16 +35,11 @@ local function has_source(id)
 end
 
 local found = {}
-for at = 9, #ARGV do
+for at = 12, #ARGV do
   local id = ARGV[at]
   local row = call('HMGET', K.job .. id, unpack(fields))
   local changed = row[2] or row[1] -- false: no such job
-  if
-    changed
-    and has_values(row)
-    and not (before and tonumber(changed) >= before)
-    and (not source or has_source(id))
-  then
+  if changed and has_values(row) and is_of_time(tonumber(changed)) and (not source or has_source(id)) then
     found[#found + 1] = id
     found[#found + 1] = changed
   end

@@ -8,7 +8,7 @@
 --   o orphans · q requeues · n starts without an end · x cancel asked · r reason · rc its class · pc the partner's code
 --   k lease token · g call begun at · u call ended at · v lists it was absent from · vb when the last of those began
 --   w generation of the message that told of its link · p token of the last settle (a repeated settle is recognised)
---   e events told of it so far
+--   e events told of it so far · z bulk act that let it try again, until it ends: <act>:<place>
 
 local call = redis.call
 local P = KEYS[1]
@@ -42,18 +42,40 @@ local K = {
   tally = P .. ':n:',             -- hash per scope (lane, batch:<id>): jobs per state, rung; a batch's FAILs by reason
   guard = P .. ':g:',             -- hash per scope: endings since the canary began, reason of the row of FAILs
   suspects = P .. ':suspects:',   -- set per scope: jobs that ended in a row with that reason
-  pauses = P .. ':pauses',        -- set of scopes
+  pauses = P .. ':pauses',        -- set of scopes (lane, batch:<id>, channel:<name>)
   holds = P .. ':holds',          -- hash: scope -> reason and since
   delivery = P .. ':d:',          -- hash
   deliveries = P .. ':o:',        -- list: an invitation's delivery ids
   outgoing = P .. ':dq:',         -- zset per channel: pending deliveries by due time
   delivery_state = P .. ':dz:',   -- zset per state but pending
+  delivery_failed = P .. ':df:',  -- zset per reason: failed deliveries, by when they failed
+  delivery_reasons = P .. ':dreasons', -- hash: reasons of failed deliveries -> class
   late = P .. ':late',            -- zset: invitations that wait with an untold link, by its time
+  search = P .. ':s:',            -- zset per bucket: invitations by what they are found; see search.lua
   workers = P .. ':workers',      -- zset: worker ids by when they count as gone
   worker_facts = P .. ':facts',   -- hash
   duty = P .. ':duty:',           -- hash: who does it, and until when
   stats = P .. ':stats',          -- hash of counters
-  api_keys = P .. ':keys',        -- hash: sha256 of the secret -> name and age
+  minutes = P .. ':sm:',          -- hash per hour: <minute>:<name> -> how often; expires
+  hours = P .. ':sh:',            -- hash per day: <hour>:<name> -> how often; expires
+  reason_hours = P .. ':sr:',     -- hash per day: <hour>:<stage>:<reason> -> how many failed by it; expires
+  api_keys = P .. ':keys',        -- hash: sha256 of the secret -> name, age and who made it
+  api_key_uses = P .. ':keys:used', -- hash: sha256 of the secret -> when it was last used, roughly
+  users = P .. ':users',          -- zset: names of the console's users by when they were added
+  user = P .. ':u:',              -- hash
+  user_sessions = P .. ':us:',    -- zset per user: digests of his sessions' ids by when they end
+  session = P .. ':ses:',         -- hash per digest; expires
+  throttle = P .. ':thr:',        -- string per scope: when it will be as if nobody had tried; expires
+  trail = P .. ':trail',          -- zset: entries by time
+  trail_entry = P .. ':tr:',      -- hash
+  trail_index = P .. ':ti:',      -- zset per `by:<who>`, `act:<act>` and `of:<subject>`: entries by time
+  taught = P .. ':taught',        -- hash: reason or <call>:<code> -> what an operator says of it, as JSON
+  act = P .. ':ac:',              -- hash: a bulk act; see acting.lua
+  act_ids = P .. ':aci:',         -- list: the jobs and messages of its frozen set
+  act_marks = P .. ':acm:',       -- string: a letter for each of them, what became of it
+  acts = P .. ':acts',            -- zset: acts by when they were started
+  acts_running = P .. ':acts:running', -- zset: those of them that run
+  act_previews = P .. ':acts:previews', -- zset: those not started yet, by when they were asked for
   intake = P .. ':v:',            -- hash: an event that came in
   intake_body = P .. ':vb:',      -- string: what it said, until it has ended
   intake_mark = P .. ':vk:',      -- string per source and key: the event that stands on it, and its digest; expires
@@ -67,6 +89,12 @@ local K = {
   outbox_told = P .. ':tt:',      -- list per sink: the last ones that were told
   sinks = P .. ':sinks',          -- hash: sink -> mark of where it leads; all that ever were switched on
   sink = P .. ':k:',              -- hash per sink: its counters, and why it is down, paused or gone
+  incident = P .. ':ic:',         -- hash; see incidents.lua
+  incidents = P .. ':incidents',  -- zset by when they were opened
+  incidents_open = P .. ':incidents:open', -- hash: '<kind> <scope>' -> the incident that is open
+  incident_memory = P .. ':incidents:memory', -- hash: what the last look left to the next
+  alert_sinks = P .. ':alert_sinks', -- set: all that ever were to be told
+  alerts_due = P .. ':ad:',       -- zset per sink: '<incident>|<phase>' to be told, by due time or lease end
 }
 
 local OPEN = { available = true, scheduled = true, running = true, in_doubt = true }
@@ -119,6 +147,37 @@ local function count_failed(job, by)
   if not job.b then return end
   local tally, field = K.tally .. 'batch:' .. job.b, 'r:' .. job.r
   if call('HINCRBY', tally, field, by) <= 0 then call('HDEL', tally, field) end
+end
+
+-- What happens over time, for charts: by the minute for a day and by the hour for eight. Nothing is decided by it.
+local MINUTES_KEPT_S, HOURS_KEPT_S = 26 * 3600, 9 * 86400
+local MOST_REASON_FIELDS = 5000 -- a day: an outsider's codes must not fill the memory
+
+local function tick_in(key, field, by, kept_s)
+  if call('HINCRBY', key, field, by) == by then call('EXPIRE', key, kept_s) end
+end
+
+local function tick(name, by)
+  local hour = math.floor(now / 3600000)
+  tick_in(K.minutes .. hour, math.floor(now / 60000) % 60 .. ':' .. name, by, MINUTES_KEPT_S)
+  tick_in(K.hours .. math.floor(hour / 24), hour % 24 .. ':' .. name, by, HOURS_KEPT_S)
+end
+
+local function tick_reason(stage, reason)
+  local hour = math.floor(now / 3600000)
+  local key, field = K.reason_hours .. math.floor(hour / 24), hour % 24 .. ':' .. stage .. ':' .. reason
+  if call('HLEN', key) < MOST_REASON_FIELDS or call('HEXISTS', key, field) == 1 then
+    tick_in(key, field, 1, HOURS_KEPT_S)
+  end
+end
+
+local TICKED = { linked = true, failed = true, dead = true }
+
+-- A failure that is explained anew is no further failure, but counts for its new reason.
+local function tick_entry(job, before)
+  if job.s == 'failed' and before == 'dead' then return end -- restored: it failed long ago
+  if TICKED[job.s] and job.s ~= before then tick(job.s, 1) end
+  if job.s == 'failed' then tick_reason('link', job.r) end
 end
 
 local function queue_of(job) return K.queue .. job.l .. ':' .. (job.b or '-') end
@@ -187,10 +246,11 @@ local function announce(job_id, kind, facts)
 end
 
 -- Tell that the job, in *before* until now, has entered its state, if that is one to tell of. A dead letter was told
--- of when it failed, unless it never stood there; a failure that is explained anew is told anew.
+-- of when it failed, unless it never stood there, and is not told of when it stands there again; a failure that is
+-- explained anew is told anew.
 local function announce_entry(job, before)
   local kind = ANNOUNCED[job.s]
-  if not kind or (job.s == 'dead' and before == 'failed') then return end
+  if not kind or (job.s == 'dead' and before == 'failed') or (job.s == 'failed' and before == 'dead') then return end
   announce(job.id, kind, function()
     local facts = { 'state', job.s, 'attempt', job.a or '0' }
     if job.s == 'linked' then
@@ -207,6 +267,22 @@ local function announce_entry(job, before)
     return facts
   end)
 end
+
+-- What a bulk act let try again has come to an end: linked, sent, again (failed again) or other. *key*: its hash.
+-- A retry or a snooze is no end.
+local ENDS_KEPT = 20 -- of the latest: they decide whether the act goes on
+local function end_for_act(key, mark, how, reason)
+  call('HDEL', key, 'z')
+  local id, place = string.match(mark, '^(.+):(%d+)$')
+  local act, letter = K.act .. id, string.sub(how, 1, 1)
+  if call('EXISTS', act) == 0 then return end
+  call('HINCRBY', act, how, 1)
+  if how == 'again' then call('HINCRBY', act, 'again:' .. reason, 1) end
+  call('HSET', act, 'latest', string.sub((call('HGET', act, 'latest') or '') .. letter, -ENDS_KEPT))
+  call('SETRANGE', K.act_marks .. id, place, letter)
+end
+
+local ENDS = { linked = 'linked', onboarded = 'linked', failed = 'again', dead = 'again' }
 
 local function leave(job)
   if job.s == 'available' then
@@ -243,7 +319,12 @@ local function enter(job, state, score)
     if job.rc == 'unknown' and string.sub(job.id, -1) == 'w' then call('ZADD', K.unexplained, 0, job.id) end
   end
   count(job, state, 1)
+  tick_entry(job, before)
   announce_entry(job, before)
+  if job.z and ENDED[state] then
+    end_for_act(K.job .. job.id, job.z, ENDS[state] or 'other', job.r)
+    job.z = nil
+  end
 end
 
 -- The one way from state to state. *score*: due time of `scheduled`, lease end of `running`; else now.

@@ -1,11 +1,12 @@
 -- flags: allow-oom
--- uses: endings
+-- uses: endings search
 -- Delete jobs that ended in one state before a time, with all that hangs on them once the invitation is empty.
 --
 -- An invitation with a message still to be sent, or in doubt, is kept.
--- ARGV: 2 state, 3 ms before which it must have been entered, 4 most jobs looked at, 5 how many to skip.
--- Returns {jobs pruned, jobs kept}.
-local state = ARGV[2]
+-- ARGV: 2 state, 3 ms before which it must have been entered, then 3 per job: id, search terms of its own (a number
+-- that its link brought) and of its invitation.
+-- Returns {jobs pruned, jobs kept}: one that has left the state, or entered it anew, counts as neither.
+local state, before = ARGV[2], tonumber(ARGV[3])
 local AT_WORK = { pending = true, sending = true, in_doubt = true }
 
 local function deliveries_of(inv) return call('LRANGE', K.deliveries .. inv, 0, -1) end
@@ -17,9 +18,12 @@ local function has_work(inv)
   return call('ZSCORE', K.late, inv) ~= false
 end
 
-local function drop_invitation(inv, header)
+local function drop_invitation(inv, header, terms)
+  unindex(inv, terms)
   for _, id in ipairs(deliveries_of(inv)) do
-    call('ZREM', K.delivery_state .. call('HGET', K.delivery .. id, 's'), id)
+    local row = call('HMGET', K.delivery .. id, 's', 'r')
+    call('ZREM', K.delivery_state .. row[1], id)
+    if row[1] == 'failed' then unlist_failed(id, row[2]) end
     call('DEL', K.delivery .. id)
   end
   call('DEL', K.invitation .. inv, K.deliveries .. inv)
@@ -33,24 +37,28 @@ local function is_empty(inv, header)
   return true
 end
 
-local function drop(job, inv)
+local function drop(job, inv, its_terms, terms)
   local header = header_of(inv)
   leave(job)
   call('DEL', K.job .. job.id, K.extra .. job.id, K.history .. job.id)
   if job.b then call('HINCRBY', K.batch .. job.b, 'pruned', 1) end
   let_claim_go(inv, header)
-  if is_empty(inv, header) then drop_invitation(inv, header) end
+  -- Its number may be the invitation's as well, by which another of its jobs is still found.
+  if its_terms ~= '' and not string.find(terms, its_terms, 1, true) then unindex(inv, its_terms) end
+  if is_empty(inv, header) then drop_invitation(inv, header, terms) end
 end
 
 local pruned, kept = 0, 0
-local ids = call('ZRANGEBYSCORE', K.state .. state, '-inf', '(' .. ARGV[3], 'LIMIT', ARGV[5], ARGV[4])
-for _, id in ipairs(ids) do
-  local job, inv = load(id), invitation_of(id)
-  if has_work(inv) then
-    kept = kept + 1
-  else
-    drop(job, inv)
-    pruned = pruned + 1
+for at = 4, #ARGV, 3 do
+  local id, inv = ARGV[at], invitation_of(ARGV[at])
+  local entered = call('ZSCORE', K.state .. state, id)
+  if entered and tonumber(entered) < before then
+    if has_work(inv) then
+      kept = kept + 1
+    else
+      drop(load(id), inv, ARGV[at + 1], ARGV[at + 2])
+      pruned = pruned + 1
+    end
   end
 end
 if pruned > 0 then call('HINCRBY', K.meta, 'pruned', pruned) end

@@ -55,6 +55,7 @@ end
 local rows = call('ZRANGEBYSCORE', K.state .. 'running', '-inf', now, 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[2]))
 for at = 1, #rows, 2 do
   local job, lease_end = load(rows[at]), rows[at + 1]
+  local began, is_called = times_of(job), job.g and '1' or ''
   if not job.g then
     before_call(job)
   elseif string.sub(job.id, -1) == 'w' then
@@ -62,7 +63,8 @@ for at = 1, #rows, 2 do
   else
     in_facebook_call(job)
   end
-  note(job, 'rescued', 'state', job.s, 'attempt', job.a, 'reason', 'lease_expired')
+  note(job, 'rescued', 'state', job.s, 'attempt', job.a, 'reason', 'lease_expired', 'began_ms', began, 'is_called', is_called,
+    'due_ms', job.s == 'scheduled' and job.d or '')
   report[#report + 1] = job.id
   report[#report + 1] = job.s
 end

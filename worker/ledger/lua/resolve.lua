@@ -1,11 +1,11 @@
 -- flags: allow-oom
--- uses: guards endings settling
+-- uses: guards endings settling search
 -- in_doubt -> linked | onboarded | failed | available, by what a look-up at the partner found.
 --
 -- Absence counts only in lists begun long enough after the call ended; the second such list lets the job try
 -- again, unless it killed its process three times (-> failed) or was to be cancelled (-> cancelled).
 -- ARGV: 2 job, 3 finding: 'ours', 'finished', 'foreign' or 'absent'; then
---   ours, finished: 4 link, 5 landing page, 6 number; foreign: 4…8 fail, 9 '1' own data;
+--   ours, finished: 4 link, 5 landing page, 6 number, 7 its search term or ''; foreign: 4…8 fail, 9 '1' own data;
 --   absent: 4 ms when the list was begun, 5 grace ms, 6 most failures: a create that always ends in doubt ends here.
 -- Returns {state, delivery id…}, or {} when the job is not in doubt.
 local job, finding = load(ARGV[2]), ARGV[3]
@@ -45,6 +45,7 @@ elseif finding == 'foreign' then
 else
   clear(job)
   note_healthy(job)
+  index(invitation_of(job.id), ARGV[7])
   made = link_up(job, finding == 'finished' and 'onboarded' or 'linked', ARGV[4], ARGV[5], ARGV[6])
   note(job, 'resolved', 'state', job.s)
 end

@@ -3,7 +3,7 @@
 -- A delivery's id is <invitation>.<channel>.<template>.<generation>. Fields:
 --   s state · t made at · c changed at · d due at · j product codes of its links · f failures · u sends again after doubt
 --   m sends again by an operator · n starts without an end · k token · g send begun at · p token of the last settle
---   r reason · rc class · v detail · i the provider's id · sg segments
+--   r reason · rc class · v detail · i the provider's id · sg segments · z bulk act that sent it again, until it ends
 
 local function split(id)
   local inv, channel, template, generation = string.match(id, '^([^.]+)%.([^.]+)%.([^.]+)%.(%d+)$')
@@ -36,8 +36,11 @@ local function announce_sent(delivery)
   end)
 end
 
+local DELIVERY_ENDS = { sent = 'sent', failed = 'again', skipped = 'other', in_doubt = 'other' }
+
 -- The one way from state to state. *score*: due time of `pending`, lease end of `sending`; else now.
 local function move_delivery(delivery, state, score)
+  if delivery.s == 'failed' then unlist_failed(delivery.id, delivery.r) end
   if delivery.s ~= 'pending' then
     call('ZREM', K.delivery_state .. delivery.s, delivery.id)
   elseif call('ZREM', K.rung .. delivery.channel, delivery.id) == 0 then
@@ -50,7 +53,18 @@ local function move_delivery(delivery, state, score)
   else
     call('ZADD', K.delivery_state .. state, score or now, delivery.id)
   end
-  if state == 'sent' then announce_sent(delivery) end
+  if state == 'failed' then list_failed(delivery.id, delivery.r, delivery.rc) end
+  if state == 'sent' then
+    tick('sent.' .. delivery.channel, 1)
+    announce_sent(delivery)
+  elseif state == 'failed' then
+    tick('delivery_failed.' .. delivery.channel, 1)
+    tick_reason('delivery', delivery.r or 'unknown')
+  end
+  if delivery.z and DELIVERY_ENDS[state] then
+    end_for_act(K.delivery .. delivery.id, delivery.z, DELIVERY_ENDS[state], delivery.r or 'unknown')
+    delivery.z = nil
+  end
 end
 
 local function blame_delivery(delivery, reason, class, detail)
@@ -101,4 +115,17 @@ local function end_send(delivery, keeps_token)
   write(delivery, 'p', delivery.k)
   erase(delivery, 'g', 'n')
   if not keeps_token then erase(delivery, 'k') end
+end
+
+-- Another try for a person's asking. *who*: by, why; is_readdressed: the contact is another now; act: of a bulk act.
+local function resend(delivery, who)
+  local was, was_at = delivery.s, delivery.c
+  write(delivery, 'm', (delivery.m or 0) + 1)
+  -- The reason's index is left first: `move_delivery` reads it from the delivery.
+  move_delivery(delivery, 'pending', now)
+  erase(delivery, 'f', 'n', 'k', 'p', 'u', 'r', 'rc', 'v')
+  for code in string.gmatch(delivery.j, '.') do
+    note({ id = delivery.inv .. code }, 'resend', 'by', who.by, 'why', who.why, 'channel', delivery.channel,
+      'readdressed', who.is_readdressed and '1' or '0', 'was', was, 'was_ms', was_at, 'act', who.act or '')
+  end
 end

@@ -7,8 +7,10 @@
 -- Returns {1, state, delivery id…}, or {0} when the lease was lost.
 local job = held_by(ARGV[2], ARGV[3], true)
 if not job then return lost(ARGV[2], ARGV[3]) end
+local began, took = times_of(job)
 close(job)
 count_ending(job)
 local made = give_up(job, { unpack(ARGV, 4, 8) }, ARGV[9] == '1', ARGV[10] == '1')
-note(job, job.s == 'available' and 'held' or job.s, 'attempt', job.a, 'reason', ARGV[4], 'code', ARGV[6], 'raw', ARGV[7])
+note(job, job.s == 'available' and 'held' or job.s, 'attempt', job.a, 'reason', ARGV[4], 'code', ARGV[6], 'raw', ARGV[7],
+  'began_ms', began, 'call_ms', took)
 return answer(job, made)

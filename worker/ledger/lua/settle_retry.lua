@@ -8,6 +8,7 @@
 local job = held_by(ARGV[2], ARGV[3], true)
 if not job then return lost(ARGV[2], ARGV[3]) end
 local fail, is_own_data = { unpack(ARGV, 4, 8) }, ARGV[9] == '1'
+local began, took = times_of(job)
 close(job)
 count_ending(job)
 local failures = (job.f or 0) + 1
@@ -27,5 +28,6 @@ else
   move(job, 'scheduled', due)
   event = 'retry'
 end
-note(job, event, 'attempt', job.a, 'failures', failures, 'reason', ARGV[4], 'code', ARGV[6], 'raw', ARGV[7])
+note(job, event, 'attempt', job.a, 'failures', failures, 'reason', ARGV[4], 'code', ARGV[6], 'raw', ARGV[7],
+  'began_ms', began, 'call_ms', took, 'due_ms', event == 'retry' and job.d or '')
 return answer(job, made)

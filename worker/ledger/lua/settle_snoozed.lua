@@ -6,6 +6,7 @@
 local job = held_by(ARGV[2], ARGV[3], false)
 if not job then return lost(ARGV[2], ARGV[3]) end
 local delay_ms, made = tonumber(ARGV[5]), nil
+local began, took = times_of(job)
 close(job)
 if job.x then
   made = finish(job, 'cancelled')
@@ -15,5 +16,6 @@ elseif delay_ms > 0 then
 else
   move(job, 'available')
 end
-note(job, job.x and 'cancelled' or 'snoozed', 'attempt', job.a, 'reason', ARGV[4])
+note(job, job.x and 'cancelled' or 'snoozed', 'attempt', job.a, 'reason', ARGV[4], 'began_ms', began, 'call_ms', took,
+  'due_ms', job.s == 'scheduled' and job.d or '')
 return answer(job, made)

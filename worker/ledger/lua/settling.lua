@@ -13,6 +13,13 @@ end
 -- Nobody holds the job any more, and no late answer is awaited.
 local function clear(job) unset(job, 'k', 'g', 'n', 'u', 'v', 'vb') end
 
+-- When the attempt began and how long its call has taken, '' for what is not known: for the history, which is written
+-- after `close` has forgotten both. An answer that comes late comes out of doubt: of it only the call is known.
+local function times_of(job)
+  local began = job.s == 'running' and job.c or job.g
+  return began or '', job.g and string.format('%.0f', now - job.g) or ''
+end
+
 -- The attempt is over, settled by its holder.
 local function close(job)
   set(job, 'p', job.k)
@@ -46,6 +53,7 @@ local function give_up(job, fail, is_own_data, is_discard)
   end
   blame(job, fail)
   local made = finish(job, is_discard and 'dead' or 'failed')
+  if is_discard then call('HSET', K.extra .. job.id, 'dead_by', 'policy') end
   if is_own_data then note_healthy(job) else note_systemic(job, fail[1]) end
   return made
 end

@@ -7,7 +7,8 @@ local is_ok, elapsed, chance = ARGV[1] == '1', tonumber(ARGV[2]), tonumber(ARGV[
 
 local function open(from, opens)
   local lasts = math.min(MOST_BREAK, BREAK * 2 ^ math.min(opens - 1, 10)) * (1 + BREAK_JITTER * chance)
-  redis.call('hset', key, 'breaker', 'open', 'open_until', whole(now + lasts), 'opens', whole(opens))
+  redis.call('hset', key, 'breaker', 'open', 'open_until', whole(now + lasts), 'opens', whole(opens),
+    'broke_at', whole(from == 'closed' and now or field('broke_at')))
   for i = 0, BUCKETS - 1 do redis.call('hdel', key, 'b' .. i) end
   return {from, 'open', whole(lasts)}
 end

@@ -10,6 +10,7 @@
 --   cut_at           us    the newest cut of the share
 --   throttled_until  us    the partner's pause
 --   paused_until     us    the operator's pause; -1: until he resumes
+--   paused_at, throttled_at, broke_at  us  since when, for who looks: the present row of pauses and breaks began
 --   breaker          closed | open | half_open; absent: closed
 --   open_until       us    end of the break; opens: breaks in a row, for the doubling
 --   probe_stage      1 | 5 probes of this half-open stage; probes_left, probes_good of them

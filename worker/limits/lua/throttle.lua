@@ -8,7 +8,8 @@ local pause, is_pushback = math.min(tonumber(ARGV[1]), MOST_PAUSE), ARGV[2] == '
 
 local ends = math.max(believable('throttled_until', MOST_PAUSE), now + pause)
 local share, was_cut = share_now(), '0'
-redis.call('hset', key, 'throttled_until', whole(ends))
+redis.call('hset', key, 'throttled_until', whole(ends),
+  'throttled_at', whole(field('throttled_until') > now and field('throttled_at') or now))
 if is_pushback then
   local since_cut = now - field('cut_at')
   if since_cut >= CLEAN_PERIOD or since_cut < 0 then

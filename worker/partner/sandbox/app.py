@@ -77,6 +77,7 @@ class _Controls:
             web.post("/sandbox/faults", self._set_faults),
             web.delete("/sandbox/faults", self._no_faults),
             web.get("/sandbox/outbox", self._outbox),
+            web.get(r"/sandbox/outbox/{id:\d+}.json", self._message),
             web.delete("/sandbox/outbox", self._clear_outbox),
             web.post("/sandbox/numbers", self._numbers),
             web.post("/sandbox/finish", self._finish),
@@ -112,6 +113,12 @@ class _Controls:
         is_brief = query.get("brief") == "1"
         items = [_told(entry, is_brief=is_brief) for entry in itertools.islice(found, limit)]
         return web.json_response({"items": items, "next": None, "total": len(found)})
+
+    async def _message(self, request: web.Request) -> web.Response:
+        entry = self._sandbox.outbox.get(request.match_info["id"])
+        if entry is None:
+            raise web.HTTPNotFound
+        return web.json_response(asdict(entry))
 
     async def _clear_outbox(self, _request: web.Request) -> web.Response:
         self._sandbox.outbox.clear()

@@ -1,0 +1,137 @@
+"""`linkferry audit`: who did what, when and why."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linkferry.commands import filters
+from linkferry.frame import FAILED, command, complain
+from linkferry.output import emit, instant, print_fields, say
+from linkferry.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from linkferry.session import Session
+
+_COLUMNS = (
+    "entry",
+    Column("when", rank=2),
+    "who",
+    "did",
+    Column("to what", rank=1),
+    Column("why", rank=3, is_text=True),
+    Column("how much", rank=4, is_text=True),
+)
+_DAY = "`30m`, `2h` or `7d`"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+
+    @command(app, "audit")
+    async def audit(
+        session: Session,
+        *,
+        entry: Annotated[str | None, typer.Argument(help="One entry, to see all of it.")] = None,
+        by: Annotated[
+            str | None, typer.Option("--by", help="Only by this person or key: `dana`, or `cli:dana`.")
+        ] = None,
+        act: Annotated[
+            str | None, typer.Option("--act", help="Only this act, such as `discard` or `clear_hold`.")
+        ] = None,
+        job: Annotated[str | None, typer.Option("--job", help="Only what was done to this job.")] = None,
+        since: Annotated[str | None, typer.Option("--since", help=f"Only within the last {_DAY}.")] = None,
+        limit: filters.Limit = 50,
+        cursor: filters.Cursor = None,
+        is_revealed: filters.Reveal = False,
+    ) -> int:
+        """Show what operators did, newest first: who, when, to what, why, before and after.
+
+        Entries are kept as long as the jobs. Bulk acts stand here once, with their filter and counts; each of their jobs
+        has its own history (`linkferry job show`).
+
+        Example: `linkferry audit --by dana --act discard --since 2d`
+        """
+        if entry is not None:
+            return await _show(session, entry.strip(), is_revealed=is_revealed)
+        page = await filters.page(
+            session.trail.find(
+                by=by,
+                act=act,
+                subject=None if job is None else job.strip(),
+                since_s=None if since is None else filters.seconds(since, "--since"),
+                cursor=cursor,
+                limit=limit,
+                is_revealed=is_revealed,
+            )
+        )
+        shown = sum(1 for each in page["items"] if "filter" in each["detail"] or "changes" in each["detail"])
+        if is_revealed:
+            await session.trail.reveal(by=filters.operator(), shown=shown, what="audit")
+        emit(page, lambda: print_trail(page))
+        return 0
+
+
+async def _show(session: Session, entry_id: str, *, is_revealed: bool) -> int:
+    document = await session.trail.entry(entry_id, is_revealed=is_revealed)
+    if document is None:
+        complain(f"There is no entry {entry_id}. `linkferry audit` shows what there is.")
+        return FAILED
+    if is_revealed:
+        await session.trail.reveal(by=filters.operator(), subject=document["subject"], what="audit")
+    emit(document, lambda: print_entry(document))
+    return 0
+
+
+def print_trail(page: dict[str, Any]) -> None:
+    """Print a page of the trail for people."""
+    rows = [
+        (
+            each["id"].lstrip("0"),
+            instant(each["at"]),
+            each["by"],
+            each["act"],
+            each["subject"],
+            each["why"],
+            _brief(each["detail"]),
+        )
+        for each in page["items"]
+    ]
+    if rows:
+        print_table(_COLUMNS, rows)
+        say(f"{len(rows)} of {page['total']}{'' if page['is_total_exact'] else ' or more'}.")
+    elif not page["next"]:
+        say("None.")
+    if page["next"]:
+        more = f"add --cursor {page['next']}"
+        say(f"More: {more}" if rows else f"None so far; go on: {more}")
+
+
+def print_entry(document: dict[str, Any]) -> None:
+    """Print all of one entry for people."""
+    say(f"{document['by']} {document['text']}")
+    detail = document["detail"]
+    shown = {name: _plain(value) for name, value in detail.items() if name != "changes"}
+    fields = {"when": instant(document["at"]), "to what": document["subject"], "why": document["why"]}
+    print_fields({**fields, **shown})
+    for change in detail.get("changes", []) if isinstance(detail.get("changes"), list) else []:
+        say(f"  {change['field']}: {change['before'] or '(empty)'} → {change['after'] or '(empty)'}")
+
+
+def _brief(detail: dict[str, Any]) -> str:
+    """Return the numbers of an entry, or what it changed, in a few words."""
+    if isinstance(detail.get("changes"), list):
+        return "changed " + ", ".join(change["field"] for change in detail["changes"])
+    return ", ".join(
+        f"{name} {value}"
+        for name, value in detail.items()
+        if isinstance(value, str) and value and len(value) <= 40 and name not in {"before", "after"}
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items()) or "(nothing)"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)

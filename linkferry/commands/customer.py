@@ -1,0 +1,121 @@
+"""`linkferry customer show`: one customer on one screen, for a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linkferry.commands import filters
+from linkferry.commands.story import fields_line, print_timeline, say_wrapped
+from linkferry.frame import FAILED, command, complain
+from linkferry.notices import sandbox_beside
+from linkferry.output import emit, instant, say
+from linkferry.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from linkferry.session import Session
+
+Query = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHO", help="A number, an e-mail address, a business's name, an external id, a job's id."
+    ),
+]
+Document = dict[str, Any]
+_CANDIDATES = (
+    "ask for",
+    Column("name", rank=1),
+    Column("number", rank=2),
+    Column("jobs", rank=3),
+    Column("latest", rank=4),
+)
+_LINKS = ("job", "state", Column("product", rank=2), Column("number", rank=1), Column("changed", rank=3))
+_MESSAGES = ("channel", "state", Column("to", rank=1), Column("changed", rank=2), Column("reason", rank=3))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+    group = typer.Typer(no_args_is_help=True)
+    app.add_typer(group, name="customer", help="One customer: links, messages, what happened, what to say.")
+
+    @command(group, "show")
+    async def show(session: Session, query: Query, is_revealed: filters.Reveal = False) -> int:
+        """Show a customer's links, messages and story, and what to say. Several that fit are listed.
+
+        Example: `linkferry customer show 050-123-4567`
+        """
+        from worker.ops.customer import customer
+
+        document = await customer(session.scene, query, is_revealed=is_revealed)
+        if is_revealed and document["found"]:
+            await _account_for(session, document)
+        emit(document, lambda: print_customer(document))
+        if document["found"]:
+            return 0
+        elsewhere = sandbox_beside(session.settings)
+        complain(f"Nobody is found by that. {elsewhere or '`linkferry job list` shows what there is.'}")
+        return FAILED
+
+
+async def _account_for(session: Session, document: Document) -> None:
+    from worker.ops.trail import AuditTrail
+
+    subject = document["customer"]["query"] if document["customer"] else ""
+    shown = len(document["candidates"]) or 1
+    trail = AuditTrail(session.ledger)
+    await trail.reveal(by=filters.operator(), subject=subject, shown=shown, what="customer")
+
+
+def print_customer(document: Document) -> None:
+    """Print a customer for people, or those to choose from."""
+    if document["candidates"]:
+        _print_candidates(document)
+    elif document["customer"]:
+        _print_whole(document)
+
+
+def _print_candidates(document: Document) -> None:
+    rows = [
+        (each["query"], each["name"], each["number"], each["jobs"], instant(each["last_at"]))
+        for each in document["candidates"]
+    ]
+    print_table(_CANDIDATES, rows)
+    more = "" if document["is_total_exact"] else "at least "
+    say(
+        f"{len(rows)} of {more}{document['total']} customers fit. Look at one: linkferry customer show {rows[0][0]}"
+    )
+
+
+def _print_whole(document: Document) -> None:
+    who = document["customer"]
+    parts = (who["name"], who["contact_name"], who["number"], who["email"], who["phone"], who["locale"])
+    say("  ".join(str(part) for part in parts if part))
+    known = {"external id": who["external_ids"], "reference": who["references"], "from": who["sources"]}
+    say(fields_line({name: ", ".join(values) for name, values in known.items() if values}))
+    say_wrapped(document["headline"]["text"])
+    say("What to say and do")
+    for each in document["advice"]:
+        say_wrapped(each["text"], indent="  ")
+        if each["command"]:
+            say(f"    {each['command']}")
+    say("Links")
+    links = document["links"]
+    print_table(
+        _LINKS,
+        [
+            (each["job_id"], each["state"], each["product"], each["number"], instant(each["changed_at"]))
+            for each in links
+        ],
+    )
+    if document["messages"]:
+        say("Messages")
+        print_table(_MESSAGES, [_message_row(each) for each in document["messages"]])
+    say("What happened")
+    print_timeline(document["timeline"])
+    if document["total"] > len(links) or not document["is_total_exact"]:
+        say(f"The newest {len(links)} of {document['total']} jobs or more.")
+
+
+def _message_row(each: Document) -> tuple[object, ...]:
+    return each["channel"], each["state"], each["to"], instant(each["changed_at"]), each["reason"]

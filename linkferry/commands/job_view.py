@@ -1,0 +1,86 @@
+"""How one job is shown: how it stands, why, what comes next, its story, its messages, and whose it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from linkferry.commands.story import fields_line, print_timeline, say_wrapped
+from linkferry.output import instant, print_fields, say
+
+if TYPE_CHECKING:
+    from linkferry.session import Session
+
+Document = dict[str, Any]
+_SHOWN = (
+    "number",
+    "product",
+    "reason",
+    "reason_class",
+    "code",
+    "link",
+    "landing_page",
+    "lane",
+    "source",
+    "batch",
+    "file",
+    "line",
+    "reference",
+    "external_id",
+    "accepted_at",
+    "changed_at",
+    "due_at",
+    "expires_at",
+    "attempt",
+    "failures",
+    "requeues",
+    "orphans",
+    "is_cancel_asked",
+)
+_USUALLY_NONE = frozenset({"failures", "requeues", "orphans"})
+
+
+async def read_job(session: Session, job_id: str, *, is_revealed: bool) -> Document | None:
+    """Return one job's page, a look at it unmasked accounted for; raises LedgerUnavailable, LimitsUnavailable."""
+    from linkferry.commands.filters import operator
+    from worker.ops.job_page import job_page
+    from worker.ops.trail import AuditTrail
+
+    document = await job_page(session.scene, job_id.strip(), is_revealed=is_revealed)
+    if document is not None and is_revealed:
+        await AuditTrail(session.ledger).reveal(by=operator(), subject=document["job_id"], what="job")
+    return document
+
+
+def print_job(document: Document) -> None:
+    """Print all of one job for people."""
+    say(f"Job {document['job_id']}: {document['state']}")
+    shown = {name: document[name] for name in _SHOWN if not (name in _USUALLY_NONE and not document[name])}
+    shown = {name: instant(value) if name.endswith("_at") else value for name, value in shown.items()}
+    contact = {name: value for name, value in document["contact"].items() if value}
+    print_fields(shown | {"contact": fields_line(contact)})
+    say("Why it is there")
+    say_wrapped(document["why_here"], indent="  ")
+    for other in document["stops"][1:]:
+        say_wrapped(other["text"], indent="  ")
+    if document["next"]:
+        say("What happens next" if document["state"] != "failed" else "What to do")
+        say_wrapped(document["next"]["text"], indent="  ")
+    say("What the partner is asked for")
+    say_wrapped(fields_line(document["asked"]), indent="  ")
+    say("What happened")
+    print_timeline(document["timeline"])
+    for each in document["deliveries"]:
+        why = f": {each['reason']}" if each["reason"] else ""
+        say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{why}")
+    _print_others(document)
+
+
+def _print_others(document: Document) -> None:
+    others = document["others"]["items"]
+    if not others:
+        return
+    say("Other jobs of this customer")
+    for each in others:
+        reason = f" ({each['reason']})" if each["reason"] else ""
+        say(f"  {each['job_id']}  {each['product']}  {each['state']}{reason}")
+    say(f"All of the customer: linkferry customer show {document['customer']['query']}")

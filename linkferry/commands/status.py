@@ -1,0 +1,231 @@
+"""`linkferry status`: the whole at a glance, once or by itself until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linkferry.commands.story import wrapped
+from linkferry.frame import command, complain, flags, hint
+from linkferry.notices import what_is_missing
+from linkferry.output import console, emit, instant, print_json, say, span
+
+if TYPE_CHECKING:
+    from linkferry.session import Session
+
+Document = dict[str, Any]
+Show = Callable[[Document, str], None]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Look again by itself until Ctrl-C.")]
+Every = Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two looks.")]
+_STATES_IN_WORDS = {
+    "available": "waiting for a worker",
+    "scheduled": "waiting for their time",
+    "in_doubt": "the partner's answer was lost; being looked up",
+    "dead": "dead letters: given up, kept a while",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS = "_.-~=+*#"
+_POINTS = 30  #: of a sparkline: two minutes each
+_CHARTED = (("accepted", "accepted"), ("linked", "linked"), ("failed", "failed"), ("sent", "messages sent"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to *app*."""
+
+    @command(app, "status")
+    async def status(session: Session, *, is_watched: Watch = False, every_s: Every = 2.0) -> None:
+        """Show the whole at a glance: what is wrong and for whom, jobs and messages, lanes, the partner, workers.
+
+        Example: `linkferry status --watch`
+        """
+        if is_watched:
+            await _watch(session, every_s)
+            return
+        document = await read_status(session)
+        missing = await what_is_missing(session)
+        emit(document, lambda: print_status(document, missing))
+
+
+async def read_status(session: Session) -> Document:
+    """Return the status in its fixed shape, with what the overview adds; raises LedgerUnavailable."""
+    from worker.ops.overview import overview
+
+    seen = await overview(session.scene)
+    status: Document = seen["status"]
+    added = ("at", "environment", "rate", "outage", "troubles", "holds", "pauses", "hour", "expiring")
+    return {**status, **{name: seen[name] for name in added}, "fleet": seen["workers"]}
+
+
+def print_status(document: Document, missing: str = "") -> None:
+    """Print the status for people, and what is *missing* for it to get on."""
+    for line in status_lines(document):
+        say(line)
+    if missing:
+        complain(missing)
+
+
+def status_lines(document: Document) -> list[str]:
+    """Return the status as lines."""
+    jobs = "  ".join(_in_words(state, count) for state, count in document["jobs"].items() if count)
+    messages = "  ".join(f"{state} {count}" for state, count in document["deliveries"].items() if count)
+    return [
+        *_alarm_lines(document),
+        f"Jobs      {jobs or 'none yet'}",
+        f"Messages  {messages or 'none yet'}",
+        *_lane_lines(document["lanes"]),
+        *_batch_lines(document["batches"]),
+        _partner_line(document),
+        _workers_line(document),
+        *_chart_lines(document["hour"]),
+    ]
+
+
+def _alarm_lines(document: Document) -> Iterator[str]:
+    """Yield what is wrong, for whom, and what to do; a pause that an operator made is among the lanes."""
+    for trouble in document["troubles"]:
+        if trouble["kind"] in _TOLD_ELSEWHERE:
+            continue
+        since = f" (since {instant(trouble['since'])})" if trouble["since"] else ""
+        yield from wrapped(f"{trouble['what']['text']}{since}", indent="! ", hanging="  ")
+        if trouble["customers"]:
+            yield from wrapped(trouble["expected"]["text"], indent="  ")
+        yield from wrapped(trouble["remedy"]["text"], indent="  ")
+    if document["expiring"]["said"]:
+        yield from wrapped(document["expiring"]["said"]["text"], indent="! ", hanging="  ")
+
+
+#: Said by the lines of lanes and batches, and by what is missing.
+_TOLD_ELSEWHERE = frozenset({"lane_paused", "batch_paused", "no_worker", "credentials_missing"})
+
+
+def _lane_lines(lanes: dict[str, Document]) -> Iterator[str]:
+    for lane, view in lanes.items():
+        notes = [f"{view['waiting']} waiting"]
+        if view["waiting"]:
+            notes.append(f"oldest {span(view['oldest_s'])}")
+        if view["paused"]:
+            notes.append("paused")
+        if view["held"]:
+            notes.append(f"held: {view['held']}")
+        yield f"Lane      {lane}: {', '.join(notes)}"
+
+
+def _batch_lines(batches: Document) -> Iterator[str]:
+    for kind in ("paused", "held"):
+        for batch in batches[kind]:
+            yield f"Batch     {batch['batch']} ({batch['name']}): {kind}, {batch['waiting']} waiting"
+
+
+def _partner_line(document: Document) -> str:
+    partner, rate = document["provider"], document["rate"]
+    pause = f", paused until {partner['paused_until']}" if partner["paused_until"] else ""
+    used = f" ({rate['used'] * 100:.0f} % used)" if rate["used"] else ""
+    return (
+        f"Partner   {partner['rate']:g} calls/s{used}, breaker {partner['breaker']}, "
+        f"credentials {partner['credentials']}{pause}"
+    )
+
+
+def _workers_line(document: Document) -> str:
+    running = sum(each["running"] for each in document["fleet"])
+    in_hand = f", {running} jobs in hand" if running else ""
+    return f"Workers   {document['workers']}{in_hand}"
+
+
+def _chart_lines(hour: Document) -> Iterator[str]:
+    """Yield a sparkline of the last hour for each thing of which there was any."""
+    title = "Last hour"
+    for name, word in _CHARTED:
+        if hour["totals"][name]:
+            yield f"{title:<9} {sparkline(hour['lines'][name])} {hour['totals'][name]:>7,} {word}"
+            title = ""
+
+
+def sparkline(values: Sequence[int], points: int = _POINTS) -> str:
+    """Return numbers as a row of bars, of plain signs where the terminal has no others."""
+    size = max(1, len(values) // points)
+    sums = [sum(values[at : at + size]) for at in range(0, len(values), size)]
+    bars, most = _bars(), max([*sums, 1])
+    # Any at all shows as more than none.
+    return "".join(bars[0 if not each else max(1, round(each / most * (len(bars) - 1)))] for each in sums)
+
+
+def _bars() -> str:
+    try:
+        _BARS.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN_BARS
+    return _BARS
+
+
+def _in_words(state: str, count: int) -> str:
+    """Return a count of jobs; a person at a terminal also hears what the less plain states are."""
+    meaning = _STATES_IN_WORDS.get(state) if sys.stdout.isatty() else None
+    return f"{state} {count}" + (f" ({meaning})" if meaning else "")
+
+
+# --- by itself ---------------------------------------------------------------------------------------------
+
+
+async def _watch(session: Session, every_s: float) -> None:
+    """Show the status again and again until Ctrl-C; a server that does not answer is asked again."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with _screen() as show:
+        while not stop.is_set():
+            await _look(session, show)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), every_s)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+
+
+async def _look(session: Session, show: Show) -> None:
+    from worker.ledger import LedgerUnavailable
+    from worker.limits import LimitsUnavailable
+
+    try:
+        document = await read_status(session)
+        show(document, await what_is_missing(session))
+    except (LedgerUnavailable, LimitsUnavailable) as exc:
+        complain(f"Redis does not answer ({exc}); looking again.")
+
+
+@contextmanager
+def _screen() -> Iterator[Show]:
+    """Yield what shows one look: JSON lines with `--json`, a view that is drawn anew on a terminal, else lines."""
+    if flags().is_json:
+        yield lambda document, _missing: print_json(document)
+    elif sys.stdout.isatty():
+        with _live() as show:
+            yield show
+    else:
+        yield _print_look
+
+
+def _print_look(document: Document, missing: str) -> None:
+    say(f"--- {instant(document['at'])}")
+    print_status(document, missing)
+
+
+@contextmanager
+def _live() -> Iterator[Show]:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=console(), auto_refresh=False) as live:
+
+        def show(document: Document, missing: str) -> None:
+            told = [f"! {missing}"] if missing else []
+            end = ["", f"At {instant(document['at'])}. Ctrl-C ends this."]
+            lines = [*told, *status_lines(document), *end]
+            live.update(Text("\n".join(hint(line) for line in lines)), refresh=True)
+
+        yield show

@@ -1,0 +1,77 @@
+"""What holds for every page: nothing breaks, it fits a phone, is read without a script and by those who see little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.stage import Stage
+from tests.browser.tour import PAGES, Tour
+from tests.browser.visit import PHONE
+from worker.domain.roles import Role
+
+HERE = Path(__file__).parent
+CHECKS = (HERE / "checks.js").read_text(encoding="utf-8")
+CONTRAST = (HERE / "contrast.js").read_text(encoding="utf-8")
+#: How many pixels stand out at the side, and what sticks out farthest.
+STANDS_OUT = """() => {
+  const page = document.documentElement;
+  if (page.scrollWidth <= page.clientWidth) return null;
+  const wide = Array.from(document.querySelectorAll("body *"))
+    .filter((each) => each.getBoundingClientRect().right > page.clientWidth + 1 || each.getBoundingClientRect().left < -1);
+  return page.scrollWidth + " px: " + wide.slice(0, 4).map((each) => each.outerHTML.slice(0, 90)).join(" | ");
+}"""
+FOR_ADMINS = {"users", "keys"}
+
+
+async def test_pages_load_whole_and_name_their_parts(stage: Stage, tour: Tour) -> None:
+    """No error, no failed request, nothing inline; one h1, every field labelled, every picture in words."""
+    wrong: dict[str, Any] = {}
+    async with stage.visit(Role.ADMIN) as visit:
+        for name in PAGES:
+            response = await visit.go(tour.path(name))
+            await expect(visit.page.locator("html.has-script")).to_be_attached()
+            found = [*await visit.page.evaluate(CHECKS), *visit.troubles]
+            visit.troubles.clear()
+            if found or response.status != 200:
+                wrong[name] = [response.status, *found]
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_are_legible(stage: Stage, tour: Tour, scheme: Any) -> None:
+    """Every text has the contrast that WCAG AA asks for, on light and on dark."""
+    wrong: dict[str, Any] = {}
+    async with stage.visit(Role.ADMIN, color_scheme=scheme, reduced_motion="reduce") as visit:
+        for name in PAGES:
+            await visit.go(tour.path(name))
+            if found := await visit.page.evaluate(CONTRAST):
+                wrong[name] = found
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+async def test_pages_fit_a_phone(stage: Stage, tour: Tour, language: str) -> None:
+    """At 390 pixels nothing has to be pushed sideways, from the left or from the right."""
+    wrong: dict[str, Any] = {}
+    async with stage.visit(Role.ADMIN, viewport=PHONE, has_touch=True, is_mobile=True) as visit:
+        await visit.go(f"/?lang={language}")
+        for name in PAGES:
+            await visit.go(tour.path(name))
+            if found := await visit.page.evaluate(STANDS_OUT):
+                wrong[name] = found
+    assert wrong == {}
+
+
+async def test_pages_are_read_without_a_script(stage: Stage, tour: Tour) -> None:
+    """What there is to read stands in the page as the server sent it."""
+    async with stage.visit(Role.VIEWER, java_script_enabled=False) as visit:
+        for name in PAGES.keys() - FOR_ADMINS - {"edit"}:
+            response = await visit.go(tour.path(name))
+            assert (name, response.status) == (name, 200)
+            await expect(visit.page.locator("main h1")).to_be_visible()
+            for text in tour.says(name):
+                await expect(visit.page.locator("main"), name).to_contain_text(text)

@@ -1,0 +1,53 @@
+"""A worker that is killed in the middle of a bulk act: another one goes on with it, and each job has its turn once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.failed_desk import act_of, assert_once_each, fail_some, start_act, until_done
+from tests.stack import Stack
+from worker.domain.act import Act
+
+pytestmark = pytest.mark.crash
+DYING_DRIVER = Path(__file__).with_name("dying_driver.py")
+
+
+async def test_a_step_whose_driver_died_behind_it_is_not_made_again(tmp_path: Path) -> None:
+    """The second step stands in the ledger, and nobody heard of it; the next worker takes what comes behind it."""
+    async with Stack(tmp_path) as stack:
+        jobs = await fail_some(stack.ledger, 180)
+        act_id = await start_act(stack.ledger, Act.REQUEUE, jobs, is_canary=False)
+        doomed = stack.start_worker(str(DYING_DRIVER), "2", LINKFERRY_WORKER_ID="doomed")
+        await stack.until(lambda: doomed.poll() is not None, "the driver dies", within_s=40)
+        left = await act_of(stack, act_id)
+        await stack.ledger.abandon("doomed")
+        stack.start_worker()
+        record = await until_done(stack, act_id, within_s=90)
+
+        assert (left.at, left.done) == (100, 100)
+        assert (record.done, record.linked, record.refused) == (180, 180, {})
+        await assert_once_each(stack, jobs)
+
+
+async def test_a_requeue_survives_the_death_of_its_worker_on_the_way(tmp_path: Path) -> None:
+    """With jobs in their calls, others let go and others still to come."""
+    async with Stack(tmp_path, provider_rate=40) as stack:
+        jobs = await fail_some(stack.ledger, 150)
+        act_id = await start_act(stack.ledger, Act.REQUEUE, jobs)
+        doomed = stack.start_worker(LINKFERRY_WORKER_ID="doomed")
+
+        async def is_on_its_way() -> bool:
+            record = await act_of(stack, act_id)
+            return record.ended >= 20 and record.waiting > 0 and record.in_flight > 0
+
+        await stack.until(is_on_its_way, "some have ended and some wait", within_s=60)
+        stack.kill_worker(doomed)
+        await stack.ledger.abandon("doomed")
+        stack.start_worker()
+        record = await until_done(stack, act_id, within_s=120)
+
+        assert (record.done, record.refused, record.in_flight) == (150, {}, 0)
+        assert record.linked == 150
+        await assert_once_each(stack, jobs)

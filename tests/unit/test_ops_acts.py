@@ -1,0 +1,231 @@
+"""Bulk acts as the CLI and the console work with them: documents, refusals, messages beside jobs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import redis.asyncio
+
+from tests.contract.ledger_desk import LINKED, Desk, own_fail
+from worker.domain.act import Act
+from worker.domain.outcome import DeliveryDoubt, Refused, Undelivered
+from worker.domain.reasons import Catalogue
+from worker.domain.states import Channel, JobState, Lane
+from worker.ledger import JobFilter
+from worker.limits import Limits
+from worker.ops.acts import ActRefused, Acts
+
+DANA = "cli:dana"
+FAILED = [JobState.FAILED]
+
+
+@pytest.fixture
+async def desk(fake_redis: redis.asyncio.Redis) -> Desk:
+    return await Desk.open(fake_redis)
+
+
+@pytest.fixture
+def limits(fake_redis: redis.asyncio.Redis) -> Limits:
+    return Limits(fake_redis, namespace="test", name="partner", ceiling=5)
+
+
+@pytest.fixture
+def acts(desk: Desk, limits: Limits) -> Acts:
+    return Acts(desk.ledger, limits, Catalogue.shipped())
+
+
+async def a_failed_message(desk: Desk, *, in_doubt: bool = False) -> str:
+    delivery = await desk.a_delivery(channels=(Channel.SMS,) if in_doubt else (Channel.EMAIL,))
+    lease = await desk.send(delivery)
+    fail = own_fail("mailbox_unknown")
+    outcome = DeliveryDoubt(fail=fail) if in_doubt else Undelivered(fail=fail)
+    await desk.ledger.deliveries.settle(lease, outcome, can_resend=not in_doubt)
+    return delivery
+
+
+async def driven(acts: Acts, act_id: str, why: str = "because") -> dict[str, object]:
+    """Start an act and step it until nothing more may be taken."""
+    await acts.start(act_id, by=DANA, why=why)
+    while (document := await acts.step(act_id)) is not None and document["taken"]:
+        pass
+    assert document is not None
+    return document
+
+
+async def test_a_preview_tells_calls_and_time_and_is_ready_for_json(desk: Desk, acts: Acts) -> None:
+    """What an operator decides by."""
+    for _ in range(8):
+        await desk.job_in(JobState.FAILED)
+    told: list[int] = []
+    document = await acts.preview(
+        Act.REQUEUE, JobFilter(reason="name_refused"), states=FAILED, by=DANA, on_progress=told.append
+    )
+
+    assert (document["state"], document["total"], document["waiting"]) == ("previewed", 8, 8)
+    assert document["by_reason"] == {"name_refused": 8}
+    assert (document["calls_needed"], document["seconds_at_rate"], document["rate"]) == (8, 1.6, 5.0)
+    assert document["filter"] == {"reason": "name_refused", "states": ["failed"]}
+    assert told[-1] == 8
+    assert json.loads(json.dumps(document)) == document
+
+
+async def test_a_filter_touches_no_other(desk: Desk, acts: Acts) -> None:
+    """The set is counted by reason first, then exactly it is worked on."""
+    mended = await desk.job_in(JobState.FAILED)
+    [other] = (await desk.accept()).job_ids
+    await desk.end(other, Refused(fail=own_fail("name_taken")))
+    preview = await acts.preview(Act.REQUEUE, JobFilter(reason="name_refused"), states=FAILED, by=DANA)
+    document = await driven(acts, preview["act_id"])
+
+    assert document["done"] == 1
+    assert await desk.state(mended) is JobState.AVAILABLE
+    assert await desk.state(other) is JobState.FAILED
+
+
+async def test_more_than_one_job_needs_a_why(desk: Desk, acts: Acts) -> None:
+    """It is what the next person asks first; one job may go without."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(3)]
+    many = await acts.preview_ids(Act.DISCARD, jobs[:2], by=DANA)
+    one = await acts.preview_ids(Act.DISCARD, jobs[2:], by=DANA)
+
+    with pytest.raises(ActRefused, match="Say why") as refused:
+        await acts.start(many["act_id"], by=DANA, why=" ")
+    assert refused.value.code == "why_missing"
+    assert (await acts.start(one["act_id"], by=DANA, why=""))["state"] == "running"
+
+
+async def test_refusals_say_what_to_do(desk: Desk, acts: Acts) -> None:
+    """Each has a word for programs and a sentence for people."""
+    act_id = (await acts.preview_ids(Act.REQUEUE, [await desk.job_in(JobState.FAILED)], by=DANA))["act_id"]
+    await acts.start(act_id, by=DANA, why="x")
+
+    for code, deed in (
+        ("already_started", acts.start(act_id, by=DANA, why="x")),
+        ("gone", acts.start("nobody", by=DANA, why="x")),
+        ("gone", acts.carry_preview("nobody")),
+        ("gone", acts.undo("nobody", by=DANA)),
+        ("taken", acts.carry_preview(act_id)),
+        ("not_stopped", acts.go_on(act_id, by=DANA, why="x")),
+        ("not_undoable", acts.undo(act_id, by=DANA)),
+    ):
+        with pytest.raises(ActRefused) as refused:
+            await deed
+        assert refused.value.code == code
+        assert "{" not in str(refused.value)
+
+
+async def test_too_many_for_one_act_is_said_before_anything_is_done(
+    desk: Desk, acts: Acts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody oversees a set without end."""
+    monkeypatch.setattr("worker.ops.acts.MOST_IDS", 2)
+    for _ in range(3):
+        await desk.job_in(JobState.FAILED)
+
+    with pytest.raises(ActRefused, match="narrow the filter"):
+        await acts.preview(Act.DISCARD, JobFilter(), states=FAILED, by=DANA)
+
+
+async def test_a_preview_begun_here_may_be_carried_by_another_process(desk: Desk, acts: Acts) -> None:
+    """The console answers at once and freezes the set beside it."""
+    await desk.job_in(JobState.DEAD)
+    act_id = await acts.begin_preview(Act.REQUEUE, JobFilter(), states=[JobState.DEAD], by=DANA)
+    begun = await acts.get(act_id)
+    document = await acts.carry_preview(act_id)
+
+    assert begun is not None
+    assert (begun["state"], begun["total"]) == ("previewing", 0)
+    assert (document["state"], document["total"]) == ("previewed", 1)
+
+
+async def test_failed_messages_are_sent_again_without_a_call(desk: Desk, acts: Acts) -> None:
+    """The link is there already; of jobs and messages together each has its own number."""
+    message, job = await a_failed_message(desk), await desk.job_in(JobState.FAILED)
+    preview = await acts.preview(Act.REQUEUE, JobFilter(), states=FAILED, by=DANA)
+    document = await driven(acts, preview["act_id"])
+    record = await desk.ledger.deliveries.get(message)
+
+    assert (preview["total"], preview["messages"], preview["calls_needed"]) == (2, 1, 1)
+    assert document["done"] == 2
+    assert record is not None
+    assert record.state == "pending"
+    assert await desk.state(job) is JobState.AVAILABLE
+
+
+async def test_messages_in_doubt_are_only_sent_again_by_their_id(desk: Desk, acts: Acts) -> None:
+    """The customer may have it: a bulk act must not send it twice."""
+    message = await a_failed_message(desk, in_doubt=True)
+
+    in_bulk = await acts.preview(Act.REQUEUE, JobFilter(), states=FAILED, by=DANA)
+    by_id = await acts.preview_ids(Act.REQUEUE, [message], by=DANA)
+
+    assert (in_bulk["total"], by_id["total"]) == (0, 1)
+
+
+async def test_what_is_personal_in_a_filter_is_shown_masked(desk: Desk, acts: Acts) -> None:
+    """A list of acts is no list of customers."""
+    await desk.job_in(JobState.FAILED)
+    document = await acts.preview(
+        Act.REQUEUE, JobFilter(number="972501234567", email="dana@example.com"), states=FAILED, by=DANA
+    )
+
+    assert "1234567" not in json.dumps(document)
+    assert "dana@" not in json.dumps(document)
+
+
+async def test_undoing_a_discard_is_previewed_and_started_like_any_act(desk: Desk, acts: Acts) -> None:
+    """Once; the second finds it undone."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(3)]
+    discard = await driven(acts, (await acts.preview_ids(Act.DISCARD, jobs, by=DANA))["act_id"])
+    undo = await acts.undo(str(discard["act_id"]), by=DANA)
+    restored = await driven(acts, undo["act_id"])
+
+    assert discard["can_undo"] is True
+    assert (undo["act"], undo["total"], undo["undo_of"]) == ("restore", 3, discard["act_id"])
+    assert (restored["state"], restored["done"]) == ("done", 3)
+    assert [await desk.state(job) for job in jobs] == [JobState.FAILED] * 3
+    with pytest.raises(ActRefused, match="only once"):
+        await acts.undo(str(discard["act_id"]), by=DANA)
+
+
+async def test_an_act_says_what_it_waits_for(desk: Desk, acts: Acts, limits: Limits) -> None:
+    """No worker, paused calls, a held lane: an operator is not left to wonder why nothing moves."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(6)]
+    document = await driven(acts, (await acts.preview_ids(Act.REQUEUE, jobs, by=DANA))["act_id"])
+    waits = [document["waits_for"]]
+    await desk.ledger.fleet.beat("w1", {}, 60)
+    await desk.ledger.batches.hold(Lane.BULK, "unknown_17")
+    waits.append((await acts.get(str(document["act_id"])) or {})["waits_for"])
+    await limits.pause(None)
+    waits.append((await acts.get(str(document["act_id"])) or {})["waits_for"])
+
+    assert [each["code"] for each in waits] == [  # type: ignore[index]
+        "act_waits_no_worker",
+        "act_waits_lane_held",
+        "act_waits_paused",
+    ]
+
+
+async def test_items_are_listed_by_what_became_of_them(desk: Desk, acts: Acts) -> None:
+    """In pages, with why for those that were left alone."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(4)]
+    act_id = (await acts.preview_ids(Act.REQUEUE, jobs, by=DANA))["act_id"]
+    await desk.requeue(jobs[1])
+    await driven(acts, act_id)
+    await desk.end(jobs[0], LINKED)
+
+    first = await acts.items(act_id, limit=3)
+    rest = await acts.items(act_id, limit=3, cursor=first["next"])
+    refused = await acts.items(act_id, outcome="refused")
+
+    assert [item["outcome"] for item in (*first["items"], *rest["items"])] == [
+        "linked",
+        "refused",
+        "done",
+        "done",
+    ]
+    assert (first["total"], rest["next"], refused["total"]) == (4, None, 1)
+    assert refused["items"] == [{"job_id": jobs[1], "outcome": "refused", "refusal": "waits_already"}]
+    with pytest.raises(ValueError, match="lost"):
+        await acts.items(act_id, outcome="lost")

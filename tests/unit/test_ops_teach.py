@@ -1,0 +1,170 @@
+"""Teaching from a group's page: the code is that of the call whose jobs failed with it, and mistakes are named."""
+
+from __future__ import annotations
+
+import pytest
+import redis.asyncio
+
+from tests.contract.ledger_desk import Desk, a_fail
+from tests.factories import a_request
+from worker.domain.lessons import LiveCatalogue
+from worker.domain.outcome import Refused
+from worker.domain.reasons import Catalogue, Policy
+from worker.domain.request import Product
+from worker.ops.teach import Teaching, TeachRefused, reasons_view
+
+WORDS = {"class": "bad_data", "policy": "discard", "meaning": "It is frozen.", "remedy": "Ask for another."}
+BY = {"by": "cli:dana", "why": "the partner said so"}
+
+
+@pytest.fixture
+async def desk(fake_redis: redis.asyncio.Redis) -> Desk:
+    return await Desk.open(fake_redis)
+
+
+@pytest.fixture
+def catalogue() -> LiveCatalogue:
+    return LiveCatalogue(Catalogue.shipped())
+
+
+@pytest.fixture
+def teaching(desk: Desk, catalogue: LiveCatalogue) -> Teaching:
+    return Teaching(desk.ledger, catalogue)
+
+
+async def a_failure(desk: Desk, code: int = 77, product: Product = Product.WHATSAPP) -> str:
+    changes = {} if product is Product.WHATSAPP else {"whatsapp": None, "products": (product,)}
+    [job] = (await desk.accept(request=a_request(**changes))).job_ids
+    await desk.end(job, Refused(fail=a_fail(f"unknown_{code}", code=code)))
+    return job
+
+
+async def test_a_groups_name_stands_for_its_code_and_call(
+    desk: Desk, teaching: Teaching, catalogue: LiveCatalogue
+) -> None:
+    """`unknown_77`, by the jobs that failed with it; it is told how many stand under it."""
+    for _ in range(2):
+        await a_failure(desk, product=Product.FACEBOOK_PAGE)
+
+    lesson = await teaching.teach("unknown_77", name="page_frozen", words=WORDS, **BY)
+
+    assert (lesson["call"], lesson["code"], lesson["reason"]) == ("create_facebook", 77, "page_frozen")
+    assert (lesson["stood_as"], lesson["standing"]) == ("unknown_77", 2)
+    assert catalogue.for_code("create_facebook", 77).policy is Policy.DISCARD
+    assert catalogue.for_code("create_whatsapp", 77).name == "unknown_77"
+
+
+async def test_a_bare_code_is_a_whatsapp_links_unless_said_otherwise(teaching: Teaching) -> None:
+    """Where no job tells whose it is."""
+    assert (await teaching.teach("5", name="five", words=WORDS, **BY))["call"] == "create_whatsapp"
+    assert (await teaching.teach("6", name="six", call="create_facebook", words=WORDS, **BY))["call"] == (
+        "create_facebook"
+    )
+
+
+async def test_a_code_of_two_calls_must_be_told_apart(desk: Desk, teaching: Teaching) -> None:
+    """The same number may mean two things."""
+    await a_failure(desk)
+    await a_failure(desk, product=Product.FACEBOOK_PAGE)
+
+    with pytest.raises(TeachRefused, match="create_facebook, create_whatsapp") as caught:
+        await teaching.teach("unknown_77", name="frozen", words=WORDS, **BY)
+
+    assert caught.value.field == "call"
+    assert (await teaching.form("unknown_77"))["calls"] == ["create_facebook", "create_whatsapp"]
+
+
+async def test_teaching_again_changes_only_what_is_said(teaching: Teaching, catalogue: LiveCatalogue) -> None:
+    """The earlier words stay."""
+    await teaching.teach("77", name="frozen", words=WORDS, **BY)
+    await teaching.teach("77", name="frozen", words={"policy": "fail"}, **BY)
+
+    reason = catalogue.for_code("create_whatsapp", 77)
+    assert (reason.policy, reason.meaning) == (Policy.FAIL, "It is frozen.")
+
+
+async def test_a_reason_that_is_known_can_be_described_anew(
+    teaching: Teaching, catalogue: LiveCatalogue
+) -> None:
+    """Its policy, say."""
+    await teaching.teach("foreign_link", words={"policy": "discard"}, **BY)
+
+    assert catalogue.named("foreign_link").policy is Policy.DISCARD
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "field", "message"),
+    [
+        ("77", {"words": WORDS}, "name", "is to be called"),
+        ("77", {"name": "frozen", "words": {"class": "bad_data"}}, "meaning", "is missing"),
+        ("77", {"name": "frozen", "words": {**WORDS, "class": "bad_dat"}}, "class", "did you mean bad_data"),
+        ("77", {"name": "Frozen!", "words": WORDS}, "name", "small letters"),
+        ("77", {"name": "frozen", "call": "create_x", "words": WORDS}, "name", "no such call"),
+        ("foreign_link", {"name": "other", "words": WORDS}, "name", "is a name already"),
+        ("foreign_link", {"words": {"policy": "drop"}}, "policy", "is not known"),
+    ],
+)
+async def test_what_cannot_be_used_is_named_and_nothing_is_kept(
+    desk: Desk, teaching: Teaching, asked: str, more: dict[str, object], field: str, message: str
+) -> None:
+    """By the reader of REASONS_FILE, with its words."""
+    with pytest.raises(TeachRefused, match=message) as caught:
+        await teaching.teach(asked, **more, **BY)  # type: ignore[arg-type]
+
+    assert caught.value.field == field
+    assert await desk.ledger.taught.lessons() == []
+
+
+async def test_what_was_taught_can_be_taken_back(teaching: Teaching, catalogue: LiveCatalogue) -> None:
+    """By the group's name, the code or the reason's name."""
+    for asked in ("unknown_77", "77", "frozen"):
+        await teaching.teach("77", name="frozen", words=WORDS, **BY)
+        assert (await teaching.unteach(asked, **BY))["untaught"]
+        assert catalogue.for_code("create_whatsapp", 77).name == "unknown_77"
+
+    with pytest.raises(TeachRefused, match="nothing was taught"):
+        await teaching.unteach("frozen", **BY)
+
+
+async def test_a_name_that_other_codes_go_by_is_not_taken_away(
+    teaching: Teaching, catalogue: LiveCatalogue
+) -> None:
+    """Else these would lose their meaning in silence."""
+    await teaching.teach("77", name="frozen", words=WORDS, **BY)
+    await teaching.teach("78", name="frozen", words={}, **BY)
+
+    with pytest.raises(TeachRefused, match="other codes go by the name frozen"):
+        await teaching.unteach("77", **BY)
+
+    assert catalogue.for_code("create_whatsapp", 78).meaning == "It is frozen."
+    await teaching.unteach("78", **BY)
+    await teaching.unteach("77", **BY)
+
+
+async def test_the_form_of_an_unknown_group_offers_what_may_be_said(desk: Desk, teaching: Teaching) -> None:
+    """The code, whose it is, how many jobs wait, and every class and policy."""
+    await a_failure(desk)
+    form = await teaching.form("unknown_77")
+
+    assert (form["code"], form["calls"], form["standing"], form["is_known"]) == (
+        77,
+        ["create_whatsapp"],
+        1,
+        False,
+    )
+    assert "bad_data" in form["classes"]
+    assert form["policies"] == ["fail", "retry", "snooze", "discard"]
+
+
+async def test_the_list_says_where_each_reason_comes_from(
+    teaching: Teaching, catalogue: LiveCatalogue
+) -> None:
+    """And which codes mean it."""
+    await teaching.teach("77", name="frozen", words=WORDS, **BY)
+    items = {each["reason"]: each for each in reasons_view(catalogue)["items"]}
+
+    assert items["frozen"]["from"] == "taught"
+    assert items["frozen"]["taught_by"] == "cli:dana"
+    assert items["frozen"]["taught_at"] is not None
+    assert items["frozen"]["codes"] == [{"call": "create_whatsapp", "code": 77}]
+    assert items["partner_timeout"]["from"] == "shipped"

@@ -1,0 +1,68 @@
+"""Bulk acts: what may be done to many jobs at once, how such an act stands, and why it may leave one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Act(StrEnum):
+    """What may be done to a job that stands."""
+
+    REQUEUE = "requeue"  #: let it try again; a message that failed is sent again
+    DISCARD = "discard"  #: give it up: a dead letter
+    CANCEL = "cancel"
+    RESTORE = "restore"  #: a dead letter stands in the failed queue again, with the reason it had
+
+
+class ActState(StrEnum):
+    """How a bulk act stands."""
+
+    PREVIEWING = "previewing"  #: its set is being frozen
+    PREVIEWED = "previewed"  #: the set is frozen; nothing is done until somebody starts it
+    RUNNING = "running"
+    STOPPED = "stopped"  #: by a person, or by itself; it may go on
+    DONE = "done"
+    EXPIRED = "expired"  #: it was not started in time
+
+
+class ActOutcome(StrEnum):
+    """What became of one of an act's jobs."""
+
+    WAITING = "waiting"  #: its turn has not come
+    DONE = "done"  #: for a requeue: it waits, runs, or tries again
+    LINKED = "linked"  #: requeued, and it has its link
+    SENT = "sent"  #: the message went out
+    FAILED_AGAIN = "failed_again"
+    ENDED_OTHERWISE = "ended_otherwise"  #: cancelled meanwhile, or the message in doubt
+    REFUSED = "refused"  #: left alone; `REFUSALS` says why
+
+
+#: Letter in an act's marks → what became of the job at that place. A place not come to holds a zero byte.
+OUTCOME_OF: Mapping[str, ActOutcome] = {
+    "\0": ActOutcome.WAITING,
+    "d": ActOutcome.DONE,
+    "l": ActOutcome.LINKED,
+    "s": ActOutcome.SENT,
+    "a": ActOutcome.FAILED_AGAIN,
+    "o": ActOutcome.ENDED_OTHERWISE,
+}
+#: Letter in an act's marks → why the job was left alone. `acting.lua` writes the same letters.
+REFUSALS: Mapping[str, str] = {
+    "G": "gone",
+    "W": "waits_already",
+    "R": "is_running",
+    "D": "is_in_doubt",
+    "L": "is_linked",
+    "O": "is_onboarded",
+    "V": "is_revoked",
+    "F": "is_failed",
+    "X": "is_dead",
+    "C": "is_cancelled",
+    "B": "is_available",
+    "U": "is_scheduled",
+    "A": "claimed_by_another",
+    "H": "changed_since",
+    "M": "is_message",
+    "S": "is_sent",
+}

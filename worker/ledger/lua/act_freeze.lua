@@ -1,0 +1,6 @@
+-- previewing -> previewed: the set is whole. ARGV: 2 act, 3 how many were looked at. Returns 1, or 0 (not to be frozen).
+local key = K.act .. ARGV[2]
+local standing = call('HMGET', key, 'state', 'seen')
+if standing[1] ~= 'previewing' or standing[2] ~= ARGV[3] then return 0 end
+call('HSET', key, 'state', 'previewed', 'total', call('LLEN', K.act_ids .. ARGV[2]))
+return 1

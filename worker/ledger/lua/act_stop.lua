@@ -1,0 +1,12 @@
+-- uses: endings cancelling mending sending trail acting
+-- running -> stopped: no more is taken; what was requeued goes on.
+--
+-- ARGV: 2 act, 3 by, 4 why, 5 what it came to (JSON), 6 the latest ends by which that was decided, or '' for a person's
+-- word. Returns {1, state} or {0, state or '', refusal}.
+local act = load_act(ARGV[2])
+if not act then return { 0, '', 'gone' } end
+if act.state ~= 'running' or (ARGV[6] ~= '' and act.latest ~= ARGV[6]) then return { 0, act.state, 'not_running' } end
+change(act, 'state', 'stopped', 'stop', ARGV[5], 'ended', string.format('%.0f', now))
+call('ZREM', K.acts_running, act.id)
+account_act(act, 'stop', ARGV[3], ARGV[4], 'stop', ARGV[5], 'failed_again', act.again or '0')
+return { 1, act.state }

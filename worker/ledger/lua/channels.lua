@@ -1,0 +1,23 @@
+-- flags: no-writes
+-- Count messages by channel and state; of a state with more than a sample, by the newest of them.
+-- ARGV: 2 most messages looked at per state. Returns for each state: its name, how many, how many looked at, how many
+-- channels, and for each of those its name and how many of those looked at are its.
+local reply = {}
+local function add(...)
+  for _, value in ipairs({ ... }) do reply[#reply + 1] = value end
+end
+
+for _, state in ipairs({ 'sending', 'sent', 'in_doubt', 'failed', 'skipped' }) do
+  local key, by_channel, names = K.delivery_state .. state, {}, {}
+  local ids = call('ZREVRANGE', key, 0, ARGV[2] - 1)
+  for _, id in ipairs(ids) do
+    local channel = string.match(id, '^[^.]+%.([^.]+)%.')
+    if channel then
+      if not by_channel[channel] then names[#names + 1] = channel end
+      by_channel[channel] = (by_channel[channel] or 0) + 1
+    end
+  end
+  add(state, call('ZCARD', key), #ids, #names)
+  for _, name in ipairs(names) do add(name, by_channel[name]) end
+end
+return reply

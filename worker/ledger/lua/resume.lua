@@ -1,0 +1,16 @@
+-- flags: allow-oom
+-- uses: guards trail
+-- End the pauses of scopes, and clear holds; what was held begins anew with a canary.
+--
+-- ARGV: 2 by ('': a test's or our own, not accounted for), 3 why, 4 target as it was named, 5 how many scopes to end the
+-- pauses of, then these, then scopes to clear the holds of. Returns the scopes whose holds were cleared.
+local cleared, pauses = {}, tonumber(ARGV[5])
+for i = 6, #ARGV do
+  if i < 6 + pauses then
+    call('SREM', K.pauses, ARGV[i])
+  elseif clear_hold(ARGV[i]) == 1 then
+    cleared[#cleared + 1] = ARGV[i]
+  end
+end
+if ARGV[2] ~= '' then account('resume', ARGV[2], ARGV[3], ARGV[4], 'holds_cleared', table.concat(cleared, ', ')) end
+return cleared

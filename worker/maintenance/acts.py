@@ -1,0 +1,71 @@
+"""Drives the bulk acts that operators started, a bounded step at a time and all of them in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from worker.ledger import Ledger
+from worker.limits import Limits
+
+log = structlog.get_logger()
+
+#: Between two steps the ledger is everybody else's: a step takes it some 3 ms.
+_PAUSE_S = 0.01
+#: How long one turn may last; well below the lease of the duty.
+_TURN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActDriver:
+    """Takes what may be taken of every running act's set. Whoever else drives one at the same time does no harm."""
+
+    ledger: Ledger
+    limits: Limits
+
+    async def run_once(self) -> int:
+        """Step every running act until none may go on for now, or a turn's time is up; return how many ids were taken."""
+        acts = await self.ledger.acts.running()
+        if not acts:
+            return 0
+        rate = (await self.limits.status()).rate
+        until, total = time.monotonic() + _TURN_S, 0
+        while acts and time.monotonic() < until:
+            for act_id in list(acts):
+                taken = await self._step(act_id, rate)
+                total += taken
+                if not taken:
+                    acts.remove(act_id)
+                await asyncio.sleep(_PAUSE_S)
+        return total
+
+    async def _step(self, act_id: str, rate: float) -> int:
+        step = await self.ledger.acts.step(act_id, rate=rate)
+        if step.is_at_rest and step.record is not None:
+            because = step.record.stopped_because or {}
+            log.info(
+                "act_ended",
+                act_id=act_id,
+                act=step.record.act.value,
+                state=step.record.state.value,
+                done=step.record.done,
+                refused=sum(step.record.refused.values()),
+                failed_again=step.record.failed_again,
+                stopped_because=because.get("reason"),
+            )
+        return step.taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActPruner:
+    """Forgets acts when the jobs they touched are forgotten, and sets that nobody started."""
+
+    ledger: Ledger
+    keep_s: float
+
+    async def run_once(self) -> int:
+        """Forget what is old enough, a bounded piece of it; return how many acts went."""
+        return await self.ledger.acts.prune(older_than_s=self.keep_s)

@@ -1,0 +1,1 @@
+"""The web console: what operators see and do, as pages."""

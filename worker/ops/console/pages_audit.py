@@ -1,0 +1,135 @@
+"""`/audit`: who did what, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from worker.domain.ids import is_job_id
+from worker.domain.roles import Role
+from worker.ops.console.deps import ConsoleDeps
+from worker.ops.console.filters import read_filter
+from worker.ops.console.gate import operator_of, requires
+from worker.ops.console.told import see
+from worker.ops.console.view import render, translator_of
+from worker.ops.trail import ACTS, AuditTrail
+
+_PER_PAGE = 50
+_FIELDS = ("by", "act", "subject", "since")
+_LONGEST = 200
+#: Parts of an entry that have a place of their own on its page.
+_OWN_PLACE = frozenset({"changes", "filter"})
+
+
+def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
+    """Return the routes of the trail."""
+    pages = AuditPages(deps)
+    return [
+        web.get("/audit", pages.list),
+        web.get("/audit/{entry}", pages.show),
+        web.post("/audit/{entry}/reveal", pages.reveal),
+    ]
+
+
+class AuditPages:
+    """The trail, and one entry of it."""
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._trail = AuditTrail(deps.ledger)
+        self._region = deps.settings.default_region
+
+    @requires(Role.VIEWER)
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the acts that match the filter in the address, newest first."""
+        texts = translator_of(request)
+        values = {name: request.query.get(name, "").strip()[:_LONGEST] for name in _FIELDS}
+        span = read_filter({"newer_than": values["since"]}, texts, region=self._region)
+        page: dict[str, Any] = {"items": [], "next": None, "total": 0, "is_total_exact": True}
+        if not span.errors:
+            try:
+                page = await self._trail.find(
+                    by=values["by"] or None,
+                    act=values["act"] or None,
+                    subject=values["subject"] or None,
+                    since_s=span.wanted.newer_than_s,
+                    cursor=request.query.get("cursor") or None,
+                    limit=_PER_PAGE,
+                )
+            except ValueError:
+                return see("/audit", told="bad_cursor")
+        return await render(
+            request,
+            "audit.html",
+            status=400 if span.errors else 200,
+            page={**page, "items": [_listed(each) for each in page["items"]]},
+            values=values,
+            error=span.errors.get("newer_than"),
+            acts=ACTS,
+        )
+
+    @requires(Role.VIEWER)
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """Answer with all of one entry, what is personal in it masked."""
+        return await self._answer(request, is_revealed=False)
+
+    @requires(Role.OPERATOR)
+    async def reveal(self, request: web.Request) -> web.StreamResponse:
+        """Answer with all of one entry, whole; that is recorded before it is shown."""
+        return await self._answer(request, is_revealed=True)
+
+    async def _answer(self, request: web.Request, *, is_revealed: bool) -> web.Response:
+        entry = await self._trail.entry(request.match_info["entry"], is_revealed=is_revealed)
+        if entry is None:
+            raise web.HTTPNotFound
+        if is_revealed:
+            await self._trail.reveal(by=operator_of(request).by, subject=entry["subject"], what="audit")
+        return await render(
+            request,
+            "audit_entry.html",
+            entry=_listed(entry),
+            acts=ACTS,
+            plain=_plain(entry["detail"]),
+            is_revealed=is_revealed,
+            has_personal=bool(_OWN_PLACE & set(entry["detail"])),
+        )
+
+
+def _listed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry with where its subject leads to, and what of its detail fits into a line."""
+    short = {
+        name: value
+        for name, value in entry["detail"].items()
+        if isinstance(value, str) and value and len(value) <= 40 and name not in {"before", "after"}
+    }
+    return {**entry, "to": _subject_path(str(entry["subject"] or "")), "short": short}
+
+
+def _subject_path(subject: str) -> str | None:
+    """Return the page of what an act was done to."""
+    kind, _, name = subject.partition(":")
+    if is_job_id(subject):
+        return f"/jobs/{subject}"
+    if kind == "batch" and name:
+        return f"/batches/{quote(name, safe='')}"
+    if subject.startswith("a") and "-" in subject and subject.partition("-")[0][1:].isdecimal():
+        return f"/acts/{quote(subject, safe='')}"
+    return None
+
+
+def _plain(detail: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else _flat(value)
+        for name, value in detail.items()
+        if name not in _OWN_PLACE
+    }
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_flat(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_flat(each) for each in value)
+    return str(value)

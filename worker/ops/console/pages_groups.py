@@ -1,0 +1,86 @@
+"""`/failed` and `/failed/{reason}`: the failed queue by reason, what each means and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+from markupsafe import Markup
+
+from worker.domain.roles import Role
+from worker.ledger import JobFilter
+from worker.ops.console.charts import sparkline
+from worker.ops.console.deps import ConsoleDeps
+from worker.ops.console.gate import requires
+from worker.ops.console.i18n import Translator
+from worker.ops.console.view import fragment, render, translator_of, wants_fragment
+from worker.ops.groups import group, groups
+from worker.ops.views import iso
+
+STAGES = ("link", "delivery")
+_MESSAGES_SHOWN = 50
+
+
+def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
+    """Return the routes of the failed queue."""
+    pages = GroupPages(deps)
+    return [web.get("/failed", pages.list), web.get("/failed/{reason}", pages.show)]
+
+
+class GroupPages:
+    """The failed queue by reason."""
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._queries, self._ledger = deps.queries, deps.ledger
+        self._scene = deps.scene
+
+    @requires(Role.VIEWER)
+    async def list(self, request: web.Request) -> web.Response:
+        """Answer with all groups, the largest first."""
+        found = await groups(self._scene)
+        stage = request.query.get("stage")
+        items = [each for each in found["items"] if stage not in STAGES or each["stage"] == stage]
+        texts = translator_of(request)
+        context = {
+            "groups": [{**each, "spark": spark(each, texts)} for each in items],
+            "stage": stage if stage in STAGES else None,
+            "total": sum(int(each["count"]) for each in items),
+            "at": iso(await self._ledger.now_ms()),
+        }
+        if wants_fragment(request):
+            return await fragment(request, "failed_live.html", **context)
+        return await render(request, "failed.html", **context)
+
+    @requires(Role.VIEWER)
+    async def show(self, request: web.Request) -> web.Response:
+        """Answer with one group; of a reason that nothing failed for, with what is known of it."""
+        reason, texts = request.match_info["reason"], translator_of(request)
+        stage = request.query.get("stage", "link")
+        if stage not in STAGES:
+            raise web.HTTPNotFound
+        found = await group(self._scene, reason, stage=stage)
+        known = self._scene.catalogue.named(reason)
+        messages = await self._messages(reason) if found and stage == "delivery" else None
+        context = {
+            "reason": reason,
+            "stage": stage,
+            "group": found,
+            "known": known,
+            "messages": messages,
+            "spark": spark(found, texts) if found else None,
+        }
+        return await render(request, "group.html", **context)
+
+    async def _messages(self, reason: str) -> dict[str, Any]:
+        return await self._queries.failed(JobFilter(reason=reason, stage="delivery"), limit=_MESSAGES_SHOWN)
+
+
+def spark(item: Mapping[str, Any], texts: Translator) -> Markup:
+    """Return a group's failures of the last day, hour by hour."""
+    hours = item["trend"]["hours"]
+    label = texts.gettext("%(total)s in the last 24 hours, %(last)s in the last one") % {
+        "total": sum(hours),
+        "last": hours[-1] if hours else 0,
+    }
+    return sparkline(hours, label=label)

@@ -1,0 +1,103 @@
+"""How times, spans and counts are written for people: Jinja filters in one language."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import urlsplit
+
+
+class Texts(Protocol):
+    """What this module asks of a language."""
+
+    def gettext(self, text: str) -> str:
+        """Return *text* in the language."""
+        ...
+
+    def ngettext(self, one: str, many: str, number: int) -> str:
+        """Return the form that goes with *number*."""
+        ...
+
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+
+class Shown:
+    """Times and spans in words."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+
+    def duration(self, seconds: float | None) -> str:
+        """Return a span of *seconds* in its largest unit that fits, rounded down: `3 h`, `12 min`."""
+        _ = self._texts.gettext
+        if seconds is None:
+            return "–"
+        if 0 < seconds < 1:
+            return _("%(n)s ms") % {"n": max(1, round(seconds * 1000))}
+        if seconds < 10 and seconds != int(seconds):
+            return _("%(n)s s") % {"n": f"{seconds:.1f}"}
+        whole = int(seconds)
+        if whole < 2 * _MINUTE_S:
+            return _("%(n)s s") % {"n": whole}
+        if whole < 2 * _HOUR_S:
+            return _("%(n)s min") % {"n": whole // _MINUTE_S}
+        if whole < 2 * _DAY_S:
+            return _("%(n)s h") % {"n": whole // _HOUR_S}
+        return self._texts.ngettext("%(num)s day", "%(num)s days", whole // _DAY_S) % {"num": whole // _DAY_S}
+
+    def ago(self, iso: str | None, now_ms: int) -> str:
+        """Return how long before or after *now_ms* (milliseconds since 1970) an instant lies, in words."""
+        _ = self._texts.gettext
+        at = parsed(iso)
+        if at is None:
+            return "–"
+        past_s = now_ms / 1000 - at.timestamp()
+        if abs(past_s) < 2:
+            return _("now")
+        span = self.duration(float(int(abs(past_s))))
+        return (_("%(span)s ago") if past_s > 0 else _("in %(span)s")) % {"span": span}
+
+
+def parsed(iso: str | None) -> datetime | None:
+    """Return the instant that ISO 8601 text names; None for none."""
+    if not iso:
+        return None
+    try:
+        at = datetime.fromisoformat(iso)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def absolute(iso: str | None) -> str:
+    """Return an instant to the second, in UTC: `2026-03-01 14:05:09 UTC`."""
+    at = parsed(iso)
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "–"
+
+
+def clock_time(iso: str | None) -> str:
+    """Return an instant's time of day in UTC, `14:05`."""
+    at = parsed(iso)
+    return f"{at.astimezone(UTC):%H:%M}" if at else "–"
+
+
+def count(number: float | None) -> str:
+    """Return a whole number with its thousands set apart."""
+    return "–" if number is None else f"{int(number):,}"
+
+
+def web_link(text: str | None) -> str | None:
+    """Return *text* where it is an http(s) address that may be made a link, else None."""
+    if not text or any(sign.isspace() or not sign.isprintable() for sign in text):
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    return text if parts.scheme in {"http", "https"} and parts.hostname else None
+
+
+def decimal(number: float | None) -> str:
+    """Return a number with one place after the point where it needs one."""
+    return "–" if number is None else f"{number:,.1f}".removesuffix(".0")

@@ -1,0 +1,211 @@
+"""Teaching: giving a reason, or a code of the partner's that nobody knew, its name, class, policy, meaning and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from worker.domain.classify import call_of
+from worker.domain.lessons import Lesson, LiveCatalogue, code_in
+from worker.domain.reasons import Policy, ReasonClass, ReasonsFileError
+from worker.domain.states import JobState
+from worker.ledger import JobFilter, Ledger
+from worker.ops.views import iso
+
+_LOOKED_AT = 200  #: failed jobs looked at to learn which call their code came from
+_WORDS = frozenset({"class", "policy", "meaning", "remedy", "own_data"})
+_COME_BY = "create_whatsapp"  #: whose code it is where nothing tells
+
+
+class TeachRefused(ValueError):  # noqa: N818 - reads as what happened
+    """A lesson can't be used; the text says what is wrong with it, `field` where (None: with the whole)."""
+
+    def __init__(self, text: str, field: str | None = None) -> None:
+        """Refuse with *text*."""
+        super().__init__(text)
+        self.field = field
+
+
+class Teaching:
+    """Teaches the ledger, and a catalogue of this process at once; all others follow within seconds."""
+
+    def __init__(self, ledger: Ledger, catalogue: LiveCatalogue) -> None:
+        """Keep lessons in *ledger*; *catalogue* takes them here."""
+        self._ledger = ledger
+        self._catalogue = catalogue
+
+    async def form(self, reason: str) -> dict[str, Any]:
+        """Return what is known of *reason* (or of `unknown_77`), to be taught; raises LedgerUnavailable."""
+        await self._ledger.taught.refresh(self._catalogue)
+        known, code = self._catalogue.named(reason), code_in(reason)
+        calls = [] if code is None else await self._calls_of(reason)
+        return {
+            "reason": reason,
+            "code": code,
+            "calls": calls,
+            "name": known.name,
+            "class": known.reason_class.value,
+            "policy": known.policy.value,
+            "meaning": known.meaning,
+            "remedy": known.remedy,
+            "own_data": known.is_own_data,
+            "is_known": known.reason_class is not ReasonClass.UNKNOWN,
+            "classes": [each.value for each in ReasonClass],
+            "policies": [each.value for each in Policy],
+            "all_calls": list(self._catalogue.calls()),
+            "origin": origin_view(self._catalogue, known.name),
+            "standing": await self._standing(reason),
+        }
+
+    async def teach(
+        self,
+        reason_or_code: str,
+        *,
+        by: str,
+        why: str = "",
+        call: str | None = None,
+        name: str | None = None,
+        words: Mapping[str, str | bool | None],
+    ) -> dict[str, Any]:
+        """Describe a reason, or a code under the name *name*, by what *words* say; what they leave open stays.
+
+        *words* are those of REASONS_FILE: `class`, `policy`, `meaning`, `remedy`, `own_data`.
+
+        A code (`77`, or the name `unknown_77` of its group) is that of *call*; where that is not given, of the call whose
+        jobs failed with it. Return the lesson with how many failed jobs stand under it. Raises TeachRefused,
+        LedgerUnavailable, LedgerFull.
+        """
+        lessons = await self._ledger.taught.lessons()
+        about = await self._about(reason_or_code.strip(), call, name)
+        lesson = Lesson.from_document({**words, **about}, by=by, why=why)
+        earlier = next((each for each in lessons if each.key == lesson.key), None)
+        if earlier is not None:
+            lesson = _over(earlier, lesson)
+        self._try_out([*(each for each in lessons if each.key != lesson.key), lesson])
+        await self._ledger.taught.teach(lesson)
+        await self._ledger.taught.refresh(self._catalogue)
+        known = self._catalogue.named(lesson.name)
+        reason = f"unknown_{lesson.code}" if lesson.code is not None else lesson.name
+        return {
+            "reason": lesson.name,
+            "call": lesson.call,
+            "code": lesson.code,
+            "class": known.reason_class.value,
+            "policy": known.policy.value,
+            "meaning": known.meaning,
+            "remedy": known.remedy,
+            "own_data": known.is_own_data,
+            "stood_as": reason,
+            "standing": await self._standing(reason),
+        }
+
+    async def unteach(
+        self, reason_or_code: str, *, by: str, why: str = "", call: str | None = None
+    ) -> dict[str, Any]:
+        """Forget what was taught of a reason or a code; what is shipped, or in REASONS_FILE, holds again.
+
+        Raises TeachRefused, LedgerUnavailable, LedgerFull.
+        """
+        lessons = await self._ledger.taught.lessons()
+        wanted = reason_or_code.strip()
+        found = [each for each in lessons if _is_about(each, wanted) and call in {None, each.call}]
+        if not found:
+            message = f"{wanted}: nothing was taught of it. `linkferry reasons list --taught` shows what was."
+            raise TeachRefused(message)
+        if len(found) > 1:
+            raise TeachRefused(f"{wanted}: taught for several calls; {_say_call(found)}.", "call")
+        [lesson] = found
+        try:
+            self._catalogue.try_out(each for each in lessons if each.key != lesson.key)
+        except ReasonsFileError as exc:
+            message = f"{wanted}: other codes go by the name {lesson.name}: take those back first ({exc})."
+            raise TeachRefused(message) from exc
+        await self._ledger.taught.unteach(lesson.key, by=by, why=why)
+        await self._ledger.taught.refresh(self._catalogue)
+        return {"reason": lesson.name, "call": lesson.call, "code": lesson.code, "untaught": True}
+
+    async def _about(self, asked: str, call: str | None, name: str | None) -> dict[str, Any]:
+        """Return what the lesson is about: the reason's name, and the call and code that mean it, if any do."""
+        code = int(asked) if _is_number(asked) else code_in(asked)
+        if code is None or (name is None and call is None and not _is_number(asked)):
+            if name not in {None, asked}:
+                raise TeachRefused(f"name: {asked} is a name already; only a code takes one.", "name")
+            return {"name": asked, "call": None, "code": None}
+        if name is None and _is_number(asked):
+            message = f"name: say what code {code} is to be called, such as --name number_frozen."
+            raise TeachRefused(message, "name")
+        if call is None:
+            calls = await self._calls_of(f"unknown_{code}")
+            if len(calls) > 1:
+                message = (
+                    f"call: jobs of several calls failed with code {code}; say one of {', '.join(calls)}."
+                )
+                raise TeachRefused(message, "call")
+            call = calls[0] if calls else _COME_BY
+        return {"name": name or asked, "call": call, "code": code}
+
+    def _try_out(self, lessons: Iterable[Lesson]) -> None:
+        try:
+            self._catalogue.try_out(lessons)
+        except ReasonsFileError as exc:
+            word = str(exc).partition(":")[0].rpartition(".")[2]
+            raise TeachRefused(f"{exc}.", word if word in _WORDS else "name") from exc
+
+    async def _calls_of(self, reason: str) -> list[str]:
+        page = await self._ledger.queries.find(
+            JobFilter(state=JobState.FAILED, reason=reason), limit=_LOOKED_AT
+        )
+        return sorted({call_of(job.product) for job in page.items})
+
+    async def _standing(self, reason: str) -> int:
+        page = await self._ledger.queries.find(JobFilter(state=JobState.FAILED, reason=reason), limit=1)
+        return page.total
+
+
+def reasons_view(catalogue: LiveCatalogue) -> dict[str, Any]:
+    """Return the catalogue: each reason with its class, meaning, remedy, policy, codes and where it comes from."""
+    codes: dict[str, list[dict[str, Any]]] = {}
+    for call, code, reason in catalogue.codes():
+        codes.setdefault(reason.name, []).append({"call": call, "code": code})
+    items = [
+        {
+            "reason": reason.name,
+            "reason_class": str(reason.reason_class),
+            "policy": str(reason.policy),
+            "own_data": reason.is_own_data,
+            "meaning": reason.meaning,
+            "remedy": reason.remedy,
+            "codes": codes.get(reason.name, []),
+            **origin_view(catalogue, reason.name),
+        }
+        for reason in catalogue.all()
+    ]
+    return {"items": items, "next": None, "total": len(items)}
+
+
+def origin_view(catalogue: LiveCatalogue, name: str) -> dict[str, Any]:
+    """Return where a reason's words come from: `shipped`, `file` or `taught`, and by whom and when."""
+    origin = catalogue.origin(name)
+    return {"from": origin.kind, "taught_by": origin.by, "taught_at": iso(origin.at_ms)}
+
+
+def _over(earlier: Lesson, later: Lesson) -> Lesson:
+    """Return the later lesson with the earlier one's words where it says nothing; another name is another start."""
+    if earlier.name != later.name:
+        return later
+    kept = ("reason_class", "policy", "meaning", "remedy", "is_own_data")
+    return replace(later, **{word: getattr(earlier, word) for word in kept if getattr(later, word) is None})
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.removeprefix("-").isdecimal()
+
+
+def _is_about(lesson: Lesson, wanted: str) -> bool:
+    code = int(wanted) if _is_number(wanted) else code_in(wanted)
+    return lesson.name == wanted or (code is not None and lesson.code == code)
+
+
+def _say_call(lessons: Iterable[Lesson]) -> str:
+    return "say --call " + " or --call ".join(str(each.call) for each in lessons)

@@ -1,0 +1,168 @@
+"""What operators did, for the CLI and the console alike: plain dictionaries, contacts masked unless asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.domain.canonical import mask_field
+from worker.domain.states import JobState
+from worker.ledger import JobFilter, Ledger, TrailEntry
+from worker.ops.views import iso
+
+DEFAULT_LIMIT = 50
+#: The acts that are accounted for, in words. One that is not here is shown by its own name.
+ACTS: Mapping[str, str] = {
+    "requeue": "requeued",
+    "edit": "edited and requeued",
+    "discard": "discarded",
+    "restore": "took back a discard",
+    "cancel": "cancelled",
+    "batch_cancel": "cancelled a batch",
+    "resend": "sent a message again",
+    "act_start": "began a bulk act",
+    "act_stop": "stopped a bulk act",
+    "act_continue": "went on with a bulk act",
+    "act_end": "ended a bulk act",
+    "event_retry": "retried events that came in",
+    "event_discard": "gave events up that came in",
+    "pause": "paused",
+    "resume": "resumed",
+    "clear_hold": "cleared a hold",
+    "teach": "described a reason",
+    "unteach": "took back a description",
+    "reveal": "saw numbers whole",
+    "export": "exported",
+    "key_add": "made an API key",
+    "key_revoke": "revoked an API key",
+    "user_add": "added a user",
+    "user_disable": "disabled a user",
+    "user_enable": "enabled a user",
+    "user_role": "changed a user's role",
+    "user_password": "changed a password",
+    "sign_in": "signed in",
+    "sign_in_refused": "was refused a sign-in",
+    "sign_out": "signed out",
+    "sign_out_everywhere": "ended sessions",
+    "role_refused": "was refused for his role",
+    "request_refused": "was refused a request that was not his own",
+}
+#: What of an entry may name a customer: the filter of a bulk act, before and after of an edit.
+_PERSONAL = frozenset({"filter", "changes"})
+#: Names in the filters of bulk acts → the canonical field whose mask is theirs.
+_LIKE = {"number": "whatsapp"}
+
+
+class AuditTrail:
+    """Reads the trail, and records the acts of looking that leave no other mark."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Read and write the trail of *ledger*."""
+        self._ledger = ledger
+
+    async def find(
+        self,
+        *,
+        by: str | None = None,
+        act: str | None = None,
+        subject: str | None = None,
+        since_s: float | None = None,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        is_revealed: bool = False,
+    ) -> dict[str, Any]:
+        """Return a page of acts, newest first: `{"items", "next", "total", "is_total_exact"}`.
+
+        *by* takes `cli:dana` or only `dana`; *since_s* is how many seconds ago the oldest may be. Raises
+        LedgerUnavailable, ValueError (not one of our cursors).
+        """
+        since_ms = None if since_s is None else await self._ledger.now_ms() - round(since_s * 1000)
+        page = await self._ledger.trail.find(
+            by=by, act=act, subject=subject, since_ms=since_ms, cursor=cursor, limit=limit
+        )
+        return {
+            "items": [entry_view(entry, is_revealed=is_revealed) for entry in page.items],
+            "next": page.next,
+            "total": page.total,
+            "is_total_exact": page.is_total_exact,
+        }
+
+    async def entry(self, entry_id: str, *, is_revealed: bool = False) -> dict[str, Any] | None:
+        """Return one act, its number with or without the zeros before it, or None; raises LedgerUnavailable."""
+        found = await self._ledger.trail.get(entry_id)
+        return None if found is None else entry_view(found, is_revealed=is_revealed)
+
+    async def reveal(
+        self, *, by: str, subject: str = "", shown: int = 1, why: str = "", what: str = ""
+    ) -> None:
+        """Record that somebody saw *shown* customers' numbers and contacts whole; raises LedgerUnavailable.
+
+        Nothing is recorded where nothing was shown. *what* names the list or page, *subject* a single job.
+        """
+        if shown:
+            await self._ledger.trail.record(
+                "reveal", by=by, why=why, subject=subject, detail={"shown": shown, "what": what or None}
+            )
+
+    async def exported(
+        self,
+        wanted: JobFilter,
+        states: Sequence[JobState],
+        *,
+        by: str,
+        count: int,
+        to: str,
+        why: str = "",
+    ) -> None:
+        """Record that *count* customers' requests left for a file (*to* is its name); raises LedgerUnavailable."""
+        detail = {
+            "filter": wanted.document() | {"states": [state.value for state in states]},
+            "count": count,
+            "to": to,
+        }
+        await self._ledger.trail.record("export", by=by, why=why, detail=detail)
+
+
+def entry_view(entry: TrailEntry, *, is_revealed: bool = False) -> dict[str, Any]:
+    """Return one act ready for JSON."""
+    return {
+        "id": entry.id,
+        "at": iso(entry.at_ms),
+        "act": entry.act,
+        "text": ACTS.get(entry.act, entry.act),
+        "by": entry.by,
+        "why": entry.why,
+        "subject": entry.subject,
+        "detail": {
+            name: _shown(_decoded(value), is_revealed=is_revealed or name not in _PERSONAL)
+            for name, value in entry.detail.items()
+        },
+    }
+
+
+def _decoded(value: str) -> Any:
+    if value[:1] not in {"{", "["}:
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value  # a text of somebody's own
+
+
+def _shown(value: Any, *, is_revealed: bool) -> Any:
+    if is_revealed:
+        return value
+    if isinstance(value, dict) and "field" in value:
+        masked = {
+            name: mask_field(str(value["field"]), str(value.get(name, ""))) for name in ("before", "after")
+        }
+        return {**value, **masked}
+    if isinstance(value, dict):
+        return {
+            name: mask_field(_LIKE.get(str(name), str(name)), each)
+            if isinstance(each, str)
+            else _shown(each, is_revealed=False)
+            for name, each in value.items()
+        }
+    return [_shown(each, is_revealed=False) for each in value] if isinstance(value, list) else value
