@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 _COMMANDS = (
-    "act|alerts|audit|backfill|batch|config|crm|customer|demo|doctor|enqueue|events|failed|job|key|pause|preview|reasons|resend|resume|"
+    "act|alerts|audit|backfill|batch|config|crm|customer|demo|doctor|enqueue|events|failed|holds|job|key|pause|preview|reasons|resend|resume|"
     "sandbox|status|up|user|web|worker"
 )
 _HINT = re.compile(rf"(?<![\w./-])linkferry (?=(?P<flag>--sandbox\b)|(?:{_COMMANDS})\b)")

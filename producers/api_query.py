@@ -13,13 +13,16 @@ from worker.ledger import JobFilter
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-MAX_WORD = 128  #: longest cursor, batch or reason that can mean anything
+#: Longest words that can mean anything.
+_LONGEST = {"reason": 128, "batch": 128, "cursor": 128, "external_id": 200, "reference": 50}
 
 #: Name → what it means; `/openapi.json` shows them too.
 PARAMETERS = {
     "state": "Only jobs in this state.",
     "reason": "Only jobs with this reason.",
-    "number": "Only jobs for this number, in any usual form.",
+    "number": "Only jobs for this number, or whose invitation goes to it, in any usual form.",
+    "external_id": "Only jobs of this customer of your CRM.",
+    "reference": "Only jobs with this reference of yours.",
     "batch": "Only jobs of this batch.",
     "cursor": "The `next` of the page before.",
     "limit": f"Items per page, 1 to {MAX_LIMIT}.",
@@ -38,16 +41,19 @@ class ListQuery:
 def read_query(query: Mapping[str, str], *, region: str) -> ListQuery | tuple[Problem, ...]:
     """Return the query, or every problem it has. *region* is where numbers without a country code belong."""
     problems = [unknown_name(name, list(PARAMETERS)) for name in query if name not in PARAMETERS]
-    problems += [
-        _too_long(name) for name in ("reason", "batch", "cursor") if len(query.get(name, "")) > MAX_WORD
-    ]
+    problems += [_too_long(name, most) for name, most in _LONGEST.items() if len(query.get(name, "")) > most]
     state = _read_state(query.get("state"), problems)
     number = _read_number(query.get("number"), region, problems)
     limit = _read_limit(query.get("limit"), problems)
     if problems:
         return tuple(problems)
     wanted = JobFilter(
-        state=state, reason=query.get("reason") or None, batch=query.get("batch") or None, number=number
+        state=state,
+        reason=query.get("reason") or None,
+        number=number,
+        batch=query.get("batch") or None,
+        external_id=query.get("external_id") or None,
+        reference=query.get("reference") or None,
     )
     return ListQuery(filter=wanted, cursor=query.get("cursor") or None, limit=limit)
 
@@ -96,10 +102,10 @@ def _read_limit(text: str | None, problems: list[Problem]) -> int:
     return DEFAULT_LIMIT
 
 
-def _too_long(name: str) -> Problem:
+def _too_long(name: str, most: int) -> Problem:
     return Problem(
         field=name,
         code="too_long",
-        message=f"the value is longer than {MAX_WORD} characters",
+        message=f"the value is longer than {most} characters",
         remedy="Send it as an answer of this API gave it.",
     )

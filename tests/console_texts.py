@@ -14,13 +14,14 @@ from typing import Any
 
 from jinja2 import Environment, nodes
 
-from worker.domain.act import ActState
-from worker.domain.act import Act
+from worker.domain.act import Act, ActOutcome, ActState
+from worker.domain.alerts import TellingState
 from worker.domain.reasons import Catalogue, Policy, ReasonClass
 from worker.domain.request import Product
 from worker.domain.roles import Role
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.limits import BreakerState, CredentialsState
+from worker.ops.acts import WHY_NOT
 from worker.ops.console.view import environment
 from worker.ops.trail import ACTS
 from worker.ops.words import WORDS
@@ -30,6 +31,24 @@ HEBREW = CONSOLE / "locale" / "he.toml"
 #: Numbered forms of a sentence, which a language has as it needs them.
 _FORMS = re.compile(r"\.(one|two)$")
 _MARKS = {"_", "N_", "gettext"}
+
+#: Where a request's fields are read, and which argument of what is called there is the code of what is wrong.
+_READERS = ("domain/fields.py", "domain/parse.py", "domain/phone.py", "ops/edit.py", "ops/readdress.py")
+_CODE_AT = {"refuse": 1, "warn": 1, "Problem": 1, "PhoneProblem": 0}
+
+
+def problem_codes() -> set[str]:
+    """Return the codes of all that may be wrong with a request, as its rules name them."""
+    codes = {"refused_characters"}  # chosen by an expression
+    for name in _READERS:
+        for call in ast.walk(ast.parse((CONSOLE.parents[1] / name).read_text())):
+            if isinstance(call, ast.Call):
+                place = _CODE_AT.get(getattr(call.func, "attr", getattr(call.func, "id", "")))
+                code = call.args[place] if place is not None and len(call.args) > place else None
+                if isinstance(code, ast.Constant) and isinstance(code.value, str):
+                    codes.add(code.value)
+    return codes
+
 
 #: Kinds of codes that pages show by `term`, with all their members.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -45,6 +64,11 @@ KINDS: dict[str, tuple[str, ...]] = {
     "credentials": (*CredentialsState, "missing"),
     "act": tuple(Act),
     "act_state": tuple(ActState),
+    "outcome": tuple(ActOutcome),
+    "why_not": tuple(WHY_NOT),
+    "telling": tuple(TellingState),
+    "account": ("enabled", "disabled"),
+    "problem": tuple(problem_codes()),
     "trail": tuple(ACTS),
     "source": ("api", "cli", "csv", "crm:hubspot", "crm:salesforce", "crm:monday", "test"),
 }
@@ -116,7 +140,7 @@ def kinds_used() -> set[str]:
 
 def terms() -> set[str]:
     """Return every code that a page may show, as `kind.code`, but those that `WORDS` names."""
-    return {f"{kind}.{str(code)}" for kind, codes in KINDS.items() for code in codes} - set(WORDS)
+    return {f"{kind}.{code!s}" for kind, codes in KINDS.items() for code in codes} - set(WORDS)
 
 
 def reasons() -> set[str]:

@@ -71,6 +71,8 @@ def register(app: typer.Typer) -> None:
         if is_revealed:
             await session.trail.reveal(by=filters.operator(), shown=shown, what="audit")
         emit(page, lambda: print_trail(page))
+        if job is not None and not page["next"]:
+            say(f"Bulk acts on it stand in its own history: linkferry job show {job.strip()}")
         return 0
 
 
@@ -101,7 +103,8 @@ def print_trail(page: dict[str, Any]) -> None:
     ]
     if rows:
         print_table(_COLUMNS, rows)
-        say(f"{len(rows)} of {page['total']}{'' if page['is_total_exact'] else ' or more'}.")
+        total = f"{page['total']}{'' if page['is_total_exact'] else ' or more'}"
+        say(f"{len(rows)} of {total}. All of one: linkferry audit {rows[0][0]}")
     elif not page["next"]:
         say("None.")
     if page["next"]:

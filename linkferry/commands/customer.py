@@ -95,12 +95,13 @@ def _print_whole(document: Document) -> None:
     say(fields_line({name: ", ".join(values) for name, values in known.items() if values}))
     say_wrapped(document["headline"]["text"])
     say("What to say and do")
+    links = document["links"]
+    jobs = _short_names(links)
     for each in document["advice"]:
-        say_wrapped(each["text"], indent="  ")
+        say_wrapped(f"{_whose(jobs, each)}{each['text']}", indent="  ")
         if each["command"]:
             say(f"    {each['command']}")
     say("Links")
-    links = document["links"]
     print_table(
         _LINKS,
         [
@@ -112,9 +113,18 @@ def _print_whole(document: Document) -> None:
         say("Messages")
         print_table(_MESSAGES, [_message_row(each) for each in document["messages"]])
     say("What happened")
-    print_timeline(document["timeline"])
+    print_timeline(document["timeline"], of_jobs=jobs)
     if document["total"] > len(links) or not document["is_total_exact"]:
         say(f"The newest {len(links)} of {document['total']} jobs or more.")
+
+
+def _short_names(links: list[Document]) -> dict[str, str]:
+    """Return what tells a customer's jobs apart in a line: the ends of their ids; nothing where there is one."""
+    return {each["job_id"]: f"…{each['job_id'][-6:]}" for each in links} if len(links) > 1 else {}
+
+
+def _whose(jobs: dict[str, str], advice: Document) -> str:
+    return f"[{jobs[advice['job_id']]}] " if jobs else ""
 
 
 def _message_row(each: Document) -> tuple[object, ...]:

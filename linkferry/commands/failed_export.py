@@ -122,7 +122,8 @@ def _conclude(path: Path | None, count: int, *, is_quiet: bool, state: JobState)
     if flags().is_json or is_quiet:
         return
     tell = complain if path is None else say
-    tell(f"{count:,} {state.value} jobs written{f' to {path}' if path else ''}.")
+    kind = "dead letter" if state.value == "dead" else "failed job"
+    tell(f"{count:,} {kind}{'' if count == 1 else 's'} written{f' to {path}' if path else ''}.")
     if count and path is not None and path.suffix == ".csv":
         say(_how_to_go_on(path, state))
 

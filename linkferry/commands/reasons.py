@@ -121,7 +121,9 @@ def _register_teaching(group: typer.Typer) -> None:
             )
         except TeachRefused as exc:
             raise CommandError(str(exc), exit_code=USAGE) from None
-        if not is_requeue or not flags().is_json:
+        if not (
+            is_requeue and flags().is_json and lesson["standing"]
+        ):  # then the act's document is the answer
             emit(lesson, lambda: _say_lesson(lesson))
         return await _requeue(session, lesson, why, is_sure=is_requeue) if lesson["standing"] else 0
 
@@ -166,7 +168,8 @@ def _say_lesson(lesson: dict[str, Any]) -> None:
     say(f"Taught: {_about(lesson)} ({lesson['class']}, {lesson['policy']}): {lesson['meaning']}")
     say("Every worker goes by it within 5 s.")
     if lesson["standing"]:
-        say(f"{lesson['standing']:,} failed jobs stand under {lesson['stood_as']}.")
+        count = lesson["standing"]
+        say(f"{count:,} failed job{' stands' if count == 1 else 's stand'} under {lesson['stood_as']}.")
 
 
 def _about(document: dict[str, Any]) -> str:

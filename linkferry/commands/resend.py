@@ -77,10 +77,7 @@ def _readdressed(
     try:
         return readdressed(contact, to, region=region, wanted=wanted)
     except ReaddressError as error:
-        if error.problem.code == "other_channel":
-            message = (
-                f"--to {to} {error.problem.message}: leave out --channel, or say the one that it is for."
-            )
-        else:
-            message = f"--to {to}: {error}"
+        message = f"--to {to}: {error}"
+        if wanted is not None and error.problem.code == "other_channel":
+            message = f"--to {to} is for another channel, but --channel says {wanted.value}."
         raise CommandError(message, exit_code=USAGE) from None

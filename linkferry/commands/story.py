@@ -31,12 +31,16 @@ def say_wrapped(text: str, *, indent: str = "", hanging: str | None = None) -> N
         say(line)
 
 
-def print_timeline(entries: Iterable[Mapping[str, Any]]) -> None:
-    """Print what happened, oldest first, what the partner answered under its attempt."""
+def print_timeline(entries: Iterable[Mapping[str, Any]], *, of_jobs: Mapping[str, str] | None = None) -> None:
+    """Print what happened, oldest first, what the partner answered under its attempt.
+
+    *of_jobs*: what the jobs are called, where the story is that of several.
+    """
     margin = _STEP + " " * (_INSTANT + 2)
     for entry in entries:
         head = f"{_STEP}{instant(entry['at']):<{_INSTANT}}{_STEP}"
-        say_wrapped(str(entry["text"]), indent=head, hanging=margin)
+        whose = f"[{of_jobs[entry['job_id']]}] " if of_jobs else ""
+        say_wrapped(f"{whose}{entry['text']}", indent=head, hanging=margin)
         for line in _details(entry["detail"]):
             say_wrapped(line, indent=margin, hanging=margin + _STEP)
 

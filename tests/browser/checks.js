@@ -22,7 +22,7 @@
   });
 
   const named = (node) => node.getAttribute("aria-label") || node.getAttribute("aria-labelledby");
-  all("input:not([type=hidden]), select, textarea").forEach((node) => {
+  all("input:not([type=hidden], [hidden]), select, textarea").forEach((node) => {
     if (!named(node) && !Array.from(node.labels || []).some((label) => label.textContent.trim())) say("no label", node);
   });
   all("a[href], button, summary").forEach((node) => {

@@ -65,6 +65,13 @@ class Past:
         await self._live(live[50:], first_h=4.5, last_h=0.15)
         self._clock.now_ms = self._now_ms
 
+    def unexplained(self) -> list[str]:
+        """Return the numbers that the partner refuses with a code that nobody knows."""
+        parsed = [parse_request(row) for row in customers() if _refusal(row) == ("unknown_31", 31)]
+        return [
+            each.request.number for each in parsed if isinstance(each, ParsedRequest) and each.request.number
+        ]
+
     async def held(self, name: str, count: int, *, reason: str) -> str:
         """Let a file come whose jobs wait, because its first ones all failed the same way."""
         run = await self._open(name, count)
@@ -124,19 +131,17 @@ class Past:
                 await self._deliver(delivery)
 
     def _outcome(self, row: Mapping[str, str], job: str) -> Outcome:
-        place = int(row["reference"].rpartition("-")[2])
-        for name, code, one_of in _REFUSALS:
-            if place % one_of == 1 and job.endswith("w"):
-                known = self._catalogue.named(name)
-                return Refused(
-                    fail=Fail(
-                        reason=name,
-                        reason_class=known.reason_class.value,
-                        code=code,
-                        raw=f'{{"status": "FAIL", "reason": {code}, "whatsapp": "97250*****{place % 100:02d}"}}',
-                        is_own_data=True,  # a file is held otherwise, which one is enough of
-                    )
+        if job.endswith("w") and (refusal := _refusal(row)):
+            name, code = refusal
+            return Refused(
+                fail=Fail(
+                    reason=name,
+                    reason_class=self._catalogue.named(name).reason_class.value,
+                    code=code,
+                    raw=f'{{"status": "FAIL", "reason": {code}}}',
+                    is_own_data=True,  # a file is held otherwise, and one that is held is enough
                 )
+            )
         return Linked(link=f"https://partner.example/onboarding/{job}")
 
     async def _deliver(self, delivery: str) -> None:
@@ -153,6 +158,11 @@ class Past:
             Undelivered(fail=fail) if is_lost else Sent(provider_id=f"m-{self._chance.getrandbits(32):08x}")
         )
         await self.ledger.deliveries.settle(claimed.lease, outcome, can_resend=False)
+
+
+def _refusal(row: Mapping[str, str]) -> tuple[str, int] | None:
+    place = int(row["reference"].rpartition("-")[2])
+    return next(((name, code) for name, code, one_of in _REFUSALS if place % one_of == 1), None)
 
 
 def customers() -> Iterator[Mapping[str, str]]:

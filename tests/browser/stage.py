@@ -58,6 +58,7 @@ class Stage:
             ),
             catalogue=settings.load_catalogue(),
         )
+        self.accounts = Accounts(stack.ledger, Passwords(_CHEAP))
         self._refused: dict[str, int] = {}
         self._cookies: dict[Role, StorageState] = {}
 
@@ -65,9 +66,8 @@ class Stage:
 
     async def hire(self) -> None:
         """Make the three accounts."""
-        accounts = Accounts(self.ledger, Passwords(_CHEAP))
         for role, name in NAMES.items():
-            assert await accounts.add(name, role, PASSWORD, by="test") is None
+            assert await self.accounts.add(name, role, PASSWORD, by="test") is None
 
     def stranger(self, **options: Any) -> AbstractAsyncContextManager[Visit]:
         """Open a window in which nobody is signed in."""
@@ -79,6 +79,16 @@ class Stage:
         if role not in self._cookies:
             self._cookies[role] = await self._sign_in(role)
         async with self.stranger(storage_state=self._cookies[role], **options) as visit:
+            yield visit
+
+    @asynccontextmanager
+    async def guest(self, name: str, role: Role) -> AsyncIterator[Visit]:
+        """Make an account for one test, and open a window in which it is signed in."""
+        assert await self.accounts.add(name, role, PASSWORD, by="test") is None
+        async with self.stranger() as visit:
+            await visit.go("/login")
+            await sign_in(visit, name)
+            await visit.page.wait_for_url("**/")
             yield visit
 
     async def _sign_in(self, role: Role) -> StorageState:
@@ -107,6 +117,11 @@ class Stage:
         for number in numbers:
             self._refused.pop(number, None)
         await self.stack.faults(fail_numbers=self._refused)
+
+    async def numbers(self, **kinds: list[str]) -> None:
+        """Tell the partner what kind of numbers these are: `registered=[…]`."""
+        async with self.stack.http.post(f"{self.stack.sandbox_url}/sandbox/numbers", json=kinds) as answer:
+            assert answer.status == 200, await answer.text()
 
     async def failed(self, *, code: int = 17, **changes: Any) -> tuple[str, str]:
         """Return a job that the partner refused with *code*, and its number."""

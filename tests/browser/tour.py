@@ -21,7 +21,6 @@ PAGES: Mapping[str, str] = {
     "jobs": "/jobs",
     "filtered": "/jobs?state=failed&reason=number_invalid&q=1",
     "no_jobs": "/jobs?state=failed&reason=none_such",
-    "wrong_filter": "/jobs?older_than=yesterday",
     "failed_job": "/jobs/{failed}",
     "linked_job": "/jobs/{linked}",
     "edit": "/jobs/{failed}/edit",
@@ -38,6 +37,8 @@ PAGES: Mapping[str, str] = {
     "batch": "/batches/{batch}",
     "holds": "/holds",
     "mailbox": "/mailbox",
+    "teach": "/failed/{unknown_reason}/teach",
+    "entry": "/audit/{entry}",
     "account": "/account",
     "users": "/users",
     "keys": "/keys",
@@ -73,6 +74,7 @@ async def a_tour(stage: Stage) -> Tour:
     preview = await stage.session.acts.preview(
         Act.REQUEUE, JobFilter(reason="number_invalid"), states=[JobState.FAILED], by="user:oren"
     )
+    [entry, *_] = (await stage.ledger.trail.find(act="discard")).items
     known = {
         "failed": failed,
         "linked": linked,
@@ -80,6 +82,7 @@ async def a_tour(stage: Stage) -> Tour:
         "unknown_reason": "unknown_777",
         "batch": batch,
         "preview": str(preview["act_id"]),
+        "entry": entry.id,
     }
     texts = {
         "overview": ("Overview", "failed"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -17,7 +18,7 @@ from worker.domain.request import Contact, OnboardingRequest, Product
 from worker.domain.states import Channel, JobState, Lane
 from worker.ledger import RequestEdit, TrailEntry
 
-BY = {"by": "user:dana", "why": "a reason"}
+BY: dict[str, Any] = {"by": "user:dana", "why": "a reason"}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ async def the_entry(desk: Desk, act: str, subject: str) -> TrailEntry:
     return entry
 
 
-def an_edit(base: OnboardingRequest, **changes: object) -> RequestEdit:
+def an_edit(base: OnboardingRequest, **changes: Any) -> RequestEdit:
     request = replace(base, **changes)
     return RequestEdit(
         base=base,

@@ -87,6 +87,7 @@ async def test_signing_out_ends_one_session(desk: Desk) -> None:
     assert await read(desk, "here") is None
     assert await read(desk, "there")
     assert not await desk.ledger.sessions.end("here")
+    assert [each.by for each in (await desk.ledger.trail.find(act="sign_out")).items] == ["user:dana"]
 
 
 async def test_signing_out_everywhere_can_keep_one(desk: Desk) -> None:

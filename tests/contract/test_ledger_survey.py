@@ -7,10 +7,10 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import DOUBTFUL, LEASE_S, LINKED, Desk, a_fail, own_fail, retry
 from tests.factories import a_request, an_invitation
-from worker.domain.outcome import Absent, Refused, Sent
+from worker.domain.outcome import Absent, Fail, Outcome, Refused, Sent, Undelivered
 from worker.domain.request import Product
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
-from worker.ledger.survey import Whereabouts
+from worker.ledger.survey import Again, Whereabouts
 
 pytestmark = pytest.mark.redis
 
@@ -103,7 +103,7 @@ async def test_a_job_that_does_not_exist_stands_nowhere(desk: Desk) -> None:
 
 async def test_an_attempt_says_when_it_began_and_how_long_its_call_took(desk: Desk) -> None:
     """Whatever it ended with; a retry and a snooze also until when."""
-    endings = {
+    endings: dict[str, Outcome] = {
         "linked": LINKED,
         "failed": Refused(fail=own_fail()),
         "in_doubt": DOUBTFUL,
@@ -230,12 +230,26 @@ async def test_those_that_failed_again_are_counted(desk: Desk) -> None:
     desk.advance(1)
     await desk.end(again, Refused(fail=own_fail()))
 
-    found = await desk.ledger.survey.failed_again(["name_refused", "nobody"])
+    found = await desk.ledger.survey.failed_again([("link", "name_refused"), ("link", "nobody")])
 
-    assert (found["name_refused"].count, found["name_refused"].is_at_least) == (1, False)
-    assert found["nobody"].count == 0
+    assert found["link", "name_refused"] == Again(count=1, is_at_least=False)
+    assert found["link", "nobody"].count == 0
     assert await desk.ledger.survey.newest_failed("name_refused", 1) == [again]
     assert await desk.ledger.survey.failed_again([]) == {}
+
+
+async def test_messages_that_failed_again_are_counted_too(desk: Desk) -> None:
+    """Sent again by an operator, and refused again."""
+    fail = Undelivered(fail=Fail(reason="address_refused", reason_class="recipient"))
+    delivery = await desk.a_delivery()
+    await desk.ledger.deliveries.settle(await desk.send(delivery), fail, can_resend=False)
+    before = await desk.ledger.survey.failed_again([("delivery", "address_refused")])
+    await desk.ledger.deliveries.resend(delivery, by="cli:dana", why="asked")
+    await desk.ledger.deliveries.settle(await desk.send(delivery), fail, can_resend=False)
+
+    after = await desk.ledger.survey.failed_again([("delivery", "address_refused")])
+
+    assert [found["delivery", "address_refused"].count for found in (before, after)] == [0, 1]
 
 
 async def test_dead_letters_are_counted_by_when_they_died(desk: Desk) -> None:

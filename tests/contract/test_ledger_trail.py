@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import redis.asyncio
 
@@ -68,7 +70,7 @@ async def test_entries_are_found_by_who_what_and_which(desk: Desk) -> None:
         await trail.record(act, by=by, subject=subject)
         desk.advance(1)
 
-    async def acts(**asked: str) -> list[tuple[str, str, str]]:
+    async def acts(**asked: Any) -> list[tuple[str, str, str]]:
         page = await trail.find(**asked)
         assert page.total == len(page.items)
         assert page.is_total_exact
@@ -97,7 +99,7 @@ async def test_a_span_of_time_bounds_what_is_found(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"by": "dana"}, {"by": "dana", "act": "pause"}])
-async def test_pages_join_without_gap_or_repeat(desk: Desk, asked: dict[str, str]) -> None:
+async def test_pages_join_without_gap_or_repeat(desk: Desk, asked: dict[str, Any]) -> None:
     """Also where many entries were left in the same millisecond, and while new ones arrive."""
     for nth in range(23):
         await desk.ledger.trail.record("pause", by="cli:dana", subject=str(nth))
@@ -154,3 +156,27 @@ async def test_what_is_old_is_pruned_with_all_its_indexes(desk: Desk, store: red
     desk.advance(1_000)
     assert await desk.ledger.trail.prune(older_than_s=250, limit=100) == 2
     assert set(await store.keys()) == before
+
+
+async def test_what_was_done_to_a_jobs_messages_is_found_by_the_job(desk: Desk) -> None:
+    """A resend is an act on the message; what was done to another job of the invitation is not this one's."""
+    inv = "01k8abcdefghjkmnpqrs"
+    trail = desk.ledger.trail
+    for act, subject in (
+        ("requeue", f"{inv}w"),
+        ("requeue", f"{inv}3"),
+        ("resend", f"{inv}.email.invitation.1"),
+        ("requeue", "01k8abcdefghjkmnpqrtw"),
+    ):
+        await trail.record(act, by="cli:dana", subject=subject)
+
+    page = await trail.find(subject=f"{inv}w")
+
+    assert [(entry.act, entry.subject) for entry in page.items] == [
+        ("resend", f"{inv}.email.invitation.1"),
+        ("requeue", f"{inv}w"),
+    ]
+    assert (page.total, page.is_total_exact) == (2, True)
+    await trail.record("resend", by="cli:dana", subject=f"{inv}.sms.invitation.1")
+    [one] = (await trail.find(subject=f"{inv}.email.invitation.1")).items
+    assert one.subject == f"{inv}.email.invitation.1"

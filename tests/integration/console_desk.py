@@ -85,6 +85,11 @@ class Browser:
         own: dict[str, str | None] = {"Origin": self.base, "Sec-Fetch-Site": "same-origin"}
         return await self._send("POST", path, data=data, headers={**own, **headers})
 
+    async def post_pairs(self, path: str, pairs: list[tuple[str, str]]) -> Answer:
+        """Post a form with several values of a name, as of ticked rows."""
+        headers = {"Origin": self.base, "Sec-Fetch-Site": "same-origin"}
+        return await self._send("POST", path, data=aiohttp.FormData(pairs), headers=headers)
+
     async def sign_in(self, name: str, password: str = PASSWORD, *, to: str = "/account") -> Answer:
         """Fill in the sign-in page."""
         page = await self.get(f"/login?next={to}")

@@ -376,7 +376,7 @@ async def test_lists_are_filtered_and_paged(api):
     """Newest first, with a cursor."""
     numbers = [a_number() for _ in range(5)]
     for number in numbers:
-        await post(api, a_body(whatsapp=number))
+        await post(api, a_body(whatsapp=number, external_id=f"crm-{number}", reference=f"r-{number}"))
 
     async def page(**query: str) -> dict[str, Any]:
         answer = await api.get("/v1/onboardings", params=query)
@@ -392,7 +392,13 @@ async def test_lists_are_filtered_and_paged(api):
     assert first["total"] == 5
     assert len(first["items"]) == 2
     assert {job["number"] for job in first["items"] + rest["items"]} == set(numbers)
-    assert [job["number"] for job in one["items"]] == [numbers[2]]
+    for found in (
+        one,
+        await page(external_id=f"crm-{numbers[2]}"),
+        await page(reference=f"r-{numbers[2]}", state="available"),
+    ):
+        assert [job["number"] for job in found["items"]] == [numbers[2]]
+    assert (await page(external_id=numbers[2]))["items"] == []
     assert (await page(state="failed"))["items"] == []
 
 
@@ -405,6 +411,8 @@ async def test_lists_are_filtered_and_paged(api):
         {"limit": "x"},
         {"number": "1"},
         {"cursor": "?"},
+        {"external_id": "x" * 201},
+        {"reference": "x" * 51},
     ],
 )
 async def test_a_misspelt_filter_lists_nothing(api, query):

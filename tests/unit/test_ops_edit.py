@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -14,7 +15,7 @@ from worker.domain.request import Contact, Product
 from worker.domain.states import JobState
 from worker.ops.edit import Editing
 
-BY = {"by": "user:dana", "why": "the customer called"}
+BY: dict[str, Any] = {"by": "user:dana", "why": "the customer called"}
 NUMBER = "972501234567"
 BOTH = (Product.WHATSAPP, Product.FACEBOOK_PAGE)
 
@@ -29,7 +30,7 @@ def editing(desk: Desk) -> Editing:
     return Editing(desk.ledger)
 
 
-async def a_failed(desk: Desk, **changes: object) -> str:
+async def a_failed(desk: Desk, **changes: Any) -> str:
     return await desk.job_in(JobState.FAILED, request=a_request(**{"whatsapp": NUMBER, **changes}))
 
 

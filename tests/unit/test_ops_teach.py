@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import redis.asyncio
 
@@ -14,7 +16,7 @@ from worker.domain.request import Product
 from worker.ops.teach import Teaching, TeachRefused, reasons_view
 
 WORDS = {"class": "bad_data", "policy": "discard", "meaning": "It is frozen.", "remedy": "Ask for another."}
-BY = {"by": "cli:dana", "why": "the partner said so"}
+BY: dict[str, Any] = {"by": "cli:dana", "why": "the partner said so"}
 
 
 @pytest.fixture
@@ -105,11 +107,11 @@ async def test_a_reason_that_is_known_can_be_described_anew(
     ],
 )
 async def test_what_cannot_be_used_is_named_and_nothing_is_kept(
-    desk: Desk, teaching: Teaching, asked: str, more: dict[str, object], field: str, message: str
+    desk: Desk, teaching: Teaching, asked: str, more: dict[str, Any], field: str, message: str
 ) -> None:
     """By the reader of REASONS_FILE, with its words."""
     with pytest.raises(TeachRefused, match=message) as caught:
-        await teaching.teach(asked, **more, **BY)  # type: ignore[arg-type]
+        await teaching.teach(asked, **more, **BY)
 
     assert caught.value.field == field
     assert await desk.ledger.taught.lessons() == []

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -101,10 +102,10 @@ def test_every_act_of_the_scripts_has_its_words() -> None:
 # --- export --------------------------------------------------------------------------------------------------
 
 
-async def exported(desk: Desk, *states: JobState, **asked: object) -> list[Mapping[str, str]]:
+async def exported(desk: Desk, *states: JobState, **asked: Any) -> list[Mapping[str, str]]:
     return [
         row
-        async for row in rows(desk.ledger, JobFilter(**asked), states or (JobState.FAILED,), CATALOGUE)  # type: ignore[arg-type]
+        async for row in rows(desk.ledger, JobFilter(**asked), states or (JobState.FAILED,), CATALOGUE)
     ]
 
 

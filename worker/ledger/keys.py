@@ -14,7 +14,7 @@ class Keys:
     The namespace is a hash tag, so that on a cluster all of them lie in one slot.
     """
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str) -> None:  # noqa: PLR0915 - a list of names, not steps
         if not namespace or any(letter in "{}: \n" for letter in namespace):
             raise ValueError(f"a namespace is a plain word, not {namespace!r}")
         self.prefix = prefix = "{" + namespace + "}"

@@ -8,6 +8,7 @@ from redis import exceptions as server_errors
 
 from worker.domain.job import HistoryEntry, JobRecord
 from worker.domain.states import ENDED_STATES, WAITING_STATES, JobState, Lane
+from worker.ledger.auditing import wrong_terms
 from worker.ledger.codec import head_of, history_entry, job_record, known_of
 from worker.ledger.errors import translate, translated
 from worker.ledger.finding import Finder
@@ -171,7 +172,8 @@ class Queries:
     async def audit(self) -> Audit:
         """Check that every accepted job stands somewhere, and a sample of every index; raises LedgerUnavailable."""
         books = await self._books()
-        wrong = await self._scripts.run("audit", _AUDIT_SAMPLE)
+        wrong = [text(line) for line in await self._scripts.run("audit", _AUDIT_SAMPLE)]
+        wrong += await wrong_terms(self._scripts, self._keys, await self._sample(), sample=_AUDIT_SAMPLE)
         ended = sum(books[state] for state in ENDED_STATES)
         waiting = sum(books[state] for state in WAITING_STATES)
         running, in_doubt = books[JobState.RUNNING], books[JobState.IN_DOUBT]
@@ -184,8 +186,13 @@ class Queries:
             in_doubt=in_doubt,
             pruned=books["pruned"],
             difference=books["accepted"] - standing,
-            wrong=tuple(text(line) for line in wrong),
+            wrong=tuple(wrong),
         )
+
+    async def _sample(self) -> list[JobRecord]:
+        """Return some jobs of each state."""
+        found = [await self._finder.find(JobFilter(state=each), None, _AUDIT_SAMPLE) for each in JobState]
+        return await self.jobs(list(dict.fromkeys(job_id for ids, _, _ in found for job_id in ids)))
 
     async def server(self) -> ServerFacts:
         """Return what the server says of its persistence and memory; raises LedgerUnavailable."""

@@ -54,7 +54,7 @@ class ChannelCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """How many of a reason's failed jobs had been requeued before."""
+    """How many of a reason's failures had been tried again before, by an operator."""
 
     count: int
     is_at_least: bool  #: only the newest were looked at
@@ -153,14 +153,17 @@ class Survey:
                 counts[Channel(name)][DeliveryState(state)] = _scaled(count, total, looked)
         return ChannelCounts(by_channel=counts, is_exact=is_exact)
 
-    async def failed_again(self, reasons: Sequence[str]) -> dict[str, Again]:
-        """Return, of the failed jobs of each reason, how many an operator had requeued; raises LedgerUnavailable."""
-        if not reasons:
+    async def failed_again(self, groups: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Again]:
+        """Return, of the failures of each (stage, reason), how many an operator had let try again.
+
+        Raises LedgerUnavailable.
+        """
+        if not groups:
             return {}
-        replies = await self._scripts.run_all([("failed_again", reason, _SAMPLE) for reason in reasons])
+        replies = await self._scripts.run_all([("failed_again", *each, _SAMPLE) for each in groups])
         return {
-            reason: Again(count=int(again), is_at_least=int(total) > int(looked))
-            for reason, (total, looked, again) in zip(reasons, replies, strict=True)
+            each: Again(count=int(again), is_at_least=int(total) > int(looked))
+            for each, (total, looked, again) in zip(groups, replies, strict=True)
         }
 
     async def newest_failed(self, reason: str, limit: int) -> list[str]:

@@ -13,8 +13,8 @@ from worker.limits import Limits
 
 log = structlog.get_logger()
 
-#: Between two steps the ledger is everybody else's: a step takes it some 3 ms.
-_PAUSE_S = 0.01
+#: Between two steps the ledger is everybody else's: a step takes it some 2 ms.
+_PAUSE_S = 0.005
 #: How long one turn may last; well below the lease of the duty.
 _TURN_S = 5.0
 

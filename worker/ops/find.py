@@ -173,6 +173,8 @@ async def _by_meaning(
     looking: Looking, meanings: Sequence[JobFilter], cursor: str | None, limit: int
 ) -> Page:
     place = None if cursor is None else _Reached.read(cursor)
+    if place is not None and place.nth >= len(meanings):
+        raise ValueError(_NOT_OURS)
     start, inner = (0, None) if place is None else (place.nth, place.cursor)
     items: list[dict[str, Any]] = []
     following: tuple[int, str | None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -40,22 +41,18 @@ async def group(scene: Scene, reason: str, *, stage: str = "link") -> dict[str, 
 async def _enriched(scene: Scene, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     read = await scene.ledger.series.reasons(hours=_HOURS)
     now_ms = await scene.ledger.now_ms()
-    links = [str(item["reason"]) for item in items if item["stage"] == "link"]
-    again = await scene.ledger.survey.failed_again(links)
+    keys = [(str(item["stage"]), str(item["reason"])) for item in items]
+    again = await scene.ledger.survey.failed_again(keys)
     enriched = []
-    for item in items:
-        hours = read.hours.get((item["stage"], str(item["reason"])), [0] * _HOURS)
-        back = again.get(str(item["reason"])) if item["stage"] == "link" else None
+    for item, key in zip(items, keys, strict=True):
+        hours = read.hours.get(key, [0] * _HOURS)
         is_new = _age_h(item["first_at"], now_ms) <= _RECENT
         enriched.append(
             {
                 **item,
                 "is_unknown": item["reason_class"] == ReasonClass.UNKNOWN,
                 "trend": trend(hours, is_new=is_new),
-                "failed_again": {
-                    "count": back.count if back else 0,
-                    "is_at_least": back.is_at_least if back else False,
-                },
+                "failed_again": asdict(again[key]),
                 "samples": [],
             }
         )

@@ -2,7 +2,7 @@
 -- Take the next ids of a running act's set from the front, and do to each what the act does, or count why not.
 --
 -- What was taken is taken by this very script: however many drive the act, and whoever dies, it is each one's turn once.
--- ARGV: 2 act, 3 place where the caller believes it stands, 4 most ids (≤ 50). Returns how many were taken; 0 also
+-- ARGV: 2 act, 3 place where the caller believes it stands, 4 most ids. Returns how many were taken; 0 also
 -- when it stands elsewhere, or does not run. An act whose last job has ended is done by it.
 local act = load_act(ARGV[2])
 if not act or act.state ~= 'running' or act.at ~= ARGV[3] then return 0 end

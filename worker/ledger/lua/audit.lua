@@ -32,4 +32,15 @@ for _, states in ipairs({ OPEN, ENDED }) do
     end
   end
 end
+local listed = 0
+for _, reason in ipairs(call('HKEYS', K.delivery_reasons)) do
+  listed = listed + call('ZCARD', K.delivery_failed .. reason)
+  for _, id in ipairs(call('ZREVRANGE', K.delivery_failed .. reason, 0, ARGV[2])) do
+    local row = call('HMGET', K.delivery .. id, 's', 'r')
+    if row[1] ~= 'failed' or row[2] ~= reason then wrong[#wrong + 1] = 'failed messages: ' .. id .. ' is listed wrongly' end
+  end
+end
+if listed ~= call('ZCARD', K.delivery_state .. 'failed') then
+  wrong[#wrong + 1] = 'failed messages are listed by reason otherwise'
+end
 return wrong

@@ -10,12 +10,21 @@ local function for_trail(value)
   return (string.gsub(string.sub(plain, 1, LONGEST_IN_TRAIL), '[\192-\255]?[\128-\191]*$', ''))
 end
 
+-- Return the invitation of a job or message, nil for any other subject: an entry about either is found by the job.
+local function invitation_in(subject)
+  local inv, rest = string.sub(subject, 1, 20), string.sub(subject, 21)
+  if not string.match(inv, '^%w+$') or #inv < 20 then return nil end
+  return (string.match(rest, '^%w$') or string.match(rest, '^%.')) and inv or nil
+end
+
+local function trail_index_of(subject) return K.trail_index .. 'of:' .. (invitation_in(subject) or subject) end
+
 -- Return the indexes an entry stands in. `cli:dana` is found by `dana`, too.
 local function trail_indexes(act, by, subject)
   local keys = { K.trail, K.trail_index .. 'act:' .. act, K.trail_index .. 'by:' .. by }
   local name = string.match(by, ':(.+)$')
   if name then keys[#keys + 1] = K.trail_index .. 'by:' .. name end
-  if subject ~= '' then keys[#keys + 1] = K.trail_index .. 'of:' .. subject end
+  if subject ~= '' then keys[#keys + 1] = trail_index_of(subject) end
   return keys
 end
 

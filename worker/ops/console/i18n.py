@@ -91,7 +91,7 @@ class Translator:
         shipped = Catalogue.shipped().named(name)
         if text != getattr(shipped, kind):
             return text
-        is_described = shipped in Catalogue.shipped().all()
+        is_described = name in _described()
         if kind == "meaning" and not is_described:
             code = _CODE.fullmatch(name)
             return (
@@ -119,28 +119,16 @@ class Translator:
 
 
 @cache
+def _described() -> frozenset[str]:
+    return frozenset(reason.name for reason in Catalogue.shipped().all())
+
+
+@cache
 def translator(language: str) -> Translator:
     """Return the texts of *language*; of one that is not known, the English ones."""
     known = language if language in LANGUAGES else DEFAULT_LANGUAGE
-    return from_tables(known, _tables(known))
-
-
-def _tables(language: str) -> dict[str, Any]:
-    """Return what all files of a language hold: `he.toml`, and with the words for acting `he_acting.toml`."""
-    tables: dict[str, Any] = {}
-    folder = files("worker.ops.console").joinpath("locale")
-    for each in sorted(folder.iterdir(), key=lambda file: file.name):
-        if each.name.partition(".")[0].partition("_")[0] == language and each.name.endswith(".toml"):
-            _lay_over(tables, tomllib.loads(each.read_text(encoding="utf-8")))
-    return tables
-
-
-def _lay_over(tables: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for name, value in more.items():
-        if isinstance(value, Mapping):
-            _lay_over(tables.setdefault(name, {}), value)
-        else:
-            tables[name] = value
+    path = files("worker.ops.console").joinpath("locale", f"{known}.toml")
+    return from_tables(known, tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def from_tables(language: str, tables: Mapping[str, Any]) -> Translator:

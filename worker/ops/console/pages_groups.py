@@ -42,7 +42,7 @@ class GroupPages:
         stage = request.query.get("stage")
         items = [each for each in found["items"] if stage not in STAGES or each["stage"] == stage]
         texts = translator_of(request)
-        context = {
+        context: dict[str, Any] = {
             "groups": [{**each, "spark": spark(each, texts)} for each in items],
             "stage": stage if stage in STAGES else None,
             "total": sum(int(each["count"]) for each in items),
@@ -62,7 +62,7 @@ class GroupPages:
         found = await group(self._scene, reason, stage=stage)
         known = self._scene.catalogue.named(reason)
         messages = await self._messages(reason) if found and stage == "delivery" else None
-        context = {
+        context: dict[str, Any] = {
             "reason": reason,
             "stage": stage,
             "group": found,

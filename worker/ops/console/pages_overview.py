@@ -45,7 +45,7 @@ class OverviewPage:
         """Answer with the page, or with its living part where htmx asks for it again."""
         seen = await overview(self._scene)
         texts = translator_of(request)
-        context = {
+        context: dict[str, Any] = {
             "seen": seen,
             "charts": {span: chart_of(seen[span], span, texts) for span in ("hour", "day")},
             "rate_bar": rate_bar(seen["rate"], texts),

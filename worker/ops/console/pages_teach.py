@@ -79,7 +79,7 @@ class TeachPages:
             request,
             "teach.html",
             status=422 if error else 200,
-            form=form,
+            form={**form, "call_options": [(each, each) for each in form["calls"] or form["all_calls"]]},
             errors={error.field: str(error)} if error and error.field else {},
             error=str(error) if error and not error.field else None,
         )

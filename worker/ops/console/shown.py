@@ -29,22 +29,25 @@ class Shown:
         self._texts = texts
 
     def duration(self, seconds: float | None) -> str:
-        """Return a span of *seconds* in its largest unit that fits, rounded down: `3 h`, `12 min`."""
-        _ = self._texts.gettext
+        """Return a span of *seconds* in the unit that says it best, rounded down: `40 ms`, `1.5 s`, `12 min`, `3 h`."""
         if seconds is None:
             return "–"
-        if 0 < seconds < 1:
-            return _("%(n)s ms") % {"n": max(1, round(seconds * 1000))}
-        if seconds < 10 and seconds != int(seconds):
-            return _("%(n)s s") % {"n": f"{seconds:.1f}"}
+        _ = self._texts.gettext
         whole = int(seconds)
-        if whole < 2 * _MINUTE_S:
-            return _("%(n)s s") % {"n": whole}
+        if seconds < 2 * _MINUTE_S:
+            return self._short(seconds)
         if whole < 2 * _HOUR_S:
             return _("%(n)s min") % {"n": whole // _MINUTE_S}
         if whole < 2 * _DAY_S:
             return _("%(n)s h") % {"n": whole // _HOUR_S}
         return self._texts.ngettext("%(num)s day", "%(num)s days", whole // _DAY_S) % {"num": whole // _DAY_S}
+
+    def _short(self, seconds: float) -> str:
+        _ = self._texts.gettext
+        if 0 < seconds < 1:
+            return _("%(n)s ms") % {"n": max(1, round(seconds * 1000))}
+        is_told_finely = seconds < 10 and seconds != int(seconds)
+        return _("%(n)s s") % {"n": f"{seconds:.1f}" if is_told_finely else int(seconds)}
 
     def ago(self, iso: str | None, now_ms: int) -> str:
         """Return how long before or after *now_ms* (milliseconds since 1970) an instant lies, in words."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +70,11 @@ def read_filter_document(text: str) -> JobFilter:
         raise WishError("bad_filter") from None
 
 
-def _check(document: Mapping[str, Any]) -> None:
+def _check(document: Any) -> None:
     """See that each value is of its kind: what comes from a browser is anybody's."""
+    if not isinstance(document, dict):
+        message = "no filter"
+        raise TypeError(message)
     for name, value in document.items():
         if name in _FLOATS:
             is_right = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e10

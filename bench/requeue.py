@@ -1,0 +1,216 @@
+"""A bulk requeue beside live customers: what it costs the server at a time, and what a live job feels of it.
+
+    .venv/bin/python -m bench.requeue [--full]     # 200,000 jobs, 100,000 of them failed; --full: 1,000,000, and 200,000
+
+All failed jobs of a reason are previewed and requeued by one act without a canary, which is the worst case: all are let go as
+fast as its driver, a real worker, may. Before, and meanwhile, live jobs come in one at a time beside the same backfill. Scripts
+are timed by the server itself; a connection that asks it for nothing every few ms shows how long anybody else may wait.
+Goals: no script above 10 ms; a live job's call begins as soon as without it (p95, within a slot of the rate).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from bench.latency import shown
+from bench.partner import QuickPartner
+from bench.stack import BenchStack, invitation, machine, run
+from worker.domain.act import Act
+from worker.domain.job import ClaimedJob
+from worker.domain.outcome import Fail, Refused
+from worker.domain.reasons import Catalogue
+from worker.domain.states import JobState, Lane
+from worker.ledger import JobFilter, open_redis
+from worker.ledger.scripts import source_of, verbs
+from worker.limits import Limits
+from worker.ops.acts import Acts
+
+GOAL_SCRIPT_MS = 10.0
+RATE = 50.0  #: calls/s: slots, not this machine's cores, are what jobs wait for
+_CHUNK = 100
+_LIVE_BEFORE = 150
+_ASK_EVERY_S = 0.002
+_OTHERS_FROM = 6_000_000
+_LIVE_FROM = 8_000_000
+_FAIL = Refused(fail=Fail(reason="partner_timeout", reason_class="transient", is_own_data=True))
+_SLOW_US = 5_000
+_SLOW_KEPT = 10_000
+_SLOW_TOLD = 6
+#: Digest → the ledger's verb, as a server with script flags knows it.
+_VERBS = {hashlib.sha1(source_of(verb, has_shebang=True).encode()).hexdigest(): verb for verb in verbs()}
+
+
+@dataclass
+class Waits:
+    """How long a bare question waited for the server, in ms."""
+
+    times_ms: list[float]
+
+    def told(self, what: str) -> str:
+        ranked = sorted(self.times_ms)
+        p999 = ranked[min(len(ranked) - 1, int(0.999 * len(ranked)))]
+        return f"{what:<44} n={len(ranked):<6} p99.9 {p999:6.2f} ms  max {ranked[-1]:6.2f} ms"
+
+
+async def fill(stack: BenchStack, jobs: int, failed: int) -> None:
+    """Record a backfill, and *failed* jobs that failed one by one."""
+    await stack.ledger.batches.open("b1", name="customers.csv", source="csv", by="bench", total=jobs)
+    for start in range(0, failed, _CHUNK):
+        await _fail(stack, start)
+    for start in range(0, jobs - failed, _CHUNK):
+        rows = [
+            invitation(_OTHERS_FROM + start + nth, lane=Lane.BULK, batch_id="b1") for nth in range(_CHUNK)
+        ]
+        await stack.ledger.accept(rows, max_waiting=10**7, durable=False)
+    while (await stack.redis.info("persistence"))["aof_rewrite_in_progress"]:
+        await asyncio.sleep(0.1)
+
+
+async def _fail(stack: BenchStack, start: int) -> None:
+    rows = [invitation(start + nth, lane=Lane.BULK) for nth in range(_CHUNK)]
+    receipts = await stack.ledger.accept(rows, max_waiting=10**7, durable=False)
+
+    async def one(job_id: str) -> None:
+        job = await stack.ledger.claim(job_id, worker_id="bench", lease_s=600)
+        assert isinstance(job, ClaimedJob), job
+        await stack.ledger.settle(job.lease, _FAIL)
+
+    await asyncio.gather(*(one(receipt.job_ids[0]) for receipt in receipts))
+
+
+@contextlib.asynccontextmanager
+async def asking(url: str) -> AsyncIterator[Waits]:
+    """Ask the server for nothing every few ms on a connection of its own, for as long as the block lasts."""
+    redis, waits = open_redis(url), Waits([])
+
+    async def ask() -> None:
+        while True:
+            began = time.perf_counter()
+            await redis.ping()
+            waits.times_ms.append((time.perf_counter() - began) * 1e3)
+            await asyncio.sleep(_ASK_EVERY_S)
+
+    task = asyncio.create_task(ask())
+    try:
+        yield waits
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await redis.aclose()
+
+
+async def live(stack: BenchStack, partner: QuickPartner, numbers: itertools.count[int]) -> float:
+    """Send one live customer; return how many seconds after its acceptance its call arrived."""
+    (receipt,) = await stack.ledger.accept([invitation(next(numbers))], max_waiting=10**7)
+    accepted = time.perf_counter()
+    stack.bell.ring(receipt.ring, Lane.LIVE)
+    took = await partner.arrival(receipt.job_ids[0]) - accepted
+    await asyncio.sleep(0.05)
+    return took
+
+
+async def longest_ms(redis: Redis, what: Awaitable[object]) -> float:
+    """Return how long the server's longest script took while *what* ran."""
+    await redis.config_resetstat()
+    await what
+    stats = await redis.info("latencystats")
+    return float(stats["latency_percentiles_usec_evalsha"]["p100"]) / 1000
+
+
+async def measure(stack: BenchStack, partner: QuickPartner, requeued: int) -> None:
+    """Preview and requeue, with live customers before and meanwhile."""
+    acts = Acts(stack.ledger, Limits(stack.redis, namespace="linkferry", ceiling=RATE), Catalogue.shipped())
+    numbers = itertools.count(_LIVE_FROM)
+    before = [await live(stack, partner, numbers) for _ in range(_LIVE_BEFORE)]
+    print(shown("live, accepted → call, beside a backfill", before))
+
+    async def preview() -> None:
+        wanted = JobFilter(reason="partner_timeout")
+        document = await acts.preview(Act.REQUEUE, wanted, states=[JobState.FAILED], by="bench")
+        found.append(document["act_id"])
+
+    found: list[str] = []
+    began = time.perf_counter()
+    async with asking(stack.url) as waits:
+        worst = await longest_ms(stack.redis, preview())
+    print(f"preview: {time.perf_counter() - began:.1f} s, longest script {worst:.2f} ms{verdict(worst)}")
+    print(waits.told("a bare question meanwhile"))
+
+    meanwhile: list[float] = []
+
+    async def carry_out() -> None:
+        await acts.start(found[0], by="bench", why="bench", is_canary=False)
+        while (document := await acts.get(found[0])) is not None and document["waiting"]:
+            meanwhile.append(await live(stack, partner, numbers))
+
+    began = time.perf_counter()
+    async with asking(stack.url) as waits:
+        worst = await longest_ms(stack.redis, carry_out())
+    seconds = time.perf_counter() - began
+    print(f"requeue: {requeued:,} let go in {seconds:.1f} s, longest script {worst:.2f} ms{verdict(worst)}")
+    print(waits.told("a bare question meanwhile"))
+    print(shown("live, accepted → call, meanwhile", meanwhile))
+    print(f"above {_SLOW_US / 1000:g} ms: {await slowest(stack.redis)}")
+    p95 = (ranked(before, 0.95), ranked(meanwhile, 0.95))
+    is_met = p95[1] <= p95[0] + 1 / RATE
+    print(
+        f"live p95 {p95[0] * 1e3:.1f} ms without, {p95[1] * 1e3:.1f} ms with: {'met' if is_met else 'missed'}"
+    )
+
+
+async def slowest(redis: Redis) -> str:
+    """Return the server's slowest calls by name, a script by its verb."""
+    worst: dict[str, tuple[int, float]] = {}
+    for entry in await redis.slowlog_get(_SLOW_KEPT):
+        words = entry["command"].decode(errors="replace").split()
+        name = _VERBS.get(words[1], words[1]) if words[0].upper() == "EVALSHA" else words[0].lower()
+        count, most = worst.get(name, (0, 0.0))
+        worst[name] = count + 1, max(most, entry["duration"] / 1000)
+    told = sorted(worst.items(), key=lambda each: -each[1][1])[:_SLOW_TOLD]
+    return ", ".join(f"{name} {most:.1f} ms (of {count})" for name, (count, most) in told) or "none"
+
+
+def ranked(seconds: list[float], share: float) -> float:
+    """Return the value below which *share* of them lie."""
+    return sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))]
+
+
+def verdict(worst_ms: float) -> str:
+    """Return whether the goal is met."""
+    return "" if worst_ms <= GOAL_SCRIPT_MS else f"  missed ({GOAL_SCRIPT_MS:g} ms)"
+
+
+async def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--full", action="store_true", help="a million jobs, of which 200,000 failed")
+    is_full = options.parse_args().full
+    jobs, failed = (1_000_000, 200_000) if is_full else (200_000, 100_000)
+    print(machine())
+    async with (
+        QuickPartner() as partner,
+        BenchStack(partner.url, workers=0, provider_rate=RATE) as stack,
+    ):
+        await stack.redis.config_set("latency-tracking-info-percentiles", "50 100")
+        await stack.redis.config_set("slowlog-log-slower-than", _SLOW_US)
+        began = time.perf_counter()
+        await fill(stack, jobs, failed)
+        print(f"{jobs:,} jobs, {failed:,} failed, made in {time.perf_counter() - began:.0f} s")
+        await stack.redis.config_set("slowlog-max-len", _SLOW_KEPT)
+        await stack.redis.slowlog_reset()
+        stack.start_worker()
+        await stack.workers_up(1)
+        await measure(stack, partner, failed)
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,91 @@
+"""What comes from outside stays text: a name, an answer, an address that would be a script."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.browser.stage import Stage
+from tests.browser.tour import PAGES, Tour
+from tests.browser.visit import Visit
+from worker.domain.outcome import Fail
+from worker.domain.request import Contact
+from worker.domain.roles import Role
+
+PAYLOAD = """"'><script>window.taken=1</script><img src=x onerror="window.taken=2"><svg onload=alert(3)>{{7*7}}${7*7}</title></textarea>"""
+WATCH = """() => {
+  window.violations = [];
+  document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
+}"""
+
+
+async def untouched(visit: Visit) -> None:
+    """See that nothing of the payload ran, and that nothing had to be stopped from running."""
+    assert await visit.page.evaluate("[window.taken ?? null, window.violations]") == [None, []]
+
+
+async def test_what_customers_and_the_partner_write_stays_text(stage: Stage) -> None:
+    """A business called by a script, and an answer that is one: shown to the letter on every page they come to."""
+    contact = Contact(name=PAYLOAD, email="dana@example.com", phone="972501111111", locale="en")
+    fail = Fail(
+        reason="unknown_" + "<script>alert(1)</script>",
+        reason_class="unknown",
+        code=66,
+        raw=f'{{"status": "FAIL", "reason": "{PAYLOAD}"}}',
+        detail=PAYLOAD,
+    )
+    job = await stage.failed_saying(
+        fail,
+        business_name=PAYLOAD,
+        display_name=PAYLOAD,
+        contact=contact,
+        reference=PAYLOAD,
+        external_id=PAYLOAD,
+    )
+    found = await stage.ledger.queries.job(job)
+    assert found is not None
+    number = found.request.number
+    async with stage.visit(Role.OPERATOR) as visit:
+        await visit.context.add_init_script(f"({WATCH})()")
+        for path in (
+            f"/jobs/{job}", f"/jobs/{job}/edit", "/jobs?state=failed", "/failed", "/failed/unknown_66", "/", "/audit",
+            f"/customers?q={number}", f"/search?q={number}",
+        ):  # fmt: skip
+            await visit.go(path)
+            await expect(visit.page.locator("html.has-script")).to_be_attached()
+            await untouched(visit)
+        await visit.go(f"/jobs/{job}")
+        await expect(visit.page.get_by_role("heading", level=1)).to_have_text(PAYLOAD)
+        await expect(visit.page.locator("main img, main script, main svg[onload]")).to_have_count(0)
+        await expect(visit.page.locator("main")).to_contain_text('"reason": "' + PAYLOAD[:40])
+
+
+async def test_what_is_typed_stays_text(stage: Stage) -> None:
+    """A search, a filter and a why are shown as they were typed."""
+    job, _ = await stage.failed(code=4)
+    await stage.ledger.discard(job, by="user:oren", why=PAYLOAD)
+    async with stage.visit(Role.OPERATOR) as visit:
+        await visit.context.add_init_script(f"({WATCH})()")
+        await visit.go("/")
+        await visit.page.get_by_role("searchbox").fill(PAYLOAD)
+        await visit.page.keyboard.press("Enter")
+        await expect(visit.page.locator("main")).to_contain_text(PAYLOAD)
+        await untouched(visit)
+        await visit.go("/dead")
+        await expect(visit.page.locator("main")).to_contain_text(PAYLOAD)
+        await untouched(visit)
+
+
+async def test_the_policy_allows_nothing_inline_and_nothing_foreign(stage: Stage, tour: Tour) -> None:
+    """Every page is sent with the same strict policy, may not be framed and is not kept."""
+    async with stage.visit(Role.ADMIN) as visit:
+        for name in PAGES:
+            headers = (await visit.go(tour.path(name))).headers
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy, name
+            assert "script-src 'self'" in policy, name
+            assert "frame-ancestors 'none'" in policy, name
+            assert "unsafe" not in policy, name
+            assert headers["cache-control"] == "no-store", name
+        stopped = "() => { const s = document.createElement('script'); s.textContent = 'window.taken = 1'; document.body.append(s); return window.taken ?? null; }"
+        assert await visit.page.evaluate(stopped) is None
+        visit.forget("Content Security Policy")

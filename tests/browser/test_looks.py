@@ -1,0 +1,72 @@
+"""The console in Hebrew and in the dark, and the switches that lead there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.async_api import expect
+
+from tests.browser.stage import Stage
+from tests.browser.test_pages import told
+from tests.browser.tour import PAGES, Tour
+from worker.domain.roles import Role
+
+ENGLISH = (Path(__file__).with_name("english.js")).read_text(encoding="utf-8")
+#: What is called so in Hebrew as well.
+NAMES = ["Linkferry", "WhatsApp", "Facebook", "Instagram", "Messenger", "SMS", "API", "CRM", "UTC", "https"]
+
+
+async def test_in_hebrew_every_page_runs_from_the_right_and_every_word_is_hebrew(
+    stage: Stage, tour: Tour
+) -> None:
+    """No English word is left but names, and what came from outside."""
+    wrong: dict[str, list[str]] = {}
+    async with stage.visit(Role.ADMIN) as visit:
+        await visit.go("/?lang=he")
+        for name in PAGES:
+            await visit.go(tour.path(name))
+            await expect(visit.page.locator("html[lang=he][dir=rtl]")).to_be_attached()
+            wrong[name] = await visit.page.evaluate(ENGLISH, NAMES)
+    assert not any(wrong.values()), told(wrong)
+
+
+async def test_the_switch_to_hebrew_keeps_the_page_and_mirrors_it(stage: Stage, tour: Tour) -> None:
+    """The navigation stands at the right, numbers still run from the left."""
+    async with stage.visit(Role.VIEWER) as visit:
+        await visit.go(tour.path("failed_job"))
+        await visit.press("עברית", role="link")
+        await expect(visit.page).to_have_url(visit.base + tour.path("failed_job"))
+        await expect(visit.page.get_by_role("heading", name="מה קרה")).to_be_visible()
+        sidebar, main = visit.page.locator(".sidebar"), visit.page.locator("main")
+        assert (await sidebar.bounding_box() or {})["x"] > (await main.bounding_box() or {})["x"]
+        number = visit.page.locator(".facts .number bdi").first
+        assert await number.evaluate("node => getComputedStyle(node).direction") == "ltr"
+        await visit.press("English", role="link")
+        await expect(visit.page.locator("html[lang=en][dir=ltr]")).to_be_attached()
+
+
+async def test_the_browsers_own_language_is_taken(stage: Stage) -> None:
+    """Who comes with a Hebrew browser finds a Hebrew sign-in."""
+    async with stage.stranger(locale="he-IL") as visit:
+        await visit.go("/login")
+        await expect(visit.page.locator("html[lang=he][dir=rtl]")).to_be_attached()
+
+
+async def test_dark_is_the_systems_or_the_readers_choice(stage: Stage) -> None:
+    """The system's colours hold until one chooses, and the choice outlives the page."""
+    background = "getComputedStyle(document.body).backgroundColor"
+    async with stage.visit(Role.VIEWER, color_scheme="dark") as visit:
+        await visit.go("/")
+        dark = await visit.page.evaluate(background)
+        await visit.press("Light", role="link")
+        await expect(visit.page.locator("html[data-theme=light]")).to_be_attached()
+        light = await visit.page.evaluate(background)
+        await visit.go("/jobs")
+        assert await visit.page.evaluate(background) == light != dark
+        assert (
+            sum(map(int, re.findall(r"\d+", dark)[:3]))
+            < 200
+            < 600
+            < sum(map(int, re.findall(r"\d+", light)[:3]))
+        )

@@ -1,0 +1,247 @@
+"""Finding customers by what was asked for them: whatever became of their jobs, however many share it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import redis.asyncio
+
+from tests.contract.ledger_desk import LINK, Desk, own_fail
+from tests.factories import a_request
+from worker.domain.outcome import Linked, Refused
+from worker.domain.request import Contact, OnboardingRequest, Product
+from worker.domain.states import JobState, Lane
+from worker.ledger import JobFilter, finding, search
+
+LEVI = a_request(
+    whatsapp="972501234567",
+    business_name="Levi Gardens",
+    display_name="Levi Gardens",
+    external_id="501",
+    reference="spring-24",
+    contact=Contact(name="Rina", email="rina@levi.example", phone="972521111111"),
+)
+BY_EACH = [
+    JobFilter(number="972501234567"),
+    JobFilter(number="972521111111"),
+    JobFilter(email="Rina@Levi.example"),
+    JobFilter(name="gardens"),
+    JobFilter(name="levi gar"),
+    JobFilter(name="rina"),
+    JobFilter(external_id="501"),
+    JobFilter(reference="spring-24"),
+]
+
+
+@pytest.fixture
+async def desk(store: redis.asyncio.Redis) -> AsyncIterator[Desk]:
+    desk = await Desk.open(store)
+    yield desk
+    await desk.balance()
+
+
+async def found(desk: Desk, wanted: JobFilter, *, limit: int = 50) -> list[str]:
+    """Return the ids on all pages, in order."""
+    ids: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await desk.ledger.queries.find(wanted, cursor=cursor, limit=limit)
+        ids += [job.id for job in page.items]
+        cursor = page.next
+        if cursor is None:
+            return ids
+
+
+@pytest.mark.parametrize("wanted", BY_EACH)
+async def test_a_customer_is_found_by_each(desk: Desk, wanted: JobFilter) -> None:
+    """Among others, and only he; counted exactly."""
+    await desk.accept_batch("b", 30)
+    [job] = (await desk.accept(request=LEVI)).job_ids
+
+    page = await desk.ledger.queries.find(wanted)
+
+    assert [record.id for record in page.items] == [job]
+    assert (page.total, page.is_total_exact, page.next) == (1, True, None)
+
+
+@pytest.mark.parametrize(
+    "state", [JobState.CANCELLED, JobState.DEAD, JobState.FAILED, JobState.LINKED, JobState.SCHEDULED]
+)
+async def test_a_number_is_found_whatever_became_of_its_job(desk: Desk, state: JobState) -> None:
+    """Also when the number has been let go, and taken by another since."""
+    job = await desk.job_in(state, request=LEVI)
+    later = [] if state in {JobState.FAILED, JobState.LINKED, JobState.SCHEDULED} else [LEVI]
+    newer = [(await desk.accept(request=request)).job_ids[0] for request in later]
+
+    assert await found(desk, JobFilter(number="972501234567")) == [*newer, job]
+    assert await found(desk, JobFilter(number="972501234567", state=state)) == [job]
+
+
+async def test_all_jobs_of_an_invitation_are_found(desk: Desk) -> None:
+    """Its Facebook links beside its WhatsApp link; a page may end between them."""
+    products = (Product.WHATSAPP, Product.FACEBOOK_PAGE, Product.INSTAGRAM_PAGE)
+    receipt = await desk.accept(request=replace(LEVI, products=products))
+
+    assert await found(desk, JobFilter(name="levi")) == sorted(receipt.job_ids, reverse=True)
+    assert await found(desk, JobFilter(name="levi"), limit=1) == sorted(receipt.job_ids, reverse=True)
+
+
+async def test_what_is_found_runs_from_the_newest(desk: Desk) -> None:
+    """By acceptance, on pages of any size."""
+    jobs = await desk.accept_batch("b", 9, source="csv")
+
+    assert await found(desk, JobFilter(name="dana flo"), limit=4) == jobs[::-1]
+
+
+async def test_searches_and_filters_are_combined(desk: Desk) -> None:
+    """All that is given must fit."""
+    jobs = await desk.accept_batch("b", 6)
+    for job in jobs[:3]:
+        await desk.end(job, Refused(fail=own_fail()))
+    [levi] = (await desk.accept(request=LEVI)).job_ids
+    await desk.end(levi, Refused(fail=own_fail("name_taken")))
+
+    assert await found(desk, JobFilter(name="flowers", state=JobState.FAILED)) == jobs[2::-1]
+    assert await found(desk, JobFilter(email="dana@example.com", lane=Lane.LIVE)) == []
+    assert await found(desk, JobFilter(reason="name_taken", email="rina@levi.example", name="rina")) == [levi]
+    assert await found(desk, JobFilter(number="972501234567", external_id="502")) == []
+    assert await found(desk, JobFilter(name="flowers", batch="b", min_attempts=1)) == jobs[2::-1]
+
+
+async def test_a_word_that_all_share_is_found_on_the_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too common for its hits to be read: the jobs are looked through instead, and say the same."""
+    monkeypatch.setattr(search, "MOST_HITS", 5)
+    jobs = await desk.accept_batch("b", 12)
+    [levi] = (await desk.accept(request=replace(LEVI, business_name="Levi Flowers"))).job_ids
+
+    assert sorted(await found(desk, JobFilter(name="flowers"), limit=5)) == sorted([*jobs, levi])
+    assert await found(desk, JobFilter(name="levi flow")) == [levi]
+    assert await found(desk, JobFilter(name="flowers", lane=Lane.LIVE)) == [levi]
+
+
+async def test_more_than_can_be_compared_is_told_as_at_least(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A total that is not exact says so; all are found all the same."""
+    monkeypatch.setattr(finding, "COMPARED_LIMIT", 200)
+    jobs = await desk.accept_batch("b", 450)
+
+    page = await desk.ledger.queries.find(JobFilter(name="flowers"), limit=10)
+
+    assert (page.total, page.is_total_exact) == (200, False)
+    assert len(await found(desk, JobFilter(name="flowers"), limit=200)) == len(jobs)
+
+
+async def test_values_that_share_a_checksum_are_told_apart(
+    store: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index may say too much, never the answer."""
+    monkeypatch.setattr("worker.domain.search.crc32", lambda *_: 7)
+    desk = await Desk.open(store)
+    [levi] = (await desk.accept(request=LEVI)).job_ids
+    await desk.accept(request=a_request(external_id="777"))
+
+    assert await found(desk, JobFilter(external_id="501")) == [levi]
+    assert await found(desk, JobFilter(reference="501")) == []
+    page = await desk.ledger.queries.find(JobFilter(number="972501234567"))
+    assert (page.total, page.is_total_exact) == (1, True)
+
+
+async def failed_levi(desk: Desk) -> str:
+    """Return Levi's job, failed."""
+    [job] = (await desk.accept(request=LEVI)).job_ids
+    await desk.end(job, Refused(fail=own_fail()))
+    return job
+
+
+async def test_an_edited_request_is_found_by_what_it_says_now(desk: Desk) -> None:
+    """And no more by what it said."""
+    job = await failed_levi(desk)
+    edited = replace(LEVI, whatsapp="972507654321", business_name="Cohen Gardens", display_name="Cohen")
+    await desk.requeue(job, request=edited)
+
+    assert await found(desk, JobFilter(number="972507654321")) == [job]
+    assert await found(desk, JobFilter(name="cohen gardens")) == [job]
+    assert await found(desk, JobFilter(email="rina@levi.example")) == [job]
+    assert await found(desk, JobFilter(number="972501234567")) == []
+    assert await found(desk, JobFilter(name="levi")) == []
+
+
+async def test_another_contact_is_found(desk: Desk) -> None:
+    """A message that is sent to another address makes the invitation's contact that one."""
+    delivery = await desk.a_delivery(request=LEVI)
+    lease = await desk.send(delivery)
+    await desk.ledger.deliveries.settle(lease, desk_failed(), can_resend=True)
+    contact = Contact(name="Gil", email="gil@levi.example")
+    await desk.ledger.deliveries.resend(delivery, by="dana", why="moved", contact=contact)
+
+    assert len(await found(desk, JobFilter(email="gil@levi.example"))) == 1
+    assert await found(desk, JobFilter(email="rina@levi.example")) == []
+    assert await found(desk, JobFilter(number="972521111111")) == []
+
+
+def desk_failed() -> object:
+    """Return an end of a send that failed for good."""
+    from worker.domain.outcome import Undelivered
+
+    return Undelivered(fail=own_fail("mailbox_unknown"))
+
+
+async def test_a_number_that_the_partner_chose_is_found(desk: Desk) -> None:
+    """Coexistence: it is known with the link."""
+    [job] = (await desk.accept(request=replace(LEVI, whatsapp="1"), claim_key="b:1")).job_ids
+    await desk.end(job, Linked(link=LINK, number="972559876543"))
+
+    assert await found(desk, JobFilter(number="972559876543")) == [job]
+    assert await found(desk, JobFilter(number="972559876543", state=JobState.LINKED)) == [job]
+
+
+async def test_pruning_leaves_nothing_to_be_found(desk: Desk) -> None:
+    """Neither jobs nor their terms: an index must not grow for ever."""
+    request: OnboardingRequest = replace(
+        LEVI, whatsapp="1", products=(Product.WHATSAPP, Product.FACEBOOK_PAGE)
+    )
+    receipt = await desk.accept(request=request, claim_key="b:1")
+    for job in receipt.job_ids:
+        number = "972559876543" if job.endswith("w") else None
+        await desk.end(job, Linked(link=LINK, number=number))
+    delivery = (await desk.ledger.deliveries.of_invitation(receipt.invitation_id))[0].id
+    await desk.ledger.deliveries.settle(await desk.send(delivery), desk_failed(), can_resend=True)
+    desk.advance(100)
+    assert await desk.ledger.prune({JobState.LINKED: 10}, limit=1) == 1
+    assert len(await found(desk, JobFilter(name="levi"))) == 1
+    assert await desk.ledger.prune({JobState.LINKED: 10}, limit=10) == 1
+
+    assert await found(desk, JobFilter(name="levi")) == []
+    left = [key async for key in desk.redis.scan_iter("{test}:s:*")]
+    left += [key async for key in desk.redis.scan_iter("{test}:df:*")]
+    assert left == []
+
+
+async def test_the_audit_looks_into_the_index(store: redis.asyncio.Redis) -> None:
+    """A term that is missing, and one that leads nowhere, are told."""
+    desk = await Desk.open(store)
+    [job] = (await desk.accept(request=LEVI)).job_ids
+    assert (await desk.ledger.queries.audit()).wrong == ()
+    keys = [key async for key in store.scan_iter("{test}:s:*")]
+    await store.zpopmin(keys[0])
+    for key in keys:
+        await store.zadd(key, {"=000000" + "0" * 20: 0})
+
+    wrong = (await desk.ledger.queries.audit()).wrong
+
+    assert f"search: {job} is not found by all it should be" in wrong
+    assert f"search: {'0' * 20} is found, and is gone" in wrong
+
+
+def test_a_filter_survives_json() -> None:
+    """It is kept with a bulk act, and read again as it was."""
+    wanted = JobFilter(state=JobState.FAILED, lane=Lane.BULK, name="levi", older_than_s=3.5, min_requeues=1)
+
+    assert JobFilter.from_document(json.loads(json.dumps(wanted.document()))) == wanted
+    assert JobFilter().document() == {}
+    with pytest.raises(ValueError, match="not of a filter: colour"):
+        JobFilter.from_document({"colour": "red"})
