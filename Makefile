@@ -25,8 +25,9 @@ demo: $(VENV)/.installed-base ## See it work: sandbox partner, 200 customers, un
 	@$(VENV)/bin/linkferry demo
 
 .PHONY: test
-test: setup ## Run all tests but the crash tests and RabbitMQ's
-	@$(PYTHON) -m pytest -q -m "not crash and not rabbitmq"
+test: setup ## Run all tests but those of `make crash`, `make browser` and `make rabbitmq`
+	@$(PYTHON) -m pytest -q -n 2 tests/unit tests/contract
+	@$(PYTHON) -m pytest -q -m "not rabbitmq" tests/integration
 
 .PHONY: check
 check: setup ## Lint, format, types, import rules, generated docs
@@ -44,6 +45,14 @@ format: setup ## Put the code in shape
 .PHONY: crash
 crash: setup ## Kill workers and Valkey at every named point (minutes)
 	@$(PYTHON) -m pytest -q -m crash tests/crash
+
+.PHONY: browser
+browser: setup ## Drive the console in Debian's Chromium
+	@$(PYTHON) -m pytest -q -m browser tests/browser
+
+.PHONY: shots
+shots: setup ## Take the console's pictures anew, into docs/images
+	@$(PYTHON) -m tests.browser.shots
 
 .PHONY: rabbitmq
 rabbitmq: setup ## Run the test that needs Debian's rabbitmq-server

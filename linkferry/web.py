@@ -14,6 +14,7 @@ from aiohttp.typedefs import Middleware
 from linkferry import doctor_console
 from linkferry.frame import USAGE, CommandError
 from linkferry.hints import as_typed
+from linkferry.listening import add_machine_headers, listen
 from linkferry.session import Session
 from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
@@ -65,6 +66,7 @@ def build_app(session: Session) -> web.Application:
     add_crms(app, session)
     app.cleanup_ctx.append(_following_lessons(session))
     app.add_routes([web.get("/metrics", _metrics_of(session))])
+    app.on_response_prepare.append(add_machine_headers)
     add_console(app, console_deps(session))
     return app
 
@@ -162,18 +164,19 @@ async def _serve(settings: Settings) -> int:
         limits=Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate),
         catalogue=settings.load_catalogue(),
     )
-    runner = web.AppRunner(
-        build_app(session), access_log=None, shutdown_timeout=_SHUTDOWN_S, auto_decompress=False
-    )
+    runner = web.AppRunner(build_app(session), shutdown_timeout=_SHUTDOWN_S)
+    listener: asyncio.Server | None = None
     try:
         await _open_when_there(session.ledger)
         await runner.setup()
-        await _listen(runner, settings)
+        listener = await _listen(runner, settings)
         log.info(WEB_STARTED, port=settings.web_port)
         if doctor_console.is_open_without_tls(settings):
             log.warning("console_without_tls", remedy="linkferry doctor")
         await stop.wait()
     finally:
+        if listener is not None:
+            listener.close()
         await runner.cleanup()
         await session.aclose()
         await redis.aclose()
@@ -189,9 +192,9 @@ async def _open_when_there(ledger: Ledger) -> None:
         log.warning("ledger_unavailable", error=type(exc).__name__)
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+async def _listen(runner: web.AppRunner, settings: Settings) -> asyncio.Server:
     try:
-        await web.TCPSite(runner, settings.web_host, settings.web_port).start()
+        return await listen(runner, settings.web_host, settings.web_port)
     except OSError as exc:
         message = (
             f"Cannot listen on {settings.web_host}:{settings.web_port} ({exc.strerror}). Is it taken? "
@@ -206,7 +209,8 @@ def _about_of(settings: Settings) -> Middleware:
 
     @web.middleware
     async def about(request: web.Request, handler: Handler) -> web.StreamResponse:
-        is_program = "text/html" not in request.headers.get("Accept", "")
+        headers = request.headers
+        is_program = "text/html" not in headers.get("Accept", "") and "HX-Request" not in headers
         if request.path == "/" and request.method in {"GET", "HEAD"} and is_program:
             return web.Response(text=text)
         return await handler(request)

@@ -31,6 +31,7 @@ class Member:
     max_length: int | None = None
     enum: tuple[str, ...] = ()  #: of its items, where it is an array
     default: Any = None
+    example: Any = None
 
 
 #: The names of the body that stand for one value each.
@@ -40,33 +41,84 @@ MEMBERS = (
         meaning="The number to connect, in any usual form; `1` asks for coexistence. Mandatory for `whatsapp`.",
         types=("string", "integer"),
         max_length=64,
+        example="0501234567",
     ),
-    Member(name="business_name", meaning="Mandatory for `whatsapp`.", max_length=100),
+    Member(
+        name="business_name", meaning="Mandatory for `whatsapp`.", max_length=100, example="Dana Flowers Ltd"
+    ),
     Member(
         name="display_name",
         meaning="What WhatsApp shows; it cannot be changed later. Mandatory for `whatsapp`.",
         max_length=50,
+        example="Dana Flowers",
     ),
-    Member(name="business_email", meaning="The business's own address.", max_length=200),
-    Member(name="business_id", meaning="Digits only.", types=("string", "integer"), max_length=20),
-    Member(name="business_address", meaning="Free text.", max_length=300),
-    Member(name="onboarding_logo", meaning="https URL of a 200×60 px png or jpg.", max_length=1000),
-    Member(name="onboarding_message", meaning="Shown on the onboarding page.", max_length=200),
-    Member(name="reference", meaning="Your own; it comes back in answers and events.", max_length=50),
+    Member(
+        name="business_email",
+        meaning="The business's own address.",
+        max_length=200,
+        example="office@example.com",
+    ),
+    Member(
+        name="business_id",
+        meaning="Digits only.",
+        types=("string", "integer"),
+        max_length=20,
+        example="514321987",
+    ),
+    Member(name="business_address", meaning="Free text.", max_length=300, example="1 Herzl St, Haifa"),
+    Member(
+        name="onboarding_logo",
+        meaning="https URL of a 200×60 px png or jpg.",
+        max_length=1000,
+        example="https://example.com/logo.png",
+    ),
+    Member(
+        name="onboarding_message",
+        meaning="Shown on the onboarding page.",
+        max_length=200,
+        example="Welcome aboard",
+    ),
+    Member(
+        name="reference",
+        meaning="Your own; it comes back in answers and events.",
+        max_length=50,
+        example="order-1001",
+    ),
     Member(
         name="basic_templates",
         meaning="Also submit three Hebrew starter templates.",
         types=("boolean", "integer", "string"),
+        example=True,
     ),
     Member(
         name="type",
         meaning="The kind of a Facebook link, 1 to 4, where `products` says just `facebook`.",
         types=("integer", "string"),
+        example=1,
     ),
-    Member(name="server", meaning="Facebook: server URL of omni-channel users.", max_length=200),
-    Member(name="account_id", meaning="Facebook: omni-channel users.", types=("integer", "string")),
-    Member(name="inbox_id", meaning="Facebook: omni-channel users.", types=("integer", "string")),
-    Member(name="external_id", meaning="The customer's id in your CRM."),
+    Member(
+        name="server",
+        meaning="Facebook: server URL of omni-channel users.",
+        max_length=200,
+        example="https://chat.example.com",
+    ),
+    Member(
+        name="account_id",
+        meaning="Facebook: omni-channel users.",
+        types=("integer", "string"),
+        max_length=50,
+        example=12,
+    ),
+    Member(
+        name="inbox_id",
+        meaning="Facebook: omni-channel users.",
+        types=("integer", "string"),
+        max_length=50,
+        example=34,
+    ),
+    Member(
+        name="external_id", meaning="The customer's id in your CRM.", max_length=200, example="contact-77"
+    ),
     Member(name="channel_policy", meaning="Which channels get a message.", enum=tuple(ChannelPolicy)),
 )
 PRODUCTS = Member(
@@ -83,14 +135,18 @@ CHANNELS = Member(
     enum=tuple(Channel),
 )
 CONTACT = (
-    Member(name="name", meaning="Whom the message greets."),
-    Member(name="email", meaning="Where the invitation is mailed."),
+    Member(name="name", meaning="Whom the message greets.", max_length=200, example="Dana Levi"),
+    Member(
+        name="email", meaning="Where the invitation is mailed.", max_length=254, example="dana@example.com"
+    ),
     Member(
         name="phone",
         meaning="Where the invitation is texted, in any usual form.",
         types=("string", "integer"),
+        max_length=100,
+        example="0501234567",
     ),
-    Member(name="locale", meaning="Language of the message: `he` or `en`."),
+    Member(name="locale", meaning="Language of the message: `he` or `en`.", example="he"),
 )
 NOT_BEFORE = Member(
     name="not_before",
@@ -235,11 +291,10 @@ def _as_instant(value: Any) -> datetime:
 
 def unknown_name(name: str, known: list[str]) -> Problem:
     """Return the problem of a name that means nothing here, with the nearest that does."""
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    shown = name[:64].encode(errors="replace").decode()  # half of a surrogate pair could not be answered
+    nearest = difflib.get_close_matches(shown, known, n=1, cutoff=0.5)
     remedy = f"Did you mean `{nearest[0]}`?" if nearest else f"Known names: {', '.join(known)}."
-    return Problem(
-        field=name[:64], code="unknown_field", message="there is no field of this name", remedy=remedy
-    )
+    return Problem(field=shown, code="unknown_field", message="there is no field of this name", remedy=remedy)
 
 
 def _wrong_type(place: str, types: tuple[str, ...]) -> Problem:

@@ -13,8 +13,8 @@ from worker.ledger import JobFilter
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-#: Longest words that can mean anything.
-_LONGEST = {"reason": 128, "batch": 128, "cursor": 128, "external_id": 200, "reference": 50}
+#: Longest words that can mean anything; `/openapi.json` shows them too.
+LONGEST = {"reason": 128, "batch": 128, "cursor": 128, "external_id": 200, "reference": 50}
 
 #: Name → what it means; `/openapi.json` shows them too.
 PARAMETERS = {
@@ -41,7 +41,7 @@ class ListQuery:
 def read_query(query: Mapping[str, str], *, region: str) -> ListQuery | tuple[Problem, ...]:
     """Return the query, or every problem it has. *region* is where numbers without a country code belong."""
     problems = [unknown_name(name, list(PARAMETERS)) for name in query if name not in PARAMETERS]
-    problems += [_too_long(name, most) for name, most in _LONGEST.items() if len(query.get(name, "")) > most]
+    problems += [_too_long(name, most) for name, most in LONGEST.items() if len(query.get(name, "")) > most]
     state = _read_state(query.get("state"), problems)
     number = _read_number(query.get("number"), region, problems)
     limit = _read_limit(query.get("limit"), problems)

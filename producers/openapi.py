@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from producers.api_body import CHANNELS, CONTACT, MEMBERS, NOT_BEFORE, PRODUCTS, Member
-from producers.api_query import DEFAULT_LIMIT, MAX_LIMIT, PARAMETERS
+from producers.api_query import DEFAULT_LIMIT, LONGEST, MAX_LIMIT, PARAMETERS
 from producers.problems import PROBLEM_TYPE
 from worker.domain.request import Product
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
@@ -16,6 +16,29 @@ _COUNT = {"type": "integer", "minimum": 0}
 _INTEGER_OR_NULL = {"type": ["integer", "null"]}
 _TIME = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+
+
+_SHOWN = {member.name: member.example for member in MEMBERS}
+_CONTACT_SHOWN = {member.name: member.example for member in CONTACT}
+#: Bodies that are taken as they stand.
+EXAMPLES = {
+    "whatsapp": {
+        "summary": "A WhatsApp number; the link is mailed and texted to the contact.",
+        "value": {
+            **{name: _SHOWN[name] for name in ("whatsapp", "business_name", "display_name", "reference")},
+            "contact": _CONTACT_SHOWN,
+        },
+    },
+    "facebook": {
+        "summary": "A Messenger link and one for Instagram messages; the link is only mailed.",
+        "value": {
+            **{name: _SHOWN[name] for name in ("business_name", "external_id")},
+            "products": ["facebook:1", "facebook:2"],
+            "channels": ["email"],
+            "contact": _CONTACT_SHOWN,
+        },
+    },
+}
 
 
 def openapi_document(version: str) -> dict[str, Any]:
@@ -69,11 +92,11 @@ def _post() -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _ref("Onboarding")}},
+            "content": {"application/json": {"schema": _ref("Onboarding"), "examples": EXAMPLES}},
         },
         "responses": {
-            "202": _answer("Accepted.", receipt),
-            "200": _answer("It stood already.", receipt),
+            "202": {**_answer("Accepted.", receipt), **_LEADING_TO_THE_JOB},
+            "200": {**_answer("It stood already.", receipt), **_LEADING_TO_THE_JOB},
             "409": _answer("Other data stands for this number.", _ref("Conflict"), PROBLEM_TYPE),
             **_errors(400, 401, 408, 413, 415, 422, 503),
         },
@@ -81,10 +104,11 @@ def _post() -> dict[str, Any]:
 
 
 def _list() -> dict[str, Any]:
-    schemas = {
+    schemas: dict[str, Any] = {
         "state": {"enum": [state.value for state in JobState]},
         "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     }
+    schemas |= {name: {"type": "string", "maxLength": most} for name, most in LONGEST.items()}
     parameters = [
         {"name": name, "in": "query", "description": meaning, "schema": schemas.get(name, _TEXT)}
         for name, meaning in PARAMETERS.items()
@@ -147,6 +171,7 @@ def _problem_responses() -> dict[str, Any]:
         for status, meaning in _MEANINGS.items()
     }
     responses["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    responses["401"]["headers"] = {"WWW-Authenticate": {"schema": _TEXT, "description": "How to prove it."}}
     return responses
 
 
@@ -167,6 +192,12 @@ def _schemas() -> dict[str, Any]:
         "Page": _object(items={"type": "array", "items": _ref("Job")}, next=_TEXT_OR_NULL, total=_COUNT),
         "Health": _object(status=_TEXT),
     }
+
+
+_LEADING_TO_THE_JOB = {
+    "headers": {"Location": {"schema": _TEXT, "description": "Where to ask what became of it."}},
+    "links": {"job": {"operationId": "getOnboarding", "parameters": {"id": "$response.body#/job_id"}}},
+}
 
 
 def _object(**members: Any) -> dict[str, Any]:
@@ -202,6 +233,8 @@ def _member(member: Member) -> dict[str, Any]:
         schema["enum"] = [*(str(word) for word in member.enum), None]
     if member.default is not None:
         schema["default"] = member.default
+    if member.example is not None:
+        schema["examples"] = [member.example]
     return schema
 
 

@@ -95,6 +95,13 @@ def full() -> web.Response:
     )
 
 
+def internal() -> web.Response:
+    """Return 500 for a fault of our own."""
+    return problem(
+        500, "internal", "Something went wrong here", "It was logged. Sending the request again is safe."
+    )
+
+
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever goes wrong on a machine's path into a problem document without private details."""
@@ -110,11 +117,9 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return full()
     except Exception as error:  # noqa: BLE001 - the last net: a caller gets an answer whatever happens
         # The text of an exception may hold the very data that upset it: only its type and place are told.
-        where = _place_of(error)
+        where = place_of(error)
         log.error("request_failed", route=_route_of(request), error=type(error).__name__, at=where)  # noqa: TRY400 - its text is private
-        return problem(
-            500, "internal", "Something went wrong here", "It was logged. Sending the request again is safe."
-        )
+        return internal()
 
 
 def _of_http_error(error: web.HTTPException) -> web.StreamResponse:
@@ -139,7 +144,8 @@ def _route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unknown"
 
 
-def _place_of(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
+    """Return the function and line where *error* was raised, which is all that may be told of where it comes from."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

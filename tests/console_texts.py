@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, nodes
 
 from worker.domain.act import Act, ActOutcome, ActState
+from worker.domain.alert_words import ALERT_WORDS
 from worker.domain.alerts import TellingState
 from worker.domain.reasons import Catalogue, Policy, ReasonClass
 from worker.domain.request import Product
@@ -22,9 +23,13 @@ from worker.domain.roles import Role
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.limits import BreakerState, CredentialsState
 from worker.ops.acts import WHY_NOT
+from worker.ops.console.pages_audit import DETAILS
 from worker.ops.console.view import environment
 from worker.ops.trail import ACTS
 from worker.ops.words import WORDS
+
+#: Sentences that are found by their code: those of the views, and those of alerts.
+SENTENCES = {**WORDS, **ALERT_WORDS}
 
 CONSOLE = Path(__file__).parents[1] / "worker" / "ops" / "console"
 HEBREW = CONSOLE / "locale" / "he.toml"
@@ -67,6 +72,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "outcome": tuple(ActOutcome),
     "why_not": tuple(WHY_NOT),
     "telling": tuple(TellingState),
+    "detail": DETAILS,
     "account": ("enabled", "disabled"),
     "problem": tuple(problem_codes()),
     "trail": tuple(ACTS),
@@ -131,8 +137,9 @@ def kinds_used() -> set[str]:
             its_name = getattr(call.node, "name", getattr(call.node, "attr", None))
             # `badge(code, "kind")` hands its second argument on; `tag` likewise.
             place = {"term": 0, "badge": 1, "tag": 1}.get(str(its_name))
-            if place is not None and len(call.args) > place and isinstance(call.args[place], nodes.Const):
-                kinds.add(str(call.args[place].value))
+            kind = call.args[place] if place is not None and len(call.args) > place else None
+            if isinstance(kind, nodes.Const):
+                kinds.add(str(kind.value))
     for path in sorted(CONSOLE.glob("*.py")):
         kinds |= set(re.findall(r"\.term\(\s*\"(\w+)\"", path.read_text()))
     return kinds
@@ -172,7 +179,7 @@ def differences() -> dict[str, tuple[set[str], set[str]]]:
         "text": (plain, set(have.get("text", {}))),
         "plural": ({many for _one, many in counted}, set(have.get("plural", {}))),
         "terms": (terms(), set(flat(have.get("terms", {})))),
-        "words": ({_FORMS.sub("", code) for code in WORDS}, words),
+        "words": ({_FORMS.sub("", code) for code in SENTENCES}, words),
         "reasons": (reasons(), its_reasons),
     }
     return {name: (needed - there, there - needed) for name, (needed, there) in wanted.items()}
@@ -187,7 +194,7 @@ def _main() -> None:
     for table, (lacking, superfluous) in differences().items():
         print(f"\n[{table}]  # {len(lacking)} lacking")
         for key in sorted(lacking):
-            english = WORDS.get(key, "")
+            english = SENTENCES.get(key, "")
             print(f'"{key}" = ""' + (f"  # {english}" if english else ""))
         for key in sorted(superfluous):
             print(f"# too much: {key}")

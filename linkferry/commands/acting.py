@@ -122,6 +122,7 @@ async def follow(session: Session, act_id: str, *, is_driver: bool) -> int:
 
     *is_driver*: steps it as well, so that it goes on with no worker running.
     """
+    told: str | None = None
     with _interrupts() as stopped, acting_progress() as show:
         while True:
             document = await (session.acts.step(act_id) if is_driver else session.acts.get(act_id))
@@ -131,6 +132,7 @@ async def follow(session: Session, act_id: str, *, is_driver: bool) -> int:
             show(document)
             if stopped.is_set() or is_over(document) or (is_driver and _is_left(document)):
                 break
+            told = _tell_wait(document, told)
             pause_s = _PAUSE_S if document.get("taken") else _LOOK_EVERY_S
             await _wait(stopped, pause_s)
     emit(document, lambda: tell(document))
@@ -214,6 +216,14 @@ def _is_left(document: Document) -> bool:
     """Tell whether only workers could go on with it, and none runs."""
     waits = document["waits_for"]
     return not document["taken"] and waits is not None and waits["code"] == "act_waits_no_worker"
+
+
+def _tell_wait(document: Document, told: str | None) -> str | None:
+    """Say what the act waits for, once until that changes."""
+    waits: Document = document["waits_for"] or {}
+    if waits and waits["code"] != told and not document.get("taken"):
+        complain(waits["text"])
+    return waits.get("code")
 
 
 async def _wait(stopped: asyncio.Event, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -19,7 +18,6 @@ from linkferry.progress import reporting_progress
 
 if TYPE_CHECKING:
     from linkferry.session import Session
-    from worker.domain.reasons import Catalogue
     from worker.ledger import BatchRecord
 
 STDOUT = "-"

@@ -41,7 +41,7 @@ Number = Annotated[
 Email = Annotated[str | None, typer.Option("--email", help="Only customers with this e-mail address.")]
 Name = Annotated[
     str | None,
-    typer.Option("--name", help="Only this business or contact: words of it, or their beginnings."),
+    typer.Option("--name", help="Only this business: words of its name, or their beginnings."),
 ]
 ExternalId = Annotated[str | None, typer.Option("--external-id", help="Only this id in your CRM.")]
 Reference = Annotated[str | None, typer.Option("--reference", help="Only this reference of yours.")]

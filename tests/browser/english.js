@@ -5,7 +5,10 @@
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const look = (text) => {
     // What a sentence takes in from outside is isolated: U+2066 to U+2069.
-    const own = text.replace(/[\u2066\u2067\u2068][^\u2069]*\u2069/g, " ");
+    let own = text;
+    for (let had = ""; had !== own; ) [had, own] = [own, own.replace(/[\u2066-\u2068][^\u2066-\u2069]*\u2069/g, " ")];
+    // Codes and settings are called so everywhere.
+    own = own.replace(/\b[a-z]+(_[a-z0-9]+)+\b|\b[A-Z]+(_[A-Z]+)+\b/g, " ");
     (own.match(/[A-Za-z][A-Za-z'-]{2,}/g) || []).filter((word) => !names.includes(word)).forEach((word) => found.add(word));
   };
   for (let text = walker.nextNode(); text; text = walker.nextNode()) {

@@ -23,10 +23,10 @@ _HOUR_MS = 3_600_000
 _LEASE_S = 600.0
 #: What the partner refused: reason, its code, and of how many customers one. The first that fits is taken.
 _REFUSALS = (
-    ("number_not_registered", 21, 7),
-    ("number_invalid", 4, 17),
-    ("foreign_link", 22, 29),
-    ("unknown_31", 31, 23),
+    ("number_not_registered", 21, 13),
+    ("number_invalid", 4, 31),
+    ("foreign_link", 22, 47),
+    ("unknown_31", 31, 37),
 )
 
 
@@ -57,23 +57,26 @@ class Past:
         self._nth = 0
 
     async def make(self) -> None:
-        """Let the shipped 200 customers come: most by one file this morning, the rest live, all day long."""
-        rows = list(customers())
-        live, filed = rows[:80], rows[80:]
-        await self._live(live[:50], first_h=22.5, last_h=7.5)
-        await self._file("customers-march.csv", filed, ago_h=6.5)
-        await self._live(live[50:], first_h=4.5, last_h=0.15)
+        """Let the shipped customers come, each twice: most live, all day long, and some by one file."""
+        rows = [*customers(), *_doubles()]
+        await self._live(rows[:170], first_h=22.5, last_h=7.5)
+        await self._file("customers-march.csv", rows[170:230], ago_h=6.5)
+        await self._live(rows[230:290], first_h=5.5, last_h=1.0)
+        await self._live(rows[290:], first_h=1.0, last_h=0.02)
         self._clock.now_ms = self._now_ms
 
     def unexplained(self) -> list[str]:
         """Return the numbers that the partner refuses with a code that nobody knows."""
-        parsed = [parse_request(row) for row in customers() if _refusal(row) == ("unknown_31", 31)]
+        parsed = [
+            parse_request(row) for row in (*customers(), *_doubles()) if _refusal(row) == ("unknown_31", 31)
+        ]
         return [
             each.request.number for each in parsed if isinstance(each, ParsedRequest) and each.request.number
         ]
 
     async def held(self, name: str, count: int, *, reason: str) -> str:
-        """Let a file come whose jobs wait, because its first ones all failed the same way."""
+        """Let a file come, two hours ago, whose jobs wait because its first ones all failed the same way."""
+        self._clock.now_ms = self._now_ms - 2 * _HOUR_MS
         run = await self._open(name, count)
         rows = [
             ({**row, "whatsapp": f"05399{nth:05d}"}, nth)
@@ -82,12 +85,14 @@ class Past:
         for row, line in rows:
             await self._accept(row, Origin(source="csv", lane=Lane.BULK, batch_id=run, line=line))
         await self.ledger.batches.close(run)
+        self._clock.now_ms += 40_000
         await self.ledger.batches.hold(f"batch:{run}", reason)
         return run
 
     async def _live(self, rows: list[Mapping[str, str]], *, first_h: float, last_h: float) -> None:
         for nth, row in enumerate(rows):
-            ago_h = first_h + (last_h - first_h) * nth / len(rows) + self._chance.uniform(-0.1, 0.1)
+            step_h = (first_h - last_h) / len(rows)
+            ago_h = first_h - step_h * (nth + self._chance.uniform(0.1, 0.9))
             self._clock.now_ms = self._now_ms - round(ago_h * _HOUR_MS)
             source = ("crm:hubspot", "api", "crm:monday")[nth % 3]
             receipt = await self._accept(row, Origin(source=source, lane=Lane.LIVE))
@@ -150,7 +155,7 @@ class Past:
         if claimed is None:
             return
         assert await self.ledger.deliveries.begin_send(claimed.lease)
-        is_lost = self._chance.random() < 0.03
+        is_lost = self._chance.random() < 0.012
         fail = Fail(
             reason="mailbox_unknown", reason_class="recipient", code=550, detail="550 5.1.1 no such user"
         )
@@ -158,6 +163,18 @@ class Past:
             Undelivered(fail=fail) if is_lost else Sent(provider_id=f"m-{self._chance.getrandbits(32):08x}")
         )
         await self.ledger.deliveries.settle(claimed.lease, outcome, can_resend=False)
+
+
+def _doubles() -> Iterator[Mapping[str, str]]:
+    """Yield each customer once more, as somebody else."""
+    for nth, row in enumerate(customers()):
+        number = row["whatsapp"] if row["whatsapp"] == "coexistence" else f"0527{nth:06d}"
+        yield {
+            **row,
+            "whatsapp": number,
+            "reference": f"CRM-{2000 + nth}",
+            "email": f"second{nth}@example.com",
+        }
 
 
 def _refusal(row: Mapping[str, str]) -> tuple[str, int] | None:

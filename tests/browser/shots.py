@@ -15,24 +15,26 @@ from typing import Any
 
 from tests.browser.past import Past
 from tests.browser.pictures import shrunk
-from tests.browser.stage import Stage, a_mobile, a_stage
+from tests.browser.stage import Stage, a_stage
 from tests.browser.visit import PHONE
 from worker.domain.act import Act
+from worker.domain.request import Contact
 from worker.domain.roles import Role
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 150_000
+TALL = {"width": 1280, "height": 1060}  #: the overview with its charts
 #: Name → path, and how the window differs from the ordinary one.
 SHOTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "login": ("/login", {"signed_out": True}),
-    "overview": ("/", {}),
-    "overview-dark": ("/", {"color_scheme": "dark"}),
-    "overview-he": ("/", {"lang": "he"}),
+    "overview": ("/", {"viewport": TALL}),
+    "overview-dark": ("/", {"viewport": TALL, "color_scheme": "dark"}),
+    "overview-he": ("/", {"viewport": TALL, "lang": "he"}),
     "overview-phone": ("/", {"viewport": PHONE}),
     "groups": ("/failed", {}),
-    "group": ("/failed/number_not_registered", {}),
+    "group": ("/failed/number_invalid", {}),
     "jobs": ("/jobs?state=failed", {}),
     "job": ("/jobs/{job}", {}),
     "job-dark": ("/jobs/{job}", {"color_scheme": "dark"}),
@@ -48,6 +50,12 @@ SHOTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "batches": ("/batches", {}),
     "mailbox": ("/mailbox", {}),
 }
+VISITORS = (
+    ("Harbor Bikes", "Sam", "en"),
+    ("קפה הטיילת", "Roni", "he"),
+    ("Lilac Studio", "Lily", "en"),
+    ("סטודיו אורן", "Oren", "he"),
+)
 
 
 async def main(folder: Path, names: Sequence[str]) -> None:
@@ -87,8 +95,9 @@ async def a_day(stage: Stage) -> dict[str, str]:
     await _give_up(stage)
     act = await _mend(stage)
     job = await _of_interest(stage)
-    wanted = JobFilter(state=JobState.FAILED, reason="foreign_link")
-    preview = await stage.session.acts.preview(Act.REQUEUE, wanted, states=[JobState.FAILED], by="user:oren")
+    preview = await stage.session.acts.preview(
+        Act.REQUEUE, JobFilter(), states=[JobState.FAILED], by="user:oren"
+    )
     await _visitors(stage)
     found = await stage.ledger.queries.job(job)
     assert found is not None
@@ -108,7 +117,7 @@ async def _mend(stage: Stage) -> str:
     page = await stage.session.queries.jobs(
         JobFilter(state=JobState.FAILED, reason="number_not_registered"), limit=50, is_revealed=True
     )
-    await stage.refuse(*[each["number"] for each in page["items"][6::7]], code=4)
+    await stage.refuse(*[each["number"] for each in page["items"][6::9]], code=4)
     wanted = JobFilter(reason="number_not_registered")
     act = await stage.session.acts.preview(Act.REQUEUE, wanted, states=[JobState.FAILED], by="user:oren")
     await stage.session.acts.start(act["act_id"], by="user:oren", why="registered by the agency this morning")
@@ -123,7 +132,8 @@ async def _mend(stage: Stage) -> str:
 
 async def _of_interest(stage: Stage) -> str:
     """Return a job with a story: refused, requeued, refused again."""
-    job, _ = await stage.failed(code=4, whatsapp=a_mobile(), business_name="פרחי דנה", reference="CRM-1212")
+    names = {"business_name": "פרחי דנה", "display_name": "פרחי דנה"}
+    job, _ = await stage.failed(code=4, source="crm:hubspot", reference="CRM-1212", **names)
     await stage.ledger.requeue(job, by="user:oren", why="the customer says the number is right")
     stage.stack.bell.ring([job], Lane.LIVE)
     await stage.reaches(JobState.FAILED, job)
@@ -132,10 +142,11 @@ async def _of_interest(stage: Stage) -> str:
 
 async def _visitors(stage: Stage) -> None:
     """Let a few customers of this minute in, for the mailbox."""
-    jobs = [
-        await stage.accept(business_name=name)
-        for name in ("Harbor Bikes", "קפה הטיילת", "Lilac Studio", "סטודיו אורן")
-    ]
+    jobs = []
+    for name, person, locale in VISITORS:
+        contact = Contact(name=person, email=f"{person.lower()}@example.com", locale=locale)
+        names = {"business_name": name, "display_name": name}
+        jobs.append(await stage.accept(source="crm:hubspot", contact=contact, **names))
     await stage.reaches(JobState.LINKED, *jobs)
 
     async def are_sent() -> bool:

@@ -100,10 +100,11 @@ class Stage:
 
     # --- customers -----------------------------------------------------------------------------------------
 
-    async def accept(self, *, lane: Lane = Lane.LIVE, **changes: Any) -> str:
+    async def accept(self, *, lane: Lane = Lane.LIVE, source: str = "api", **changes: Any) -> str:
         """Let a customer in; return the WhatsApp job."""
         request = a_request(**({"whatsapp": a_mobile()} | changes))
-        receipts = await self.ledger.accept([an_invitation(lane=lane, request=request)], max_waiting=100_000)
+        invitation = an_invitation(lane=lane, source=source, request=request)
+        receipts = await self.ledger.accept([invitation], max_waiting=100_000)
         self.stack.bell.ring(receipts[0].job_ids, lane)
         return str(receipts[0].job_ids[0])
 

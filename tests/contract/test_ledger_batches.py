@@ -9,7 +9,7 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import LINKED, Desk, a_fail, own_fail, retry
 from worker.domain.outcome import Fail, FoundOurs, Linked, Refused
-from worker.domain.states import JobState, Lane
+from worker.domain.states import Channel, JobState, Lane
 
 UNKNOWN = Refused(fail=a_fail())
 OWN = Refused(fail=own_fail())
@@ -108,10 +108,29 @@ async def test_pauses_are_listed_until_they_are_over(desk: Desk) -> None:
     assert await desk.ledger.batches.pauses() == {"batch:b"}
 
 
+async def test_a_paused_channel_begins_no_message_and_loses_none(desk: Desk) -> None:
+    """Neither a new one is rung for, nor is one taken whose bell is out; jobs and the other channel go on."""
+    rung, waiting = await desk.a_delivery(), await desk.a_delivery()
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=1) == [rung]
+    await desk.ledger.batches.pause("channel:email", by="dana", why="the mail server moves")
+
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=10, rering_after_s=0) == []
+    assert await desk.ledger.deliveries.claim(rung, worker_id="w1", lease_s=60) is None
+    assert await desk.ledger.batches.pauses() == {"channel:email"}
+    await desk.claim((await desk.accept()).job_ids[0])
+    await desk.ledger.batches.resume("channel:email", by="dana")
+
+    assert set(await desk.ledger.deliveries.due(Channel.EMAIL, want=10)) == {waiting, rung}
+    assert await desk.ledger.deliveries.claim(rung, worker_id="w1", lease_s=60) is not None
+    acts = await desk.ledger.trail.find(subject="channel:email")
+    assert {entry.act for entry in acts.items} == {"pause", "resume"}
+
+
 async def test_a_target_that_is_none_is_refused(desk: Desk) -> None:
     """A typing mistake must not look like a pause."""
-    with pytest.raises(ValueError, match="neither"):
-        await desk.ledger.batches.pause("bluk")
+    for target in ("bluk", "channel:pigeon", "channel:"):
+        with pytest.raises(ValueError, match="neither"):
+            await desk.ledger.batches.pause(target)
 
 
 # --- holds -------------------------------------------------------------------------------------------------

@@ -43,6 +43,9 @@ EVERY_FILTER = [
     JobFilter(min_attempts=1),
     JobFilter(min_attempts=2),
     JobFilter(state=JobState.AVAILABLE, min_requeues=1),
+    JobFilter(state=JobState.FAILED, min_requeues=1),
+    JobFilter(reason="number_in_use", min_requeues=1),
+    JobFilter(min_requeues=1),
     JobFilter(email="Dana@example.com", state=JobState.FAILED),
     JobFilter(name="flow", lane=Lane.BULK),
 ]
@@ -120,9 +123,13 @@ async def all_sorts(desk: Desk) -> list[str]:
     await desk.ledger.feed(Lane.BULK, want=3)
     desk.advance(3)
     young = await desk.accept_batch("b", 3, source="cli")
+    again = await desk.job_in(JobState.FAILED)
+    await desk.requeue(again)
+    desk.advance(1)
+    await desk.end(again, Refused(fail=own_fail("number_in_use")))
     explained = Refused(fail=own_fail("number_in_use")).fail
     await desk.ledger.explain(batch[2], explained)
-    return [*batch, *jobs, requeued, promoted, snoozed, rung, *young]
+    return [*batch, *jobs, requeued, promoted, snoozed, rung, *young, again]
 
 
 async def test_every_filter_finds_exactly_its_jobs(desk: Desk) -> None:

@@ -66,7 +66,7 @@ async def test_they_are_listed_by_every_filter(desk: Desk) -> None:
         (JobFilter(external_id="501"), [second]),
         (JobFilter(email="dana@shop.example", reason="spam_complaint"), [second]),
         (JobFilter(email="dana@shop.example", reason="mailbox_unknown"), []),
-        (JobFilter(name="dana"), [third, second, first]),
+        (JobFilter(name="dana fl"), [third, second, first]),
         (JobFilter(stage="link"), []),
         (JobFilter(state=JobState.DEAD), []),
         (JobFilter(min_attempts=1), []),

@@ -9,7 +9,7 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import LINK, Desk, own_fail
 from tests.factories import a_request, an_invitation
-from worker.domain.outcome import Linked, Undelivered
+from worker.domain.outcome import Linked, Refused, Undelivered
 from worker.domain.request import Contact
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, SchemaMismatch, migrating
@@ -30,12 +30,15 @@ async def old_ledger(store: redis.asyncio.Redis) -> Desk:
         await desk.job_in(state, request=a_request(external_id=state.value))
     [job] = (await desk.accept(request=a_request(whatsapp="1", external_id="x"), claim_key="b:1")).job_ids
     await desk.end(job, Linked(link=LINK, number="972559876543"))
+    again = await desk.job_in(JobState.FAILED, request=a_request(external_id="again"))
+    await desk.requeue(again)
+    await desk.end(again, Refused(fail=own_fail()))
     contact = Contact(email="gone@example.com")
     delivery = await desk.a_delivery(request=a_request(contact=contact))
     outcome = Undelivered(fail=own_fail("mailbox_unknown"))
     await desk.ledger.deliveries.settle(await desk.send(delivery), outcome, can_resend=True)
     desk.advance(5)
-    for pattern in ("{test}:s:*", "{test}:df:*", "{test}:dreasons"):
+    for pattern in ("{test}:s:*", "{test}:df:*", "{test}:dreasons", "{test}:fq"):
         async for key in store.scan_iter(pattern):
             await store.delete(key)
     await store.hset("{test}:m", "schema", "1")
@@ -55,6 +58,7 @@ async def require_all_found(desk: Desk) -> None:
     for state in (JobState.CANCELLED, JobState.FAILED, JobState.DEAD, JobState.SCHEDULED):
         assert await total(desk, external_id=state.value) == 1
     assert await total(desk, number="972559876543") == 1
+    assert await total(desk, state=JobState.FAILED, min_requeues=1) == 1
     [message] = (await desk.ledger.deliveries.failed(JobFilter(reason="mailbox_unknown"))).items
     assert message.changed_at_ms == desk.now_ms - 5_000
     assert len((await desk.ledger.deliveries.failed(JobFilter(older_than_s=4))).items) == 1
@@ -144,8 +148,8 @@ async def test_what_is_gone_on_with_is_not_begun_again(
     desk.advance(31)
     await desk.ledger.open()
 
-    assert len(set(seen)) == ROWS + 6
-    assert len(seen) < ROWS + 6 + before
+    assert len(set(seen)) == ROWS + 7
+    assert len(seen) < ROWS + 7 + before
     desk.advance(-31)
     await require_all_found(desk)
 

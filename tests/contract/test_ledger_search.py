@@ -30,7 +30,6 @@ BY_EACH = [
     JobFilter(email="Rina@Levi.example"),
     JobFilter(name="gardens"),
     JobFilter(name="levi gar"),
-    JobFilter(name="rina"),
     JobFilter(external_id="501"),
     JobFilter(reference="spring-24"),
 ]
@@ -106,7 +105,7 @@ async def test_searches_and_filters_are_combined(desk: Desk) -> None:
 
     assert await found(desk, JobFilter(name="flowers", state=JobState.FAILED)) == jobs[2::-1]
     assert await found(desk, JobFilter(email="dana@example.com", lane=Lane.LIVE)) == []
-    assert await found(desk, JobFilter(reason="name_taken", email="rina@levi.example", name="rina")) == [levi]
+    assert await found(desk, JobFilter(reason="name_taken", email="rina@levi.example", name="levi")) == [levi]
     assert await found(desk, JobFilter(number="972501234567", external_id="502")) == []
     assert await found(desk, JobFilter(name="flowers", batch="b", min_attempts=1)) == jobs[2::-1]
 

@@ -180,3 +180,15 @@ def test_reserved_and_unknown_settings_are_named(cli: Cli, monkeypatch: pytest.M
 
     assert sum("reserved" in text for text in settings) == 1
     assert "LINKFERRY_FAVOURITE_COLOUR" in cli("web").stderr
+
+
+def test_a_channel_is_paused_seen_and_resumed(cli: Cli) -> None:
+    """Its pause is told with how to lift it, and outlasts a resume of the lanes."""
+    assert "linkferry resume --channel sms" in cli("pause", "--channel", "sms", "--why", "upkeep").stdout
+    findings = [each for each in cli.json("doctor", expect=1)["findings"] if each["about"] == "pauses"]
+    assert [each["text"] for each in findings] == ["channel:sms is paused."]
+    assert "resume --channel sms" in findings[0]["remedy"]
+    assert "Still paused: channel:sms" in cli("resume").stdout
+    assert cli.json("resume", "--channel", "sms")["still_paused"] == []
+    assert cli("pause", "--channel", "pigeon").exit_code == 2
+    assert cli("pause", "--channel", "sms", "--lane", "live").exit_code == 2

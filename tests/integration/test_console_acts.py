@@ -251,6 +251,7 @@ async def test_a_part_is_renewed_until_the_state_changes(desk: MendingDesk) -> N
 
     assert ended.headers["HX-Refresh"] == "true"
     assert "every 2s" not in (await browser.get(page)).text
+    assert "Started." not in (await browser.get(f"{page}?told=start")).text
 
 
 async def test_the_list_shows_what_was_started(desk: MendingDesk) -> None:
@@ -280,7 +281,10 @@ async def test_a_viewer_looks_and_does_nothing(desk: MendingDesk) -> None:
     assert seen.status == 200
     assert f"{page}/start" not in seen.text
     whole = {"act": "requeue", "scope": "all", "filter": json.dumps({"state": "failed"})}
-    for path in ("/acts/preview", *(f"{page}/{verb}" for verb in ("start", "stop", "continue", "undo", "again"))):
+    for path in (
+        "/acts/preview",
+        *(f"{page}/{verb}" for verb in ("start", "stop", "continue", "undo", "again")),
+    ):
         assert (await post(vera, path, why="mine", **whole)).status == 403, path
 
     act = await desk.console.deps.acts.get(page.removeprefix("/acts/"))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from linkferry.listening import listen
 from linkferry.session import Session, open_session
 from linkferry.web import build_app
 from worker.settings import load_settings
@@ -47,21 +48,21 @@ def a_web(valkey_url: str, **given: Any) -> Iterator[RunningWeb]:
 
     async def serve() -> None:
         async with open_session(settings) as session:
-            runner = web.AppRunner(build_app(session), access_log=None, auto_decompress=False)
+            runner = web.AppRunner(build_app(session))
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            port = runner.addresses[0][1]
+            listener = await listen(runner, "127.0.0.1", 0)
+            port = listener.sockets[0].getsockname()[1]
             await ready.put(RunningWeb(session=session, port=port, _loop=loop))
             await stop.wait()
+            listener.close()
             await runner.cleanup()
 
     serving = asyncio.run_coroutine_threadsafe(serve(), loop)
     try:
         yield asyncio.run_coroutine_threadsafe(ready.get(), loop).result(30)
+    finally:
         loop.call_soon_threadsafe(stop.set)
         serving.result(30)
-    finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()

@@ -112,6 +112,7 @@ def test_every_template_is_used_by_some_incident() -> None:
         for code in alert_words(incident_of(trouble), is_ended=is_ended).codes.values()
     }
     rare = {code for code in ALERT_WORDS if ".other." in code or ".events_stopped.events_" in code}
+    rare |= {"alert.channel_stopped.paused.means", "alert.channel_stopped.paused.do"}
 
     assert used <= set(ALERT_WORDS)
     assert set(ALERT_WORDS) - used - rare == set()
@@ -192,3 +193,13 @@ def test_reasons_spoken_of_in_words_are_the_catalogues() -> None:
     known = {reason.name for reason in Catalogue.shipped().all()}
 
     assert {"credentials_held", "credentials_missing", "breaker_open", "partner_throttled", "paused"} <= known
+
+
+def test_a_channel_that_an_operator_paused_says_so() -> None:
+    """Not that the provider refuses us; and the command lifts the pause."""
+    params = {"channel": "sms", "fault": "paused"}
+    trouble = Trouble(kind=AlertKind.CHANNEL_STOPPED, scope="sms", count=3, params=params)
+    words = alert_words(incident_of(trouble), is_ended=False)
+
+    assert "An operator paused the channel" in words.means
+    assert words.commands == ("linkferry resume --channel sms",)

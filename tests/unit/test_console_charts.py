@@ -7,12 +7,23 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from worker.ops.console.charts import Line, Share, flow_chart, gauge, nice_ceiling, share_bar, short, sparkline
+from worker.ops.console.charts import (
+    Line,
+    Share,
+    flow_chart,
+    gauge,
+    nice_ceiling,
+    share_bar,
+    short,
+    sparkline,
+)
 
-SVG_HOSTILE = '<script>alert(1)</script>"\' onload=x'
+SVG_HOSTILE = "<script>alert(1)</script>\"' onload=x"
 
 
-def a_chart(up: list[int], down: list[int], over: list[int] | None = None, *, name: str = "linked") -> ET.Element:
+def a_chart(
+    up: list[int], down: list[int], over: list[int] | None = None, *, name: str = "linked"
+) -> ET.Element:
     """Return the chart of these figures, read as XML."""
     steps = [f"10:{index:02d}" for index in range(len(up))]
     drawn = flow_chart(
@@ -92,7 +103,9 @@ def test_names_cannot_break_out_of_a_drawing(drawn: str) -> None:
     assert not any(each.tag == "script" for each in root.iter())
     assert not any(name.startswith("on") for name in attributes)
     assert "style" not in attributes
-    assert SVG_HOSTILE in "".join(root.itertext()) + "".join(each.get("aria-label", "") for each in root.iter())
+    assert SVG_HOSTILE in "".join(root.itertext()) + "".join(
+        each.get("aria-label", "") for each in root.iter()
+    )
 
 
 def test_a_sparkline_has_a_column_for_every_value_and_says_itself() -> None:
@@ -110,8 +123,12 @@ def test_a_sparkline_of_no_values_is_an_empty_drawing() -> None:
     assert "<rect" not in sparkline([], label="none")
 
 
-@pytest.mark.parametrize(("used", "whole", "width"), [(0, 60, 0), (30, 60, 50), (90, 60, 100), (1, 0, 0), (-1, 60, 0)])
-def test_a_gauge_is_filled_by_what_is_used_and_never_over_its_edge(used: float, whole: float, width: float) -> None:
+@pytest.mark.parametrize(
+    ("used", "whole", "width"), [(0, 60, 0), (30, 60, 50), (90, 60, 100), (1, 0, 0), (-1, 60, 0)]
+)
+def test_a_gauge_is_filled_by_what_is_used_and_never_over_its_edge(
+    used: float, whole: float, width: float
+) -> None:
     """Half the budget fills half the bar; more than all of it, or a budget of nothing, still draws."""
     found = re.search(r'class="bar" x="0.00" y="0.00" width="([\d.]+)"', gauge(used, whole, label="calls"))
     assert found
@@ -121,7 +138,11 @@ def test_a_gauge_is_filled_by_what_is_used_and_never_over_its_edge(used: float, 
 def test_shares_divide_the_whole_bar_and_leave_none_invisible() -> None:
     """Parts are as wide as their share; one of a million is a sliver, and one of nothing is not there."""
     root = ET.fromstring(
-        str(share_bar([Share("a", "good", 1_000_000), Share("b", "bad", 1), Share("c", "run", 0)], label="all"))
+        str(
+            share_bar(
+                [Share("a", "good", 1_000_000), Share("b", "bad", 1), Share("c", "run", 0)], label="all"
+            )
+        )
     )
     widths = [float(each.attrib["width"]) for each in root.iter("rect")]
     assert len(widths) == 2
@@ -130,14 +151,17 @@ def test_shares_divide_the_whole_bar_and_leave_none_invisible() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "ceiling"), [(0, 1), (1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (99, 100), (100, 100), (101, 200)]
+    ("value", "ceiling"),
+    [(0, 1), (1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (99, 100), (100, 100), (101, 200)],
 )
 def test_an_axis_ends_at_a_round_number(value: int, ceiling: int) -> None:
     """The top of an axis is the next of 1, 2, 5, 10 …"""
     assert nice_ceiling(value) == ceiling
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (950, "950"), (1500, "1.5k"), (2_000_000, "2M"), (2.5, "2.5")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (950, "950"), (1500, "1.5k"), (2_000_000, "2M"), (2.5, "2.5")]
+)
 def test_an_axis_is_marked_shortly(value: float, text: str) -> None:
     """Large figures are shortened to fit beside the axis."""
     assert short(value) == text

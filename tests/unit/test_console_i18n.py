@@ -11,7 +11,7 @@ from tests import console_texts
 from worker.domain.reasons import Catalogue
 from worker.ops.console.i18n import LANGUAGES, Translator, accepted_language, from_tables, translator
 from worker.ops.console.shown import Shown, absolute, clock_time, count, decimal, web_link
-from worker.ops.words import WORDS, said
+from worker.ops.words import said
 
 HEBREW = translator("he")
 ENGLISH = translator("en")
@@ -41,7 +41,7 @@ def test_a_translation_has_the_slots_of_what_it_translates() -> None:
         assert console_texts.slots(english) == console_texts.slots(forms["other"]), english
     for code, hebrew in tables["words"].items():
         base = re.sub(r"\.(one|two)$", "", code)
-        known = set(console_texts.slots(WORDS[base]))
+        known = set(console_texts.slots(console_texts.SENTENCES[base]))
         assert set(console_texts.slots(hebrew)) <= known, code
         if base == code:
             assert set(console_texts.slots(hebrew)) == known, code
@@ -50,7 +50,10 @@ def test_a_translation_has_the_slots_of_what_it_translates() -> None:
 def test_every_hebrew_text_is_in_hebrew() -> None:
     """A text that was only copied is found, apart from names that are the same in every language."""
     tables = console_texts.hebrew()
-    texts = [*tables["text"].values(), *(text for both in tables["reasons"].values() for text in both.values())]
+    texts = [
+        *tables["text"].values(),
+        *(text for both in tables["reasons"].values() for text in both.values()),
+    ]
     copied = [text for text in texts if not _LETTERS.search(text) and re.search(r"[a-z]{3}", text)]
     assert [text for text in copied if not text.startswith("linkferry ") and text != "Linkferry"] == []
 
@@ -59,6 +62,13 @@ def test_words_of_a_sentence_are_kept_apart_from_its_direction() -> None:
     """An id in a Hebrew sentence is isolated: else it would turn the words around it about."""
     assert HEBREW.gettext("Job %(job)s") % {"job": "01abc"} == "משימה \u206801abc\u2069"
     assert "\u2068" not in ENGLISH.gettext("Job %(job)s")
+
+
+def test_a_command_within_a_sentence_is_kept_in_one_piece() -> None:
+    """Its words and what it is given run from the left together, so that it can be copied as it stands."""
+    sentence = said("remedy_batch_paused", batch="20261122-1a")
+    assert HEBREW.said(sentence).endswith("\u2068linkferry batch resume \u206820261122-1a\u2069\u2069")
+    assert "\u2068linkferry resend JOB --to …\u2069" in HEBREW.reasons["remedy.mailbox_unknown"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,10 @@ def test_a_sentence_of_a_view_is_said_in_the_readers_language() -> None:
     """Its code finds the Hebrew template, and its numbers are written into it; in English it stands as it came."""
     sentence = said("expected_customers", count=2, catch_up_s=300.0)
     assert ENGLISH.said(sentence) == sentence["text"]
-    assert HEBREW.said(sentence) == "שני לקוחות ממתינים; כשזה ייגמר, הם יקבלו שירות בתוך \u2068\u20685\u2069 דק׳\u2069 בערך."
+    assert (
+        HEBREW.said(sentence)
+        == "שני לקוחות ממתינים; כשזה ייגמר, הם יקבלו שירות בתוך \u2068\u20685\u2069 דק׳\u2069 בערך."
+    )
 
 
 def test_a_sentence_within_a_sentence_is_said_in_the_same_language() -> None:
@@ -97,7 +110,9 @@ def test_a_sentence_with_a_code_that_nobody_translated_is_shown_in_english() -> 
 def test_a_reason_is_explained_in_hebrew_unless_an_operator_described_it() -> None:
     """His own words are shown as he wrote them, in every language."""
     shipped = Catalogue.shipped().named("number_invalid")
-    assert HEBREW.reason_text("number_invalid", "meaning", shipped.meaning) == "לדברי השותף, המספר ריק או שגוי."
+    assert (
+        HEBREW.reason_text("number_invalid", "meaning", shipped.meaning) == "לדברי השותף, המספר ריק או שגוי."
+    )
     assert HEBREW.reason_text("number_invalid", "meaning", "Dana says so.") == "Dana says so."
     told = said("attempt_failed_untimed", attempt=1, reason="number_invalid", meaning="Dana says so.")
     assert "Dana says so." in HEBREW.said(told)
@@ -107,8 +122,15 @@ def test_a_code_that_nobody_knows_is_explained_by_its_number() -> None:
     """Both languages name the partner's code in place of the reason's made-up name."""
     meaning = Catalogue.shipped().named("unknown_77").meaning
     assert "77" in HEBREW.reason_text("unknown_77", "meaning", meaning)
-    assert ENGLISH.reason_text("unknown_77", "meaning", meaning).startswith("The partner refused it with code 77")
-    assert HEBREW.reason_text("made_up", "meaning", Catalogue.shipped().named("made_up").meaning).count("made_up") == 1
+    assert ENGLISH.reason_text("unknown_77", "meaning", meaning).startswith(
+        "The partner refused it with code 77"
+    )
+    assert (
+        HEBREW.reason_text("made_up", "meaning", Catalogue.shipped().named("made_up").meaning).count(
+            "made_up"
+        )
+        == 1
+    )
     assert HEBREW.reason_text(None, "meaning", None) == ""
 
 

@@ -97,7 +97,7 @@ class Catalogue:
 
     def named(self, name: str) -> Reason:
         """Return the reason called *name*; one that nobody has described is of class unknown."""
-        return self._named.get(name) or _unexplained(name, f"No description of {name} is known.")
+        return self._named.get(name) or _undescribed(name)
 
     def all(self) -> tuple[Reason, ...]:
         """Return every reason that has a name, in alphabetical order."""
@@ -124,6 +124,13 @@ def _unknown_code(code: int | None) -> Reason:
         if known
         else "The partner refused it with a code far out of its range.",
     )
+
+
+def _undescribed(name: str) -> Reason:
+    code = name.removeprefix("unknown_")
+    if code != name and code.removeprefix("-").isdecimal():
+        return _unknown_code(int(code))
+    return _unexplained(name, f"No description of {name} is known.")
 
 
 def _unexplained(name: str, meaning: str) -> Reason:

@@ -62,7 +62,8 @@ def terms_of(request: OnboardingRequest, invitation_id: str) -> list[str]:
         sums.append(crc32(number.encode(), _NUMBER))
     if contact.phone and contact.phone != number:
         sums.append(crc32(contact.phone.encode(), _NUMBER))
-    sums += [crc32(email.encode(), _EMAIL) for email in _emails(request)]
+    if email := _email_of(request):
+        sums.append(crc32(email.encode(), _EMAIL))
     if request.external_id:
         sums.append(crc32(request.external_id.encode(), _EXTERNAL_ID))
     if request.reference:
@@ -133,7 +134,7 @@ class SearchKeys:
         contact = request.contact
         if self.number is not None and self.number not in {request.number, contact.phone, allotted}:
             return False
-        if self.email is not None and self.email.casefold() not in _emails(request):
+        if self.email is not None and self.email.casefold() != _email_of(request):
             return False
         if self.external_id is not None and self.external_id != request.external_id:
             return False
@@ -188,23 +189,16 @@ def guess(text: str, *, region: str = "IL") -> SearchGuess:
     return SearchGuess(Guess.OTHER, typed)
 
 
-def _emails(request: OnboardingRequest) -> tuple[str, ...]:
-    first, second = request.contact.email, request.business_email
-    if first is None or second is None:
-        only = first or second
-        return (only.casefold(),) if only else ()
-    first, second = first.casefold(), second.casefold()
-    return (first,) if first == second else (first, second)
+def _email_of(request: OnboardingRequest) -> str:
+    """Return where the customer is written to: the invitation's address, else the business's."""
+    return (request.contact.email or request.business_email or "").casefold()
 
 
 def _name_words(request: OnboardingRequest) -> list[str]:
-    names = {
-        request.business_name: None,
-        request.business_name_written: None,
-        request.display_name: None,
-        request.contact.name: None,
-    }
-    text = " ".join([name for name in names if name])
+    """Return the words of the business's names, whichever way they are written; the contact's where it has none."""
+    written, name, display_name = request.business_name_written, request.business_name, request.display_name
+    names = dict.fromkeys(each for each in (name, written, display_name) if each)
+    text = " ".join(names) if names else request.contact.name or ""
     words = list(dict.fromkeys(words_of(text)))
     return words[:WORDS_KEPT] if len(words) > WORDS_KEPT else words
 

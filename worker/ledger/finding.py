@@ -29,7 +29,7 @@ from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import HitsStream, SearchIndex, keys_of
 
 SCAN_LIMIT = 50_000  #: jobs looked at per call
-COUNT_LIMIT = 5_000  #: jobs looked at to count what no index counts
+COUNT_LIMIT = 3_000  #: jobs looked at to count what no index counts
 COMPARED_LIMIT = 1_000  #: the same where each is compared with its request
 SORTED_LIMIT = 5_000  #: scheduled jobs that are read whole, to sort them by their change
 #: Their index's score is no time of change, and they are few: they are read whole and sorted.
@@ -234,7 +234,8 @@ class Finder:
 
     async def _size(self, wanted: JobFilter, span: Span) -> int:
         """Count what one index or tally covers."""
-        if not span.is_given and not _is_by_reason(wanted):
+        is_again = wanted.min_requeues and wanted.state is JobState.FAILED
+        if not (span.is_given or _is_by_reason(wanted) or is_again):
             scopes = (
                 [f"batch:{wanted.batch}"] if wanted.batch else [wanted.lane] if wanted.lane else list(Lane)
             )
@@ -307,6 +308,8 @@ class Finder:
         """
         if state is not JobState.FAILED:
             return [self._keys.state + state]
+        if wanted.min_requeues:
+            return [self._keys.requeued_failed]
         if wanted.reason:
             return [self._keys.failed + wanted.reason]
         with translated():
@@ -322,8 +325,13 @@ def _is_by_reason(wanted: JobFilter) -> bool:
 
 
 def _indexed(wanted: JobFilter) -> JobFilter:
-    """Return what of a filter the states' and reasons' indexes know."""
-    return JobFilter(state=wanted.state, reason=wanted.reason, reason_class=wanted.reason_class)
+    """Return what of a filter the indexes of states and failures know."""
+    return JobFilter(
+        state=wanted.state,
+        reason=wanted.reason,
+        reason_class=wanted.reason_class,
+        min_requeues=wanted.min_requeues,
+    )
 
 
 def followed(

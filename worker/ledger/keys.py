@@ -30,6 +30,7 @@ class Keys:
         self.rung = f"{prefix}:rung:"
         self.state = f"{prefix}:z:"
         self.failed = f"{prefix}:f:"
+        self.requeued_failed = f"{prefix}:fq"
         self.reasons = f"{prefix}:reasons"
         self.unexplained = f"{prefix}:unexplained"
         self.batch = f"{prefix}:b:"

@@ -1,6 +1,6 @@
 """Bringing a ledger that an older version wrote to the layout of this one, in steps that a kill may end anywhere.
 
-Schema 2 added the search index and the failed messages by reason. Both are filled from what is there, and every step
+Schema 2 added the search index, the failed messages by reason and the jobs that failed again. All are filled from what is there, and every step
 may be repeated, so that whoever comes next goes on. The older version's processes must have stopped by then: they would
 record what no index knows.
 """
@@ -18,6 +18,7 @@ from redis import exceptions as server_errors
 
 from worker.domain.request import OnboardingRequest
 from worker.domain.search import number_term, terms_of
+from worker.domain.states import DeliveryState, JobState
 from worker.ledger.codec import request_of
 from worker.ledger.errors import SchemaMismatch, translate, translated
 from worker.ledger.keys import OLDEST_KNOWN, SCHEMA_VERSION, Keys
@@ -78,7 +79,7 @@ class _Migration:
     async def run(self) -> None:
         """Go on where the last one ended. Returns early when another process has taken over."""
         log.info("ledger_migration_started", to_schema=SCHEMA_VERSION)
-        if await self._index_invitations() and await self._index_messages():
+        if await self._index_invitations() and await self._index_failures():
             with translated():
                 await self._scripts.redis.hset(self._keys.meta, "schema", str(SCHEMA_VERSION))
                 await self._scripts.redis.hdel(self._keys.meta, _PROGRESS)
@@ -130,16 +131,21 @@ class _Migration:
                 numbers = await pipe.execute() if asked else []
         return {each: text(number) for each, number in zip(asked, numbers, strict=True) if number}
 
-    async def _index_messages(self) -> bool:
-        async for ids in self._failed_messages():
-            for start in range(0, len(ids), _ROWS_PER_SCRIPT):
-                await self._scripts.run("migrate_messages", *ids[start : start + _ROWS_PER_SCRIPT])
-            if not await self._is_ours():
-                return False
+    async def _index_failures(self) -> bool:
+        pairs = (
+            ("migrate_failed", self._keys.state + JobState.FAILED),
+            ("migrate_messages", self._keys.delivery_state + DeliveryState.FAILED),
+        )
+        for verb, key in pairs:
+            async for ids in self._members(key):
+                for start in range(0, len(ids), _ROWS_PER_SCRIPT):
+                    await self._scripts.run(verb, *ids[start : start + _ROWS_PER_SCRIPT])
+                if not await self._is_ours():
+                    return False
         return True
 
-    async def _failed_messages(self) -> AsyncIterator[list[str]]:
-        cursor, key = 0, self._keys.delivery_state + "failed"
+    async def _members(self, key: str) -> AsyncIterator[list[str]]:
+        cursor = 0
         while True:
             with translated():
                 cursor, found = await self._scripts.redis.zscan(key, cursor, count=_ROWS_PER_SCRIPT)

@@ -158,8 +158,10 @@ class JobFilter:
     number: str | None = (
         None  #: digits with country code: the customer's own, or one where the invitation goes
     )
-    email: str | None = None  #: where the invitation goes, or the business's own
-    name: str | None = None  #: of the business or contact: its beginning, or whole words of it in any order
+    email: str | None = None  #: where the invitation goes; the business's own where it goes nowhere
+    name: str | None = (
+        None  #: words of the business's names, or their beginnings; the contact's where it has none
+    )
     external_id: str | None = None
     reference: str | None = None
     older_than_s: float | None = None  #: last changed longer ago than that

@@ -32,6 +32,8 @@ for _, states in ipairs({ OPEN, ENDED }) do
     end
   end
 end
+for _, id in ipairs(call('ZREVRANGE', K.requeued_failed, 0, ARGV[2])) do check(id, 'failed', 'failed again') end
+
 local listed = 0
 for _, reason in ipairs(call('HKEYS', K.delivery_reasons)) do
   listed = listed + call('ZCARD', K.delivery_failed .. reason)

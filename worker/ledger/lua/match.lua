@@ -4,7 +4,7 @@
 -- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, 9 changed at or after ms,
 -- 10 fewest attempts, 11 fewest requeues, each '' for any; 12… job ids.
 -- Returns for each that matches, flat: its id, and when it changed, in ms.
-local fields, values = { 't', 'c', 'a', 'q' }, {}
+local fields, values, least = { 't', 'c' }, {}, {}
 for at, field in ipairs({ 's', 'r', 'rc', 'l', 'b' }) do
   local value = text(ARGV[at + 1])
   if value then
@@ -13,13 +13,19 @@ for at, field in ipairs({ 's', 'r', 'rc', 'l', 'b' }) do
   end
 end
 local source, before, after = text(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local attempts, requeues = tonumber(ARGV[10]) or 0, tonumber(ARGV[11]) or 0
+for at, field in ipairs({ 'a', 'q' }) do
+  if ARGV[at + 9] ~= '' then
+    fields[#fields + 1] = field
+    least[#fields] = tonumber(ARGV[at + 9])
+  end
+end
 
 local function has_values(row)
-  for at = 5, #fields do
-    if row[at] ~= values[at] then return false end
+  for at = 3, #fields do
+    if least[at] and tonumber(row[at] or 0) < least[at] then return false end
+    if values[at] and row[at] ~= values[at] then return false end
   end
-  return tonumber(row[3] or 0) >= attempts and tonumber(row[4] or 0) >= requeues
+  return true
 end
 
 local function is_of_time(changed)

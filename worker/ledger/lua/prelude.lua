@@ -33,6 +33,7 @@ local K = {
   rung = P .. ':rung:',           -- zset per lane or channel: rung and not yet claimed, by when
   state = P .. ':z:',             -- zset per state but available
   failed = P .. ':f:',            -- zset per reason: failed jobs
+  requeued_failed = P .. ':fq',   -- zset: failed jobs that an operator had let try again before
   reasons = P .. ':reasons',      -- hash: reasons of failed jobs -> class and code
   unexplained = P .. ':unexplained', -- zset: failed WhatsApp jobs of class unknown, by when last looked at
   batch = P .. ':b:',             -- hash
@@ -297,6 +298,7 @@ local function leave(job)
   if job.s == 'failed' then
     call('ZREM', K.failed .. job.r, job.id)
     call('ZREM', K.unexplained, job.id)
+    if job.q then call('ZREM', K.requeued_failed, job.id) end
     if call('EXISTS', K.failed .. job.r) == 0 then call('HDEL', K.reasons, job.r) end
     count_failed(job, -1)
   end
@@ -313,6 +315,7 @@ local function enter(job, state, score)
   end
   if state == 'failed' then
     call('ZADD', K.failed .. job.r, now, job.id)
+    if job.q then call('ZADD', K.requeued_failed, now, job.id) end
     call('HSET', K.reasons, job.r, (job.rc or '') .. US .. (job.pc or ''))
     count_failed(job, 1)
     -- Only WhatsApp has lists that could explain it. Score 0: never looked at.

@@ -55,7 +55,7 @@ async def read_form(request: web.Request) -> Form:
     """Return what the request's form says, an empty one where it has no body; handlers after the gate get it at once.
 
     Raises:
-        BadFormError: not a form, too large, not UTF-8, or it does not come to an end.
+        BadFormError: not a form, too large, not UTF-8, cut off, or it does not come to an end.
     """
     if _FORM not in request:
         request[_FORM] = _parsed(await _body(request), request.content_type)
@@ -78,6 +78,8 @@ async def _body(request: web.Request) -> bytes:
                     raise BadFormError(413)
     except TimeoutError as error:
         raise BadFormError(408) from error
+    except (ConnectionError, web.RequestPayloadError) as error:  # who sent it has gone
+        raise BadFormError(400) from error
     return bytes(body)
 
 

@@ -23,9 +23,10 @@ _TROUBLES_KEPT = 100
 class Freezing:
     """Freezes sets as tasks of this process. One that dies with it is forgotten within an hour, and done anew."""
 
-    def __init__(self, acts: Acts) -> None:
-        """Freeze with *acts*."""
+    def __init__(self, acts: Acts, *, at_once_s: float = _AT_ONCE_S) -> None:
+        """Freeze with *acts*; `begin` waits *at_once_s* seconds for a set to be whole."""
         self._acts = acts
+        self._at_once_s = at_once_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(_AT_A_TIME)
         self._troubles: OrderedDict[str, Said | None] = OrderedDict()
@@ -43,7 +44,7 @@ class Freezing:
         task = asyncio.create_task(self._carry(act_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({task}, timeout=_AT_ONCE_S)
+        await asyncio.wait({task}, timeout=self._at_once_s)
         return act_id
 
     def has_failed(self, act_id: str) -> bool:

@@ -26,6 +26,9 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
     "Cache-Control": "no-store",
 }
+SERVER = "linkferry"  #: aiohttp would name itself and Python, with both versions
+#: Set on a request whose answer has begun: it can only be ended now, not be replaced by another.
+IS_BEGUN: web.RequestKey[bool] = web.RequestKey("console_answer_begun", bool)
 _HSTS = "max-age=31536000"
 
 
@@ -38,9 +41,10 @@ def header_signal(deps: ConsoleDeps) -> Callable[[web.Request, web.StreamRespons
     async def add(request: web.Request, response: web.StreamResponse) -> None:
         if deps.is_machine(request.path):
             return
+        request[IS_BEGUN] = True
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        response.headers["Server"] = "linkferry"  # aiohttp has put in its own, with both versions
+        response.headers["Server"] = SERVER
         if whence(request, deps.settings).is_https:
             response.headers.setdefault("Strict-Transport-Security", _HSTS)
 

@@ -30,6 +30,9 @@ DEFAULT_LANGUAGE = "en"
 _RTL = frozenset({"he"})
 _PERCENT_SLOT = re.compile(r"(?<!%)%\(\w+\)s")
 _BRACE_SLOT = re.compile(r"\{\w+\}")
+#: A command within a sentence, its slots included.
+_COMMAND = re.compile(r"\blinkferry(?: (?:[\w{}\u2068\u2069-]|%\(\w+\)s|…)+)+", re.ASCII)
+_NO_SLOT = re.compile(r"(?!)")
 _CODE = re.compile(r"unknown_(-?\d+)")
 _UNKNOWN_CODE = N_("The partner refused it with code %(code)s, whose meaning is not known.")
 _UNKNOWN = N_("No description of %(name)s is known.")
@@ -154,7 +157,7 @@ def from_tables(language: str, tables: Mapping[str, Any]) -> Translator:
             for code, text in tables.get("words", {}).items()
         },
         reasons={
-            f"{kind}.{name}": text
+            f"{kind}.{name}": isolated(text, _NO_SLOT) if is_rtl else text
             for name, both in tables.get("reasons", {}).items()
             for kind, text in both.items()
         },
@@ -162,8 +165,12 @@ def from_tables(language: str, tables: Mapping[str, Any]) -> Translator:
 
 
 def isolated(text: str, slot: re.Pattern[str]) -> str:
-    """Return *text* with every slot kept from disturbing the direction of what is around it."""
-    return slot.sub(lambda found: f"{_OPEN_ISOLATE}{found.group()}{_CLOSE_ISOLATE}", text)
+    """Return *text* with every slot and every command kept from disturbing the direction of what is around it."""
+
+    def close_off(found: re.Match[str]) -> str:
+        return f"{_OPEN_ISOLATE}{found.group()}{_CLOSE_ISOLATE}"
+
+    return _COMMAND.sub(close_off, slot.sub(close_off, text))
 
 
 def accepted_language(header: str) -> str:

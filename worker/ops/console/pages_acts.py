@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import web
 from markupsafe import Markup
@@ -19,12 +19,15 @@ from worker.ops.console.forms import Form, read_form
 from worker.ops.console.freezing import Freezing
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.i18n import Translator
-from worker.ops.console.told import see
+from worker.ops.console.told import DONE, see
 from worker.ops.console.view import render, translator_of, wants_fragment
+from worker.ops.console.whence import host_of, parts_of
 from worker.ops.console.wishes import Wish, WishError, read_wish, states_of
 
 _PER_PAGE = 50
 _LONGEST_WHY = 500
+#: Notices that are true of a running act only.
+_OF_RUNNING = frozenset({"start", "continue"})
 _MOVING = frozenset({ActState.PREVIEWING.value, ActState.RUNNING.value})
 #: Tone and name of each part of a requeue's bar, in the order of its course.
 _PARTS = (
@@ -40,7 +43,7 @@ def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
     """Return the routes of bulk acts."""
     pages = ActPages(deps)
     return [
-        web.get("/acts", pages.list),
+        web.get("/acts", pages.index),
         web.post("/acts/preview", pages.preview),
         web.get("/acts/{act_id}", pages.show),
         web.post("/acts/{act_id}/start", pages.start),
@@ -60,7 +63,7 @@ class ActPages:
         self._freezing: Freezing = deps.freezing
 
     @requires(Role.VIEWER)
-    async def list(self, request: web.Request) -> web.StreamResponse:
+    async def index(self, request: web.Request) -> web.StreamResponse:
         """Answer with the acts that were started, latest first."""
         try:
             page = await self._acts.list(cursor=request.query.get("cursor") or None, limit=_PER_PAGE)
@@ -92,7 +95,7 @@ class ActPages:
         if act is None:
             raise web.HTTPNotFound
         texts = translator_of(request)
-        context = {
+        context: dict[str, Any] = {
             "act": act,
             "reasons": self._reasons(act["by_reason"]),
             "failures": self._reasons(act["failed_by_reason"]),
@@ -116,6 +119,8 @@ class ActPages:
         items = None
         if act["state"] not in {ActState.PREVIEWING, ActState.EXPIRED}:
             items = await self._items(act["act_id"], outcome, request.query.get("cursor") or None)
+        if act["state"] != ActState.RUNNING and request.query.get(DONE) in _OF_RUNNING:
+            context["told"] = None  # the page was loaded again by itself when it came to its end
         return await render(
             request,
             "act.html",
@@ -154,7 +159,7 @@ class ActPages:
             raise web.HTTPNotFound
         if error.code != "why_missing":
             return see(path_of(act_id), refused=error.code)
-        context = {
+        context: dict[str, Any] = {
             "act": act,
             "reasons": self._reasons(act["by_reason"]),
             "failures": [],
@@ -230,9 +235,10 @@ def why_of(form: Form) -> str:
 
 def list_of(request: web.Request) -> str:
     """Return the list that a form was sent from, by its Referer where that is one of ours; else that of all jobs."""
-    parts = urlsplit(request.headers.get("Referer", ""))
-    is_ours = parts.netloc == request.host and parts.path.startswith("/") and not parts.path.startswith("//")
-    if not is_ours:
+    sender = request.headers.get("Referer", "")
+    parts = parts_of(sender if sender.isascii() and sender.isprintable() else "")
+    is_ours = parts.netloc.lower() == host_of(request) != ""
+    if not (is_ours and parts.path.startswith("/")) or parts.path.startswith(("//", "/\\")):
         return "/jobs"
     kept = "&".join(
         each for each in parts.query.split("&") if each and not each.startswith(("told=", "not="))

@@ -45,7 +45,7 @@ class AlertPages:
             {**incident_in(each, texts), "commands": [self._as_typed(line) for line in each["commands"]]}
             for each in page["items"]
         ]
-        context = {
+        context: dict[str, Any] = {
             "page": page,
             "open": [each for each in items if each["state"] == "open"],
             "ended": [each for each in items if each["state"] != "open"],
@@ -70,7 +70,7 @@ def incident_in(item: Mapping[str, Any], texts: Translator) -> dict[str, Any]:
 
 def _worded(params: Mapping[str, Any], texts: Translator) -> dict[str, Any]:
     """Return the params with our own words in the language."""
-    kinds = {"lane": "lane", "channel": "channel", "state": "state", "what": "alert_what"}
+    kinds = {"lane": "lane", "channel": "channel", "state": "state"}
     return {
         name: texts.term(kinds[name], str(value)) if name in kinds else value
         for name, value in params.items()

@@ -20,6 +20,42 @@ from worker.ops.trail import ACTS, AuditTrail
 _PER_PAGE = 50
 _FIELDS = ("by", "act", "subject", "since")
 _LONGEST = 200
+#: What entries tell beside who, when and why; one that is not here is shown by its own name.
+DETAILS = (
+    "act",
+    "total",
+    "done",
+    "linked",
+    "sent",
+    "failed_again",
+    "canary",
+    "undo_of",
+    "waiting",
+    "reason",
+    "was",
+    "channel",
+    "readdressed",
+    "holds_cleared",
+    "role",
+    "address",
+    "sessions_ended",
+    "count",
+    "to",
+    "shown",
+    "what",
+    "method",
+    "needed",
+    "cause",
+    "cancelled",
+    "running",
+    "in_doubt",
+    "before",
+    "after",
+    "call",
+    "code",
+    "name",
+)
+_LONG = frozenset({"before", "after"})  #: need a table
 #: Parts of an entry that have a place of their own on its page.
 _OWN_PLACE = frozenset({"changes", "filter"})
 
@@ -102,7 +138,7 @@ def _listed(entry: Mapping[str, Any]) -> dict[str, Any]:
     short = {
         name: value
         for name, value in entry["detail"].items()
-        if isinstance(value, str) and value and len(value) <= 40 and name not in {"before", "after"}
+        if isinstance(value, str) and value not in {"", "0"} and len(value) <= 40 and name not in _LONG
     }
     return {**entry, "to": _subject_path(str(entry["subject"] or "")), "short": short}
 

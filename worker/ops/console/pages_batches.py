@@ -76,7 +76,7 @@ class BatchPages:
         batch = await self._queries.batch_progress(request.match_info["batch_id"])
         if batch is None:
             raise web.HTTPNotFound
-        context = {
+        context: dict[str, Any] = {
             "batch": batch,
             "bar": bar_of(batch["jobs"], translator_of(request)),
             "order": [state.value for state in _IN_ORDER],

@@ -21,6 +21,7 @@ from worker.ops.console.errors import (
     RoleMissingError,
     StaleTokenError,
 )
+from worker.ops.console.headers import IS_BEGUN
 from worker.ops.console.i18n import N_
 from worker.ops.console.roles import USER, user_of
 from worker.ops.console.view import render
@@ -117,9 +118,15 @@ def error_middleware(deps: ConsoleDeps) -> Any:
                 raise
             return await _page(request, _of_status(error.status), headers=_kept(error))
         except Exception as error:  # noqa: BLE001 - the last net: a person gets a page whatever happens
-            return await _page(request, await _trouble_of(error, deps, request))
+            return await _answer_of(error, deps, request)
 
     return errors
+
+
+async def _answer_of(error: Exception, deps: ConsoleDeps, request: web.Request) -> web.StreamResponse:
+    if request.get(IS_BEGUN):
+        return _cut_off(request, error)
+    return await _page(request, await _trouble_of(error, deps, request))
 
 
 async def _trouble_of(error: Exception, deps: ConsoleDeps, request: web.Request) -> Trouble:
@@ -133,6 +140,15 @@ async def _trouble_of(error: Exception, deps: ConsoleDeps, request: web.Request)
     # The text of an exception may hold the very data that upset it: only its type and place are told.
     log.error("page_failed", route=_route_of(request), error=type(error).__name__, at=_place_of(error))
     return _INTERNAL
+
+
+def _cut_off(request: web.Request, error: Exception) -> web.StreamResponse:
+    """End the connection in the middle of an answer: a file that is not whole must not look as if it were."""
+    if not isinstance(error, ConnectionError):  # else the reader has gone
+        log.error("answer_cut_off", route=_route_of(request), error=type(error).__name__, at=_place_of(error))
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()  # goes nowhere
 
 
 def _to_sign_in(request: web.Request) -> web.StreamResponse:

@@ -48,7 +48,7 @@ class HoldPages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Answer with what is held, why, and what is paused."""
         pauses = await self._ledger.batches.pauses()
-        context = {
+        context: dict[str, Any] = {
             "holds": await self._holds.all(),
             "switches": [await self._switch(target, is_paused=target in pauses) for target in SWITCHES],
             "batches": [

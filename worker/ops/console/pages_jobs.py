@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from worker.domain.phone import mask_text
 from worker.domain.reasons import ReasonClass
 from worker.domain.roles import Role
 from worker.domain.search import Guess
@@ -81,6 +82,8 @@ class JobPages:
         job = await job_page(self._scene, request.match_info["job_id"], is_revealed=is_revealed)
         if job is None:
             raise web.HTTPNotFound
+        if not is_revealed:  # who has a link may finish the onboarding in its customer's place
+            job |= {name: mask_text(job[name]) for name in ("link", "landing_page") if job[name]}
         if wants_fragment(request):
             return await fragment(request, "job_live.html", job=job, is_revealed=False)
         return await render(request, "job.html", job=job, is_revealed=is_revealed)

@@ -64,7 +64,7 @@ class MailboxPages:
             )
         except (OutboxUnavailableError, SettingsError):
             is_there = False
-        context = {
+        context: dict[str, Any] = {
             "messages": [_view(each) for each in found.items],
             "total": found.total,
             "kind": kind if kind in _KINDS else None,

@@ -39,8 +39,11 @@ class TeachPages:
 
     @requires(Role.OPERATOR)
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Answer with what is known of the reason, to be said better."""
-        return await self._page(request, await self._teaching.form(request.match_info["reason"]))
+        """Answer with what is known of the reason, to be said better; nothing said of an unknown code is kept."""
+        form = await self._teaching.form(request.match_info["reason"])
+        if not form["is_known"]:
+            form |= {"meaning": "", "remedy": ""}
+        return await self._page(request, form)
 
     @requires(Role.OPERATOR)
     async def teach(self, request: web.Request) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
@@ -50,7 +50,7 @@ def whence(request: web.Request, settings: Settings) -> Whence:
     is_proxied = _is_in(peer, trusted)
     forwarded = request.headers.getall("X-Forwarded-For", ()) if is_proxied else ()
     proto = request.headers.getall("X-Forwarded-Proto", ("",))[-1] if is_proxied else ""
-    host = request.host.lower()
+    host = host_of(request)
     public = None if settings.public_url is None else urlsplit(settings.public_url)
     # Only a browser that reached us by PUBLIC_URL names its host; where it lies (by hand), it harms nobody else.
     is_public_https = (
@@ -74,9 +74,23 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Networ
     return found
 
 
+def host_of(request: web.Request) -> str:
+    """Return the host that a request names, in small letters; of one that no browser would name, nothing."""
+    host = request.host.lower()
+    return host if host.isascii() and host.isprintable() else ""
+
+
+def parts_of(address: str) -> SplitResult:
+    """Return the parts of an address that anybody wrote; of one that is none, nothing."""
+    try:
+        return urlsplit(address)
+    except ValueError:  # `http://[::1`, or letters that turn into a slash
+        return urlsplit("")
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host names this machine itself, by any of the names that browsers hold to be safe."""
-    name = urlsplit(f"//{host}").hostname or ""
+    name = parts_of(f"//{host}").hostname or ""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     parsed = _parsed(name)
@@ -98,16 +112,17 @@ def check_origin(request: web.Request, settings: Settings) -> None:
     is_public = settings.public_url is not None and _origin(named) == _origin(settings.public_url)
     # With PUBLIC_URL, another name is somebody else's idea; but whoever sits at the machine itself may come directly.
     may_be_host = settings.public_url is None or is_loopback(came_by.host)
-    if not (is_public or (may_be_host and _host(named) == _plain(came_by.host, urlsplit(named).scheme))):
+    is_host = bool(came_by.host) and _host(named) == _plain(came_by.host, parts_of(named).scheme)
+    if not (is_public or (may_be_host and is_host)):
         raise ForeignOriginError
 
 
 def _origin(address: str) -> tuple[str, str]:
-    return urlsplit(address).scheme, _host(address)
+    return parts_of(address).scheme, _host(address)
 
 
 def _host(address: str) -> str:
-    parts = urlsplit(address)
+    parts = parts_of(address)
     return _plain(parts.netloc.lower(), parts.scheme)
 
 

@@ -64,6 +64,7 @@ def read_filter_document(text: str) -> JobFilter:
     """Return the filter that a page wrote into its form; of no stage, it is about jobs. Raises WishError."""
     try:
         document = json.loads(text)
+        json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is no text
         _check(document)
         return JobFilter.from_document({"stage": "link", **document})
     except (ValueError, TypeError, RecursionError):

@@ -1,0 +1,88 @@
+"""Where `linkferry web` listens, and what it says to bytes that are no HTTP.
+
+Left to itself, aiohttp quotes the line that it could not read: back to whoever sent it and, with a traceback, into the
+log. Such a line may be a session's cookie or an API key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from producers.problems import MACHINE_PATHS, internal, place_of, problem
+from worker.ops.console.headers import HEADERS, SERVER
+
+log = structlog.get_logger()
+
+_BACKLOG = 128
+#: No line per request; and a body is never unpacked before it is known how large it would become.
+_OPTIONS: dict[str, Any] = {"access_log": None, "auto_decompress": False}
+#: Of answers to machines: what they hold is for the caller alone, and is what it says it is.
+_MACHINES_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+async def listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    """Let *runner*, which is set up, answer at *host* and *port* (0: any that is free); raises OSError.
+
+    The caller closes what this returns, before he cleans the runner up.
+    """
+    loop = asyncio.get_running_loop()
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the runner is not set up")
+    protocol = partial(Protocol, server, loop=loop, **_OPTIONS)
+    return await loop.create_server(protocol, host, port, backlog=_BACKLOG)
+
+
+async def add_machine_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers of answers to machines; the console sees to its own. A header that a handler has set stays."""
+    if not request.path.startswith(MACHINE_PATHS):
+        return
+    for name, value in _MACHINES_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = SERVER
+
+
+class Protocol(web.RequestHandler):
+    """One connection. What cannot be read is neither quoted nor logged, and answered with the headers of all answers."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes what was sent
+    ) -> web.StreamResponse:
+        """Answer a request that could not be read, or that went wrong below every net; the connection ends with it."""
+        if status < 500:
+            log.info("request_unreadable", error=type(exc).__name__)
+        else:
+            self.log_exception("request_failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        response = _unreadable(status) if status < 500 else internal()
+        response.headers.update(HEADERS)
+        response.headers["Server"] = SERVER
+        response.force_close()
+        return response
+
+    def log_exception(self, *_: Any, **about: Any) -> None:
+        """Log what aiohttp says of an exception: its type and place, and not its text."""
+        error = about.get("exc_info")
+        where = place_of(error) if isinstance(error, BaseException) else "unknown"
+        log.error("connection_failed", error=type(error).__name__, at=where)
+
+
+def _unreadable(status: int) -> web.Response:
+    return problem(
+        status,
+        "not-http",
+        "The request cannot be read",
+        "It is no HTTP, breaks its rules, or has a line of more than 8 KiB. Nothing was done.",
+    )

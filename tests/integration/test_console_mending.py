@@ -1,0 +1,348 @@
+"""One job mended in the console: requeued, discarded, taken back, cancelled, its message sent again, its request edited."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from tests.integration.console_desk import Answer
+from tests.integration.console_mending import UNKNOWN, XSS, MendingDesk, a_mending_desk, post
+from worker.domain.outcome import Sent
+from worker.domain.request import Contact
+from worker.domain.roles import Role
+from worker.domain.states import JobState
+
+_SEEN = re.compile(r'name="seen" value="([^"]+)"')
+
+
+@pytest.fixture
+async def desk(real_redis: redis.asyncio.Redis) -> AsyncIterator[MendingDesk]:
+    async with a_mending_desk(real_redis) as desk:
+        yield desk
+        await desk.balance()
+
+
+# --- one act on one job ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after", "says"),
+    [
+        ("requeue", JobState.FAILED, JobState.AVAILABLE, "Requeued"),
+        ("requeue", JobState.DEAD, JobState.AVAILABLE, "Requeued"),
+        ("discard", JobState.FAILED, JobState.DEAD, "it is a dead letter now"),
+        ("restore", JobState.DEAD, JobState.FAILED, "Taken back"),
+        ("cancel", JobState.AVAILABLE, JobState.CANCELLED, "Cancelled."),
+        ("cancel", JobState.RUNNING, JobState.RUNNING, "after that the job is cancelled"),
+    ],
+)
+async def test_a_job_is_acted_on_from_its_page(
+    desk: MendingDesk, verb: str, before: JobState, after: JobState, says: str
+) -> None:
+    """The page offers it, it is done once, said, and kept in the trail with who and why."""
+    job = await desk.job_in(before)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    page = await browser.get(f"/jobs/{job}")
+    assert f'action="/jobs/{job}/{verb}"' in page.text
+
+    answer = await post(browser, f"/jobs/{job}/{verb}", why=f"asked for {XSS}")
+    told = await browser.get(answer.place)
+
+    assert answer.status == 303
+    assert says in told.text
+    assert await desk.state(job) is after
+    [entry] = await desk.console.trail(verb)
+    assert (entry.by, entry.subject) == ("user:oren", job)
+    assert entry.why.startswith("asked for <script>")
+    assert "<script>alert" not in told.text
+    assert "asked for &lt;script&gt;" in told.text  # in its story
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "says"),
+    [
+        ("requeue", JobState.LINKED, "it has not failed"),
+        ("discard", JobState.DEAD, "it is a dead letter already"),
+        ("restore", JobState.FAILED, "it stands in the failed queue already"),
+        ("cancel", JobState.LINKED, "it is past cancelling"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(desk: MendingDesk, verb: str, state: JobState, says: str) -> None:
+    """Somebody was faster, or the page is old: nothing is done, and the page says why."""
+    job = await desk.job_in(state)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, f"/jobs/{job}/{verb}", why="")
+    told = await browser.get(answer.place)
+
+    assert "Nothing was done." in told.text
+    assert says in told.text
+    assert await desk.state(job) is state
+
+
+async def test_a_made_up_notice_is_not_shown(desk: MendingDesk) -> None:
+    """A link from elsewhere can put no sentence of its own on our page."""
+    browser = await desk.console.signed_in(Role.VIEWER)
+    page = await browser.get("/acts?told=your+account+is+closed&not=call+0800")
+
+    assert "your account" not in page.text
+    assert "0800" not in page.text
+    assert 'class="notice' not in page.text
+
+
+async def test_a_job_that_is_not_there_is_not_found(desk: MendingDesk) -> None:
+    """An id of somebody's making leads nowhere."""
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    for path in ("requeue", "discard", "restore", "cancel", "resend", "edit", "edit/reveal"):
+        assert (await post(browser, f"/jobs/01k8nope/{path}", why="x")).status == 404
+
+
+async def test_a_viewer_mends_nothing(desk: MendingDesk) -> None:
+    """Every act is refused and recorded, the edit form as well; the job's page shows no such button."""
+    [job] = await desk.failed()
+    vera = await desk.console.signed_in(Role.VIEWER)
+    page = await vera.get(f"/jobs/{job}")
+    assert page.status == 200
+    assert "/requeue" not in page.text
+    verbs = ("requeue", "discard", "restore", "cancel", "resend", "edit", "edit/reveal")
+    for verb in verbs:
+        assert (await post(vera, f"/jobs/{job}/{verb}", why="x")).status == 403, verb
+    assert (await vera.get(f"/jobs/{job}/edit")).status == 403
+
+    assert await desk.state(job) is JobState.FAILED
+    assert len(await desk.console.trail("role_refused")) == len(verbs) + 1
+
+
+# --- its message -------------------------------------------------------------------------------------------
+
+
+async def test_a_message_is_sent_again_to_another_address(desk: MendingDesk) -> None:
+    """No partner call: the same link goes out by mail once more, to the address that was typed."""
+    delivery = await desk.a_delivery()
+    lease = await desk.send(delivery)
+    await desk.ledger.deliveries.settle(lease, Sent(provider_id="1"), can_resend=True)
+    record = await desk.ledger.deliveries.get(delivery)
+    assert record is not None
+    [job] = record.job_ids
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(
+        browser, f"/jobs/{job}/resend", channel="email", to="new@flowers.example", why="moved"
+    )
+
+    assert answer.place == f"/jobs/{job}?told=resend"
+    claimed = await desk.claim_delivery(delivery)
+    assert claimed.request.contact.email == "new@flowers.example"
+    assert await desk.state(job) is JobState.LINKED
+
+
+async def test_an_address_that_is_none_is_said_beside_its_field(desk: MendingDesk) -> None:
+    """What was typed stays, escaped; nothing is sent."""
+    delivery = await desk.a_delivery()
+    record = await desk.ledger.deliveries.get(delivery)
+    assert record is not None
+    [job] = record.job_ids
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, f"/jobs/{job}/resend", channel="email", to=f"dana {XSS}")
+
+    assert answer.status == 422
+    assert 'aria-invalid="true"' in answer.text
+    assert "dana &lt;script&gt;" in answer.text
+    other = await post(browser, f"/jobs/{job}/resend", channel="sms", to="dana@flowers.example")
+    assert other.status == 422
+    assert "is for email" in other.text
+    forged = await post(browser, f"/jobs/{job}/resend", channel="pigeon")
+    assert forged.status == 400
+
+
+async def test_a_job_without_a_message_says_so(desk: MendingDesk) -> None:
+    """A failed job has none yet."""
+    [job] = await desk.failed()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, f"/jobs/{job}/resend", channel="")
+
+    assert answer.place == f"/jobs/{job}?told=no_message"
+
+
+# --- its request -------------------------------------------------------------------------------------------
+
+
+def typed(page: Answer, **fields: str) -> dict[str, str]:
+    """Return what the edit form sends: the mark of what was seen, and the fields that were changed."""
+    found = _SEEN.search(page.text)
+    assert found
+    return {"seen": found[1], **fields}
+
+
+async def test_an_edit_is_checked_shown_and_requeued(desk: MendingDesk) -> None:
+    """Before and after first, masked; then it waits again, and both stand in the trail."""
+    [job] = await desk.failed(business_name="Dana Flowers")
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    form = await browser.get(f"/jobs/{job}/edit")
+    fields = typed(form, business_name="Dana Gardens")
+    check = await post(browser, f"/jobs/{job}/edit", **fields, do="check")
+
+    assert check.status == 200
+    assert "Before and after" in check.text
+    assert "Dana Flowers" not in check.text
+    assert "Requeue with these changes" in check.text
+    assert await desk.state(job) is JobState.FAILED
+    done = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue", why="she said so")
+    assert done.place == f"/jobs/{job}?told=edit"
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert record.request.business_name == "Dana Gardens"
+    assert record.state is JobState.AVAILABLE
+    [entry] = await desk.console.trail("edit")
+    assert entry.why == "she said so"
+    assert "Dana Gardens" in entry.detail["changes"]
+
+
+async def test_what_is_wrong_stands_beside_its_field(desk: MendingDesk) -> None:
+    """Each with its message; what was typed stays, escaped, and nothing is requeued."""
+    [job] = await desk.failed()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    form = await browser.get(f"/jobs/{job}/edit")
+    fields = typed(form, whatsapp="12", business_name="!!!", onboarding_message=XSS)
+    answer = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue")
+
+    assert answer.status == 422
+    assert 'id="field-whatsapp-error"' in answer.text
+    assert 'id="field-business_name-error"' in answer.text
+    assert "&lt;script&gt;" in answer.text
+    assert "<script>alert" not in answer.text
+    assert await desk.state(job) is JobState.FAILED
+
+
+async def test_masked_fields_left_alone_stay_as_they_are(desk: MendingDesk) -> None:
+    """A form that comes back as it was shown changes nothing, and says so."""
+    [job] = await desk.failed()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    form = await browser.get(f"/jobs/{job}/edit")
+    assert "Dana" not in re.sub(r'class="who".*', "", form.text)
+    values = re.findall(r'<input type="text" value="([^"]*)"[^>]* name="(\w+)"', form.text)
+    fields = typed(form, **{name: value for value, name in values})
+    answer = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue")
+
+    assert values
+    assert answer.status == 422
+    assert "Nothing is changed" in answer.text
+
+
+async def test_a_reveal_is_recorded_before_it_is_shown(desk: MendingDesk) -> None:
+    """The whole form once, and an entry of who looked."""
+    [job] = await desk.failed(business_name="Dana Flowers")
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, f"/jobs/{job}/edit/reveal")
+
+    assert "Dana Flowers" in answer.text
+    [entry] = await desk.console.trail("reveal")
+    assert (entry.by, entry.subject) == ("user:oren", job)
+
+
+async def test_an_edit_of_what_another_edited_meanwhile_is_refused(desk: MendingDesk) -> None:
+    """Two operators on one job: the second sees that the request is another by now."""
+    [job] = await desk.failed()
+    oren = await desk.console.signed_in(Role.OPERATOR)
+    adina = await desk.console.signed_in(Role.ADMIN)
+    stale = typed(await adina.get(f"/jobs/{job}/edit"), business_name="Second")
+    first = typed(await oren.get(f"/jobs/{job}/edit"), business_name="First")
+    await post(oren, f"/jobs/{job}/edit", **first, do="requeue")
+    answer = await post(adina, f"/jobs/{job}/edit", **stale, do="requeue")
+
+    assert answer.status == 422 or "cannot be edited" in answer.text
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert record.request.business_name == "First"
+
+
+async def test_a_job_that_has_not_failed_is_not_edited(desk: MendingDesk) -> None:
+    """Its form says so in place of the fields."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    page = await browser.get(f"/jobs/{job}/edit")
+
+    assert "This job cannot be edited" in page.text
+    assert "field-whatsapp" not in page.text
+
+
+async def test_names_from_outside_are_escaped_in_the_form(desk: MendingDesk) -> None:
+    """Attributes as well as text."""
+    contact = Contact(name=f'x" onfocus="alert(1)" {XSS}', email="d@example.com", phone=None, locale="en")
+    [job] = await desk.failed(contact=contact, reference=f'"><svg onload=alert(1)>{XSS}')
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    for page in (
+        await browser.get(f"/jobs/{job}"),
+        await browser.get(f"/jobs/{job}/edit"),
+        await post(browser, f"/jobs/{job}/edit/reveal"),
+    ):
+        assert page.status == 200
+        assert "<script>alert" not in page.text
+        assert "<svg onload" not in page.text
+        assert 'onfocus="alert' not in page.text
+
+
+# --- what a code means -------------------------------------------------------------------------------------
+
+
+async def test_an_unknown_code_is_taught_and_its_jobs_offered(desk: MendingDesk) -> None:
+    """Named, classed and explained; the group's page says so at once, and its jobs lead to a preview."""
+    await desk.failed(2, fail=UNKNOWN)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    group = await browser.get("/failed/unknown_77")
+    assert 'href="/failed/unknown_77/teach"' in group.text
+    words = {
+        "name": "number_frozen",
+        "class": "bad_data",
+        "policy": "fail",
+        "meaning": f"The number is frozen {XSS}",
+        "remedy": "Ask the customer to call Meta.",
+        "why": "the partner said so",
+    }
+    answer = await post(browser, "/failed/unknown_77/teach", **words)
+    assert answer.place == "/failed/unknown_77/teach?told=teach"
+    taught = await browser.get(answer.place)
+
+    assert "2 jobs stand failed under it" in taught.text
+    assert 'action="/acts/preview"' in taught.text
+    after = await browser.get("/failed/unknown_77")
+    assert "The number is frozen &lt;script&gt;" in after.text
+    assert "<script>alert" not in after.text
+    [entry] = await desk.console.trail("teach")
+    assert (entry.by, entry.why) == ("user:oren", "the partner said so")
+
+
+async def test_a_lesson_that_cannot_be_kept_says_why(desk: MendingDesk) -> None:
+    """The message stands beside the field, and what was typed stays."""
+    await desk.failed(1, fail=UNKNOWN)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    words = {"class": "no_such_class", "policy": "fail", "meaning": "m", "remedy": "r", "name": "x_y"}
+    answer = await post(browser, "/failed/unknown_77/teach", **words)
+
+    assert answer.status == 422
+    assert "no_such_class" in answer.text
+    assert 'value="x_y"' in answer.text
+    assert await desk.console.trail("teach") == []
+
+
+async def test_a_lesson_is_taken_back(desk: MendingDesk) -> None:
+    """What is shipped holds again."""
+    await desk.failed(1)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    words = {"class": "bad_data", "policy": "fail", "meaning": "Mine.", "remedy": "Mend it."}
+    await post(browser, "/failed/number_invalid/teach", **words)
+    assert "Mine." in (await browser.get("/failed/number_invalid")).text
+    assert "unteach" in (await browser.get("/failed/number_invalid/teach")).text
+    answer = await post(browser, "/failed/number_invalid/unteach", why="")
+
+    assert answer.status == 303
+    assert "Mine." not in (await browser.get("/failed/number_invalid")).text
+
+
+async def test_a_viewer_teaches_nothing(desk: MendingDesk) -> None:
+    """Neither sees the form nor sends it."""
+    vera = await desk.console.signed_in(Role.VIEWER)
+    assert (await vera.get("/failed/unknown_77/teach")).status == 403
+    assert (await post(vera, "/failed/unknown_77/teach", name="x")).status == 403
+    assert (await post(vera, "/failed/unknown_77/unteach")).status == 403
