@@ -28,7 +28,7 @@ class Member:
     name: str
     meaning: str
     types: tuple[str, ...] = ("string",)  #: JSON types, as JSON Schema calls them
-    max_length: int | None = None
+    max_length: int | None = None  #: characters of a string, before anything is made of it
     enum: tuple[str, ...] = ()  #: of its items, where it is an array
     default: Any = None
     example: Any = None
@@ -44,7 +44,10 @@ MEMBERS = (
         example="0501234567",
     ),
     Member(
-        name="business_name", meaning="Mandatory for `whatsapp`.", max_length=100, example="Dana Flowers Ltd"
+        name="business_name",
+        meaning="Mandatory for `whatsapp`, which takes at most 100 characters.",
+        max_length=200,
+        example="Dana Flowers Ltd",
     ),
     Member(
         name="display_name",
@@ -220,6 +223,9 @@ def _as_text(value: Any, member: Member, place: str, problems: list[Problem]) ->
         return ""
     if isinstance(value, bool):
         return "1" if value else "0"
+    if isinstance(value, str) and member.max_length is not None and len(value) > member.max_length:
+        problems.append(_too_long(place, len(value), member.max_length))
+        return ""
     return _clean(str(value), place, problems)
 
 
@@ -303,6 +309,15 @@ def _wrong_type(place: str, types: tuple[str, ...]) -> Problem:
         code="wrong_type",
         message=f"the value must be {' or '.join(types)}",
         remedy=f"Send `{place}` as {types[0]}.",
+    )
+
+
+def _too_long(place: str, length: int, most: int) -> Problem:
+    return Problem(
+        field=place,
+        code="too_long",
+        message=f"the text has {length} characters; at most {most} are taken",
+        remedy=f"Shorten it by {length - most}.",
     )
 
 

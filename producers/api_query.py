@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from producers.api_body import unknown_name
@@ -14,7 +14,7 @@ from worker.ledger import JobFilter
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 #: Longest words that can mean anything; `/openapi.json` shows them too.
-LONGEST = {"reason": 128, "batch": 128, "cursor": 128, "external_id": 200, "reference": 50}
+LONGEST = {"number": 100, "reason": 128, "batch": 128, "cursor": 128, "external_id": 200, "reference": 50}
 
 #: Name → what it means; `/openapi.json` shows them too.
 PARAMETERS = {
@@ -40,7 +40,10 @@ class ListQuery:
 
 def read_query(query: Mapping[str, str], *, region: str) -> ListQuery | tuple[Problem, ...]:
     """Return the query, or every problem it has. *region* is where numbers without a country code belong."""
-    problems = [unknown_name(name, list(PARAMETERS)) for name in query if name not in PARAMETERS]
+    problems = _read_names(list(query))
+    problems += [
+        _empty(name) for name in query if name in PARAMETERS and name != "cursor" and not query[name]
+    ]
     problems += [_too_long(name, most) for name, most in LONGEST.items() if len(query.get(name, "")) > most]
     state = _read_state(query.get("state"), problems)
     number = _read_number(query.get("number"), region, problems)
@@ -49,13 +52,20 @@ def read_query(query: Mapping[str, str], *, region: str) -> ListQuery | tuple[Pr
         return tuple(problems)
     wanted = JobFilter(
         state=state,
-        reason=query.get("reason") or None,
+        reason=query.get("reason"),
         number=number,
-        batch=query.get("batch") or None,
-        external_id=query.get("external_id") or None,
-        reference=query.get("reference") or None,
+        batch=query.get("batch"),
+        external_id=query.get("external_id"),
+        reference=query.get("reference"),
     )
     return ListQuery(filter=wanted, cursor=query.get("cursor") or None, limit=limit)
+
+
+def _read_names(names: Sequence[str]) -> list[Problem]:
+    unknown = [
+        unknown_name(name, list(PARAMETERS)) for name in dict.fromkeys(names) if name not in PARAMETERS
+    ]
+    return [*unknown, *(_twice(name) for name in PARAMETERS if names.count(name) > 1)]
 
 
 def _read_state(text: str | None, problems: list[Problem]) -> JobState | None:
@@ -76,7 +86,7 @@ def _read_state(text: str | None, problems: list[Problem]) -> JobState | None:
 
 
 def _read_number(text: str | None, region: str, problems: list[Problem]) -> str | None:
-    if not text:
+    if not text or len(text) > LONGEST["number"]:
         return None
     number = normalise_number(text, region=region)
     if isinstance(number, PhoneProblem):
@@ -100,6 +110,24 @@ def _read_limit(text: str | None, problems: list[Problem]) -> int:
         )
     )
     return DEFAULT_LIMIT
+
+
+def _twice(name: str) -> Problem:
+    return Problem(
+        field=name,
+        code="twice",
+        message="the filter is named twice, and only one of its values could count",
+        remedy="Ask once for each value.",
+    )
+
+
+def _empty(name: str) -> Problem:
+    return Problem(
+        field=name,
+        code="empty",
+        message="the filter has no value, as if whoever asked had lost it",
+        remedy="Give it one, or leave its name out.",
+    )
 
 
 def _too_long(name: str, most: int) -> Problem:

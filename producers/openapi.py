@@ -108,9 +108,8 @@ def _list() -> dict[str, Any]:
         "state": {"enum": [state.value for state in JobState]},
         "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     }
-    schemas |= {name: {"type": "string", "maxLength": most} for name, most in LONGEST.items()}
     parameters = [
-        {"name": name, "in": "query", "description": meaning, "schema": schemas.get(name, _TEXT)}
+        {"name": name, "in": "query", "description": meaning, "schema": schemas.get(name) or _filter(name)}
         for name, meaning in PARAMETERS.items()
     ]
     return {
@@ -120,6 +119,11 @@ def _list() -> dict[str, Any]:
         "parameters": parameters,
         "responses": {"200": _answer("A page.", _ref("Page")), **_errors(401, 422, 503)},
     }
+
+
+def _filter(name: str) -> dict[str, Any]:
+    least = {} if name == "cursor" else {"minLength": 1}
+    return {"type": "string", **least, "maxLength": LONGEST[name]}
 
 
 def _get() -> dict[str, Any]:

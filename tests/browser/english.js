@@ -7,8 +7,8 @@
     // What a sentence takes in from outside is isolated: U+2066 to U+2069.
     let own = text;
     for (let had = ""; had !== own; ) [had, own] = [own, own.replace(/[\u2066-\u2068][^\u2066-\u2069]*\u2069/g, " ")];
-    // Codes and settings are called so everywhere.
-    own = own.replace(/\b[a-z]+(_[a-z0-9]+)+\b|\b[A-Z]+(_[A-Z]+)+\b/g, " ");
+    // Ids, codes and settings are the same everywhere.
+    own = own.replace(/\ba\d{6}-\w+|\b01[a-z0-9]{16,}|\b[a-z]+(_[a-z0-9]+)+\b|\b[A-Z]+(_[A-Z]+)+\b/g, " ");
     (own.match(/[A-Za-z][A-Za-z'-]{2,}/g) || []).filter((word) => !names.includes(word)).forEach((word) => found.add(word));
   };
   for (let text = walker.nextNode(); text; text = walker.nextNode()) {

@@ -63,6 +63,8 @@ async def test_an_edited_job_is_requeued_and_linked(stage: Stage) -> None:
         await visit.page.get_by_label("Why?").fill("a digit was missing")
         await visit.press("Requeue with these changes")
         await expect(visit.page).to_have_url(f"{visit.base}/jobs/{job}?told=edit")
+        await stage.reaches(JobState.LINKED, job)
+        await visit.catch_up()
         await expect(visit.page.locator(".why .badge").first).to_have_text("linked")
         await expect(visit.page.locator("main")).to_contain_text("a digit was missing")
     found = await stage.ledger.queries.job(job)
@@ -76,6 +78,9 @@ async def test_a_job_is_requeued_as_it_is_and_says_that_it_failed_again(stage: S
     async with stage.visit() as visit:
         await visit.go(f"/jobs/{job}")
         await confirm(visit, "Requeue as it is", why="let us see", button="Requeue")
+        await expect(visit.page.get_by_text("Requeued:")).to_be_visible()
+        await stage.reaches(JobState.FAILED, job)
+        await visit.catch_up()
         await expect(visit.page.get_by_text("again ×1")).to_be_visible()
         await expect(visit.page.locator("main")).to_contain_text("It failed again, after a requeue")
 

@@ -15,6 +15,7 @@ from worker.domain.act import Act, ActOutcome, ActState
 from worker.domain.outcome import FoundOurs, Refused, Sent, Undelivered
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
+from worker.ledger.acts import ActRecord, Acts
 
 WHY = {"by": "cli:ben", "why": "again"}
 
@@ -129,12 +130,26 @@ async def test_however_many_drive_an_act_each_job_has_its_turn_once(desk: Desk, 
     assert Counter(job.requeues for job in found) == {1: 120}
 
 
-async def test_a_step_by_one_who_looked_too_early_takes_nothing(desk: Desk, acts: ActsDesk) -> None:
+async def test_a_step_by_one_who_looked_too_early_takes_nothing(
+    desk: Desk, acts: ActsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only five go first, even where two processes saw at the same instant that five may go."""
     act_id = await acts.start(Act.REQUEUE, await acts.failed(20))
-    steps = await asyncio.gather(*(acts.step(act_id) for _ in range(4)))
+    both_looked = asyncio.Barrier(2)
+    look = Acts.get
+    looks: list[None] = []
 
-    assert sum(step.taken for step in steps) == 5
+    async def look_together(self: Acts, act: str) -> ActRecord | None:
+        found = await look(self, act)
+        looks.append(None)
+        if len(looks) <= 2:
+            await both_looked.wait()
+        return found
+
+    monkeypatch.setattr(Acts, "get", look_together)
+    steps = await asyncio.gather(acts.step(act_id), acts.step(act_id))
+
+    assert sorted(step.taken for step in steps) == [0, 5]
     assert (await acts.get(act_id)).in_flight == 5
 
 

@@ -111,6 +111,7 @@ async def test_the_list_counts_all_that_failed(desk: LookingDesk) -> None:
         ([10] * 21 + [2, 2, 2], False, "down"),
         ([0] * 21 + [1, 1, 1], False, "steady"),
         ([0] * 23 + [9], True, "new"),
+        ([1] * 24, True, "steady"),
         ([0] * 23 + [9], False, "up"),
         ([4] * 21 + [0, 0, 0], False, "down"),
         ([1] * 21 + [0, 0, 0], False, "steady"),

@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a bulk act: another one goes on with it, and each job has its turn once."""
+"""A worker that is killed in the middle of a bulk act, and a long one: each job has its turn once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.failed_desk import act_of, assert_once_each, fail_some, start_act, until_done
+from tests.integration.failed_desk import (
+    act_of,
+    assert_once_each,
+    fail_some,
+    requeue_beside_live,
+    start_act,
+    until_done,
+)
 from tests.stack import Stack
 from worker.domain.act import Act
+from worker.ledger.acts import IDS_PER_STEP
 
 pytestmark = pytest.mark.crash
 DYING_DRIVER = Path(__file__).with_name("dying_driver.py")
@@ -26,7 +34,7 @@ async def test_a_step_whose_driver_died_behind_it_is_not_made_again(tmp_path: Pa
         stack.start_worker()
         record = await until_done(stack, act_id, within_s=90)
 
-        assert (left.at, left.done) == (100, 100)
+        assert (left.at, left.done) == (2 * IDS_PER_STEP, 2 * IDS_PER_STEP)
         assert (record.done, record.linked, record.refused) == (180, 180, {})
         await assert_once_each(stack, jobs)
 
@@ -51,3 +59,10 @@ async def test_a_requeue_survives_the_death_of_its_worker_on_the_way(tmp_path: P
         assert (record.done, record.refused, record.in_flight) == (150, {}, 0)
         assert record.linked == 150
         await assert_once_each(stack, jobs)
+
+
+@pytest.mark.timeout(300)
+async def test_two_thousand_are_requeued_and_no_live_customer_waits_for_them(tmp_path: Path) -> None:
+    """The same as with three hundred, long enough for the ramp to come to its top."""
+    async with Stack(tmp_path, provider_rate=300) as stack:
+        await requeue_beside_live(stack, 2_000, within_s=240)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,20 @@ from tests.stack import Stack
 from worker.domain.act import Act, ActState
 from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
-from worker.domain.states import Lane
+from worker.domain.states import JobState, Lane
 from worker.ledger import Ledger
 from worker.ledger.acts import ActRecord
 
+#: A live job makes its way in some 50 ms on a machine of its own; this bears neighbours.
+LIVE_WITHIN_S = 3.0
 FAIL = Refused(fail=Fail(reason="name_refused", reason_class="bad_data", code=9, is_own_data=True))
 
 
 async def fail_some(ledger: Ledger, count: int, *, lane: Lane = Lane.BULK) -> list[str]:
-    """Return so many new jobs that failed before any worker runs."""
+    """Return so many new jobs, of customers who get no message, that failed before any worker runs."""
     jobs: list[str] = []
     for start in range(0, count, 100):
-        rows = [an_invitation(lane=lane) for _ in range(min(100, count - start))]
+        rows = [an_invitation(lane=lane, channels=()) for _ in range(min(100, count - start))]
         receipts = await ledger.accept(rows, max_waiting=10 * count)
         new = [receipt.job_ids[0] for receipt in receipts]
         await asyncio.gather(*(_fail(ledger, job) for job in new))
@@ -72,3 +75,39 @@ async def assert_once_each(stack: Stack, jobs: Sequence[str]) -> None:
     assert {len(numbers[str(job.number)]["links"]) for job in records} == {1}
     audit = await stack.ledger.queries.audit()
     assert (audit.difference, audit.wrong) == (0, ())
+
+
+async def requeue_beside_live(stack: Stack, count: int, *, within_s: float) -> None:
+    """Requeue so many by one act while live customers come in; check that each had its turn and none of these waited."""
+    jobs = await fail_some(stack.ledger, count)
+    for _ in range(2):
+        stack.start_worker()
+    act_id = await start_act(stack.ledger, Act.REQUEUE, jobs)
+    stop = asyncio.Event()
+    live = asyncio.create_task(live_times(stack, stop))
+    try:
+        record = await until_done(stack, act_id, within_s=within_s)
+    finally:
+        stop.set()
+        times = await live
+    assert (record.done, record.linked, record.failed_again) == (count, count, 0)
+    await assert_once_each(stack, jobs)
+    assert len(times) >= 3
+    assert sorted(times)[len(times) // 2] < LIVE_WITHIN_S
+
+
+async def live_times(stack: Stack, stop: asyncio.Event) -> list[float]:
+    """Send live customers one after another until *stop*; return how many seconds each waited for the link."""
+    times: list[float] = []
+    while not stop.is_set():
+        began = time.monotonic()
+        (receipt,) = await stack.ledger.accept([an_invitation(lane=Lane.LIVE)], max_waiting=100_000)
+        stack.bell.ring(receipt.ring, Lane.LIVE)
+
+        async def is_linked(job_id: str = receipt.job_ids[0]) -> bool:
+            job = await stack.ledger.queries.job(job_id)
+            return job is not None and job.state is JobState.LINKED
+
+        await stack.until(is_linked, "a live customer has the link")
+        times.append(time.monotonic() - began)
+    return times

@@ -17,9 +17,9 @@ from tests.integration.console_mending import (
     preview_all,
     preview_ids,
 )
-from worker.domain.outcome import Refused
+from worker.domain.outcome import Fail, Refused, Undelivered
 from worker.domain.roles import Role
-from worker.domain.states import JobState, Lane
+from worker.domain.states import Channel, JobState, Lane
 
 
 @pytest.fixture
@@ -114,6 +114,26 @@ async def test_the_ticked_are_previewed_and_nothing_else(desk: MendingDesk) -> N
     await post(browser, f"{answer.place}/start", why="")
     assert (await desk.driven(answer.place.removeprefix("/acts/")))["linked"] == 1
     assert await desk.state(left) is JobState.FAILED
+
+
+async def test_failed_messages_are_sent_again_as_a_group(desk: MendingDesk) -> None:
+    """Their group's page leads to the preview: no call to the partner, and a message each."""
+    delivery = await desk.a_delivery()
+    bounced = Undelivered(fail=Fail(reason="mailbox_unknown", reason_class="recipient"))
+    await desk.ledger.deliveries.settle(await desk.send(delivery), bounced, can_resend=True)
+    await desk.failed(fail=Fail(reason="mailbox_unknown", reason_class="bad_data", is_own_data=True))
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    group = await browser.get("/failed/mailbox_unknown?stage=delivery")
+    assert "Preview: send all of them again" in group.text
+    page = await preview_all(browser, "requeue", state="failed", reason="mailbox_unknown", stage="delivery")
+    preview = await browser.get(page)
+
+    assert delivery in preview.text
+    assert "1 message is sent again without one" in preview.text
+    assert "Requeue 1" in preview.text
+    await post(browser, f"{page}/start", why="")
+    await desk.console.deps.acts.step(page.removeprefix("/acts/"))
+    assert await desk.ledger.deliveries.due(Channel.EMAIL, want=10) == [delivery]
 
 
 async def test_nothing_ticked_leads_back_to_the_list(desk: MendingDesk) -> None:

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
+from linkferry import frame
 from linkferry.commands import acting
 from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, CommandError
 from worker.ops.words import said
 
 NO_WORKER = said("act_waits_no_worker")
+
+
+@pytest.fixture(autouse=True)
+def _for_people() -> None:
+    """Print for people, whatever a command before said."""
+    frame.note_global_sandbox(is_sandbox=False)
 
 
 def a_document(**changes: Any) -> dict[str, Any]:

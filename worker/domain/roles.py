@@ -10,7 +10,7 @@ class Role(StrEnum):
 
     VIEWER = "viewer"  #: looks, with numbers and addresses masked
     OPERATOR = "operator"  #: reveals, mends, acts
-    ADMIN = "admin"  #: makes users and keys, sees who did what
+    ADMIN = "admin"  #: makes users and keys
 
     def covers(self, other: Role) -> bool:
         """Tell whether who has this role may do what *other* may."""

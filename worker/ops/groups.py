@@ -63,7 +63,8 @@ def trend(hours: list[int], *, is_new: bool) -> dict[str, Any]:
     """Return how a reason's failures go: the last three hours beside what three hours brought before them."""
     recent, before = sum(hours[-_RECENT:]), hours[:-_RECENT]
     usual = sum(before) * _RECENT / len(before)
-    word = _word(recent, usual, is_new=is_new)
+    # What stands failed may all be of today, and yet the reason an old acquaintance: the others were mended.
+    word = _word(recent, usual, is_new=is_new and not usual)
     return {"hours": hours, "word": word, "said": _said(word, recent, usual)}
 
 
