@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from playwright.async_api import expect
 
 from tests.browser.stage import Stage
@@ -9,8 +11,10 @@ from tests.browser.visit import Visit
 from worker.domain.outcome import Fail
 from worker.domain.request import Contact
 from worker.domain.roles import Role
+from worker.domain.states import JobState
 
 PAYLOAD = """"'><script>window.taken=1</script><img src=x onerror="window.taken=2"><svg onload=alert(3)>{{7*7}}${7*7}</title></textarea>"""
+REASON = "unknown_<script>alert(1)</script>"
 WATCH = """() => {
   window.violations = [];
   document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
@@ -33,7 +37,7 @@ async def test_what_customers_and_the_partner_write_stays_text(stage: Stage) -> 
     """A business called by a script, and an answer that is one: shown to the letter on every page they come to."""
     contact = Contact(name=PAYLOAD, email="dana@example.com", phone="972501111111", locale="en")
     fail = Fail(
-        reason="unknown_" + "<script>alert(1)</script>",
+        reason=REASON,
         reason_class="unknown",
         code=66,
         raw=f'{{"status": "FAIL", "reason": "{PAYLOAD}"}}',
@@ -53,7 +57,7 @@ async def test_what_customers_and_the_partner_write_stays_text(stage: Stage) -> 
     async with stage.visit(Role.OPERATOR) as visit:
         await visit.context.add_init_script(f"({WATCH})()")
         for path in (
-            f"/jobs/{job}", f"/jobs/{job}/edit", "/jobs?state=failed", "/failed", "/failed/unknown_66", "/", "/audit",
+            f"/jobs/{job}", f"/jobs/{job}/edit", "/jobs?state=failed", "/failed", f"/failed/{quote(REASON, safe='')}", "/", "/audit",
             f"/customers?q={number}", f"/search?q={number}",
         ):  # fmt: skip
             await visit.go(path)
@@ -63,6 +67,25 @@ async def test_what_customers_and_the_partner_write_stays_text(stage: Stage) -> 
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text(PAYLOAD)
         await expect(visit.page.locator("main img, main script, main svg[onload]")).to_have_count(0)
         await expect(visit.page.locator("main")).to_contain_text('"reason": "' + PAYLOAD[:40])
+
+
+async def test_a_files_name_and_a_message_stay_text(stage: Stage) -> None:
+    """A batch called by a script, and the mail to a customer who calls himself so."""
+    batch = await stage.batch(PAYLOAD, 1)
+    job = await stage.accept(business_name="Plain", business_name_written=PAYLOAD)
+    await stage.reaches(JobState.LINKED, job)
+
+    async def the_mail() -> str | None:
+        mails = [each for each in await stage.stack.outbox() if PAYLOAD[:12] in each.get("subject", "")]
+        return str(mails[0]["id"]) if mails else None
+
+    mail = await stage.stack.until(the_mail, "the mail is sent")
+    async with stage.visit(Role.OPERATOR) as visit:
+        await visit.context.add_init_script(f"({WATCH})()")
+        for path in ("/batches", f"/batches/{batch}", "/mailbox", f"/mailbox/{mail}"):
+            await visit.go(path)
+            await expect(visit.page.locator("main")).to_contain_text("<script>window.taken=1</script>")
+            await untouched(visit)
 
 
 async def test_what_is_typed_stays_text(stage: Stage) -> None:

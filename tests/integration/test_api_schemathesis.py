@@ -26,7 +26,7 @@ from worker.domain.states import JobState
 
 KEY = "a-key-for-schemathesis"
 AUTH = {"Authorization": f"Bearer {KEY}"}
-ANSWERS = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "100"))
+ANSWERS = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "150"))
 WALKS = max(10, ANSWERS // 10)
 #: Those that a verb of the ledger's leads to by itself; each has its own shape of a job.
 STATES = [state for state in JobState if state not in {JobState.ONBOARDED, JobState.REVOKED}]
@@ -95,6 +95,11 @@ def test_what_is_accepted_can_be_asked_for(server: RunningWeb, served: BaseSchem
         def setup(self) -> None:
             server.run(empty())
 
+        def after_call(self, response: schemathesis.Response, case: schemathesis.Case) -> None:
+            super().after_call(response, case)
+            reached.add((case.operation.label, response.status_code))
+
+    reached: set[tuple[str, int]] = set()
     walks = hypothesis.settings(
         max_examples=WALKS,
         stateful_step_count=8,
@@ -104,6 +109,8 @@ def test_what_is_accepted_can_be_asked_for(server: RunningWeb, served: BaseSchem
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     run_state_machine_as_test(Walk, settings=walks)
+
+    assert reached >= {("POST /v1/onboardings", 202), ("GET /v1/onboardings/{id}", 200)}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

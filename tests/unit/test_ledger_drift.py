@@ -144,4 +144,4 @@ def test_lanes_and_delivery_states_are_the_scripts_words() -> None:
     used = set(re.findall(r"move_delivery\(delivery, '(\w+)'", everything))
 
     assert used <= set(DeliveryState)
-    assert set(re.findall(r"ipairs\(\{ '(\w+)', '(\w+)' \}\)", everything)) == {tuple(Lane)}
+    assert set(re.findall(r"lane in ipairs\(\{ '(\w+)', '(\w+)' \}\)", everything)) == {tuple(Lane)}

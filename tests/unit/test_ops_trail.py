@@ -104,8 +104,7 @@ def test_every_act_of_the_scripts_has_its_words() -> None:
 
 async def exported(desk: Desk, *states: JobState, **asked: Any) -> list[Mapping[str, str]]:
     return [
-        row
-        async for row in rows(desk.ledger, JobFilter(**asked), states or (JobState.FAILED,), CATALOGUE)
+        row async for row in rows(desk.ledger, JobFilter(**asked), states or (JobState.FAILED,), CATALOGUE)
     ]
 
 

@@ -4,9 +4,8 @@
 local there = 0
 for at = 2, #ARGV, 2 do
   if call('EXISTS', K.invitation .. ARGV[at]) == 1 then
-    gather(ARGV[at], ARGV[at + 1])
+    index(ARGV[at], ARGV[at + 1])
     there = there + 1
   end
 end
-index_gathered()
 return there

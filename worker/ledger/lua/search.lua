@@ -1,34 +1,31 @@
 -- The search index: by what an invitation is found. What a term is, `worker/domain/search.py` says: its first four signs
--- name the bucket, a set that is small at a million jobs, and the rest stands in it before the invitation's id.
--- *terms*: separated by line breaks, '' for none. What stands there already changes nothing.
+-- name the bucket; the rest and the invitation's id stand in it behind a line break. A bucket is one text: a backfill's
+-- rows share their buckets, and are added to each at once.
+-- *terms*: separated by line breaks, '' for none.
 
-local gathered, gathered_buckets = {}, {}
-
--- Gather the terms of one invitation, for `index_gathered`.
-local function gather(inv, terms)
+-- What stands there already changes nothing.
+local function index(inv, terms)
   for bucket, rest in string.gmatch(terms, '(....)([^\n]*)\n?') do
-    local members = gathered[bucket]
-    if not members then
-      members = {}
-      gathered[bucket] = members
-      gathered_buckets[#gathered_buckets + 1] = bucket
-    end
-    members[#members + 1] = '0'
-    members[#members + 1] = rest .. inv
+    local key, entry = K.search .. bucket, '\n' .. rest .. inv
+    if not string.find(call('GET', key) or '', entry, 1, true) then call('APPEND', key, entry) end
   end
 end
 
--- Write them, a call per bucket: invitations of one moment share their buckets, which is what makes it cheap.
-local function index_gathered()
-  for _, bucket in ipairs(gathered_buckets) do call('ZADD', K.search .. bucket, unpack(gathered[bucket])) end
-  gathered, gathered_buckets = {}, {}
-end
-
-local function index(inv, terms)
-  gather(inv, terms)
-  index_gathered()
+-- An entry is struck out in place, which costs the append-only file no more than itself. A bucket of which half is
+-- struck out is written anew.
+local function strike(key, entry)
+  local whole = call('GET', key) or ''
+  local from, to = string.find(whole, entry, 1, true)
+  if not from then return end
+  local _, struck = string.gsub(whole, '\n%-', '')
+  if (struck + 1) * #entry * 2 < #whole then
+    call('SETRANGE', key, from, string.rep('-', to - from))
+    return
+  end
+  local left = string.gsub(string.sub(whole, 1, from - 1) .. string.sub(whole, to + 1), '\n%-+', '')
+  if left == '' then call('DEL', key) else call('SET', key, left) end
 end
 
 local function unindex(inv, terms)
-  for bucket, rest in string.gmatch(terms, '(....)([^\n]*)\n?') do call('ZREM', K.search .. bucket, rest .. inv) end
+  for bucket, rest in string.gmatch(terms, '(....)([^\n]*)\n?') do strike(K.search .. bucket, '\n' .. rest .. inv) end
 end
