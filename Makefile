@@ -27,7 +27,7 @@ demo: $(VENV)/.installed-base ## See it work: sandbox partner, 200 customers, un
 .PHONY: test
 test: setup ## Run all tests but those of `make crash`, `make browser` and `make rabbitmq`
 	@$(PYTHON) -m pytest -q -n 2 tests/unit tests/contract
-	@$(PYTHON) -m pytest -q -m "not rabbitmq" tests/integration
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not rabbitmq" tests/integration
 
 .PHONY: check
 check: setup ## Lint, format, types, import rules, generated docs

@@ -15,6 +15,7 @@ from linkferry import doctor_console
 from linkferry.frame import USAGE, CommandError
 from linkferry.hints import as_typed
 from linkferry.listening import add_machine_headers, listen
+from linkferry.opening import Opening, opening_middleware
 from linkferry.session import Session
 from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
@@ -51,9 +52,13 @@ _FLUSH_EVERY_S = 1.0
 _LEARN_EVERY_S = 2.0
 
 
-def build_app(session: Session) -> web.Application:
-    """Return the application that answers for *session*; raises SettingsError where a CRM's settings are wrong."""
-    settings = session.settings
+def build_app(session: Session, opening: Opening | None = None) -> web.Application:
+    """Return the application that answers for *session*, whose ledger is open or which *opening* is to open.
+
+    Raises:
+        SettingsError: a CRM's settings are wrong.
+    """
+    settings, opening = session.settings, opening or Opening(session.ledger, is_open=True)
     middlewares = [problem_middleware, _about_of(settings)]
     app = web.Application(middlewares=middlewares, client_max_size=_MOST_BODY_BYTES)
     deps = ApiDeps(
@@ -63,11 +68,11 @@ def build_app(session: Session) -> web.Application:
         bootstrap_keys=[key.get_secret_value() for key in settings.api_keys],
     )
     app.add_routes(build_api(deps))
-    add_crms(app, session)
-    app.cleanup_ctx.append(_following_lessons(session))
+    add_crms(app, session, opening)
+    app.cleanup_ctx.append(_following_lessons(session, opening))
     app.add_routes([web.get("/metrics", _metrics_of(session))])
     app.on_response_prepare.append(add_machine_headers)
-    add_console(app, console_deps(session))
+    add_console(app, console_deps(session), before_gate=[opening_middleware(opening)])
     return app
 
 
@@ -86,7 +91,7 @@ def console_deps(session: Session) -> ConsoleDeps:
     )
 
 
-def add_crms(app: web.Application, session: Session) -> None:
+def add_crms(app: web.Application, session: Session, opening: Opening) -> None:
     """Add the routes of the CRMs that are on, and what hands their counters to the ledger; raises SettingsError."""
     settings, stats = session.settings, Stats()
     crms = load_crms(settings)
@@ -101,21 +106,25 @@ def add_crms(app: web.Application, session: Session) -> None:
     app.add_routes(crm_routes(deps))
 
     async def counted(_app: web.Application) -> AsyncIterator[None]:
-        flushing = asyncio.create_task(_flush(stats, session.ledger))
+        flushing = asyncio.create_task(_flush(stats, session.ledger, opening))
         yield
         flushing.cancel()
         await asyncio.gather(flushing, return_exceptions=True)
-        await _flush_once(stats, session.ledger)
+        if opening.is_open:
+            await _flush_once(stats, session.ledger)
         for crm in crms.values():
             await crm.aclose()
 
     app.cleanup_ctx.append(counted)
 
 
-def _following_lessons(session: Session) -> Callable[[web.Application], AsyncIterator[None]]:
+def _following_lessons(
+    session: Session, opening: Opening
+) -> Callable[[web.Application], AsyncIterator[None]]:
     """Return what lets the catalogue take up what operators teach, while the server runs."""
 
     async def follow() -> None:
+        await opening.wait()
         while True:
             with contextlib.suppress(LedgerUnavailable, LedgerFull):  # it stays as it is until Redis answers
                 await session.ledger.taught.refresh(session.catalogue)
@@ -130,7 +139,8 @@ def _following_lessons(session: Session) -> Callable[[web.Application], AsyncIte
     return following
 
 
-async def _flush(stats: Stats, ledger: Ledger) -> None:
+async def _flush(stats: Stats, ledger: Ledger, opening: Opening) -> None:
+    await opening.wait()
     while True:
         await asyncio.sleep(_FLUSH_EVERY_S)
         await _flush_once(stats, ledger)
@@ -164,16 +174,18 @@ async def _serve(settings: Settings) -> int:
         limits=Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate),
         catalogue=settings.load_catalogue(),
     )
-    runner = web.AppRunner(build_app(session), shutdown_timeout=_SHUTDOWN_S)
+    opening = Opening(session.ledger)
+    runner = web.AppRunner(build_app(session, opening), shutdown_timeout=_SHUTDOWN_S)
     listener: asyncio.Server | None = None
     try:
-        await _open_when_there(session.ledger)
+        # A newer ledger ends us here; where Redis is away, we listen and answer 503 until it is there.
+        await opening.attempt()
         await runner.setup()
         listener = await _listen(runner, settings)
         log.info(WEB_STARTED, port=settings.web_port)
         if doctor_console.is_open_without_tls(settings):
             log.warning("console_without_tls", remedy="linkferry doctor")
-        await stop.wait()
+        await opening.until(stop)
     finally:
         if listener is not None:
             listener.close()
@@ -182,14 +194,6 @@ async def _serve(settings: Settings) -> int:
         await redis.aclose()
     log.info("web_stopped")
     return 0
-
-
-async def _open_when_there(ledger: Ledger) -> None:
-    """Load the scripts now where Redis answers; where it does not, requests get 503 until it does."""
-    try:
-        await ledger.open()
-    except LedgerUnavailable as exc:
-        log.warning("ledger_unavailable", error=type(exc).__name__)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> asyncio.Server:

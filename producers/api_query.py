@@ -40,10 +40,8 @@ class ListQuery:
 
 def read_query(query: Mapping[str, str], *, region: str) -> ListQuery | tuple[Problem, ...]:
     """Return the query, or every problem it has. *region* is where numbers without a country code belong."""
-    problems = _read_names(list(query))
-    problems += [
-        _empty(name) for name in query if name in PARAMETERS and name != "cursor" and not query[name]
-    ]
+    problems = _read_names([name for name, _ in query.items()])
+    problems += [_empty(name) for name in PARAMETERS if name != "cursor" and query.get(name) == ""]
     problems += [_too_long(name, most) for name, most in LONGEST.items() if len(query.get(name, "")) > most]
     state = _read_state(query.get("state"), problems)
     number = _read_number(query.get("number"), region, problems)

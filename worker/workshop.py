@@ -138,7 +138,7 @@ def _duties_of_acts(shop: Shop, settings: Settings) -> list[Duty]:
 
 
 def _duties_of_operators(shop: Shop, settings: Settings) -> list[Duty]:
-    # What operators teach, each worker takes up by itself; what they did is kept as long as the jobs.
+    # What operators teach, each worker takes up by itself; what they did is kept as long as the jobs, and no less.
     refresh = partial(shop.ledger.taught.refresh, shop.catalogue)
     prune = partial(
         shop.ledger.trail.prune,

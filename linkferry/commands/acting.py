@@ -165,10 +165,9 @@ def tell(document: Document) -> None:
     for line in _ends(document):
         say(line)
     if document["state"] == "stopped":
-        say(
-            f"Stopped: {document['stopped_because']['text']}; {document['waiting']:,} were not touched. "
-            f"When that is mended: linkferry act continue {act_id}"
-        )
+        say(f"Stopped: {document['stopped_because']['text']}; {document['waiting']:,} were not touched.")
+        if document["undone_by"] is None:
+            say(f"When that is mended: linkferry act continue {act_id}")
     if document["state"] == "running" and document["waits_for"]:
         say(document["waits_for"]["text"])
     if document["failed_again"]:

@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
     ) -> int:
         """Show what operators did, newest first: who, when, to what, why, before and after.
 
-        Entries are kept as long as the jobs. Bulk acts stand here once, with their filter and counts; each of their jobs
+        Entries about a job are kept as long as the job. Bulk acts stand here once, with their filter and counts; each of their jobs
         has its own history (`linkferry job show`).
 
         Example: `linkferry audit --by dana --act discard --since 2d`

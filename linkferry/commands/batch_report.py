@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from linkferry.commands import filters
 from linkferry.frame import CommandError, complain, flags
 from linkferry.output import print_json, say
 from linkferry.progress import reporting_progress
@@ -36,6 +37,8 @@ async def report(session: Session, run: str, out: str | None, *, is_quiet: bool)
     by_state: Counter[str] = Counter()
     with _sink(path) as write, reporting_progress(is_quiet=is_quiet or path is None) as tell:
         total = sum(record.jobs.values()) + record.pruned
+        # Customers' numbers and links leave here: said before the first of them does.
+        await session.trail.exported_batch(run, by=filters.operator(), count=total, to=name_of(path))
         async for document in _documents(session, run):
             write(document)
             by_state[document["state"]] += 1
@@ -43,6 +46,11 @@ async def report(session: Session, run: str, out: str | None, *, is_quiet: bool)
                 tell(by_state.total(), total)
     _conclude(_summary(record, path, by_state), path, is_quiet=is_quiet)
     return 0
+
+
+def name_of(path: Path | None) -> str:
+    """Return what the trail calls the file that rows leave for; None is standard output."""
+    return "a stream" if path is None else path.name
 
 
 def _path(record: BatchRecord, out: str | None) -> Path | None:

@@ -96,7 +96,12 @@ def _register_looking(group: typer.Typer) -> None:
 def _register_mending(group: typer.Typer) -> None:
     @command(group, "retry")
     async def retry(
-        session: Session, *, event_ids: EventIds = None, is_all: All = False, sink: Sink = None
+        session: Session,
+        *,
+        event_ids: EventIds = None,
+        is_all: All = False,
+        sink: Sink = None,
+        why: filters.Why = "",
     ) -> int:
         """Tell events again now: ids, or all that failed or were put off. A receiver that answered 410 is asked again, too.
 
@@ -107,14 +112,13 @@ def _register_mending(group: typer.Typer) -> None:
         if bool(event_ids) == is_all:
             message = "Say which: ids, or --all."
             raise CommandError(message, exit_code=USAGE)
-        events = EventsOut(session.ledger)
+        events, by = EventsOut(session.ledger), filters.operator()
         if event_ids:
-            report = await events.retry([each.strip() for each in event_ids])
+            report = await events.retry([each.strip() for each in event_ids], by=by, why=why)
         else:
             known = await session.ledger.outbox.known()
-            report = await events.retry_all(
-                known if sink is None else [await _sink_named(session, sink) or ""]
-            )
+            sinks = known if sink is None else [await _sink_named(session, sink) or ""]
+            report = await events.retry_all(sinks, by=by, why=why)
         emit(report, lambda: say(_retried(report)))
         return DONE if is_all or report["done"] else FAILED
 

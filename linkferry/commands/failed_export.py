@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
-from linkferry.commands.batch_report import STDOUT, new_file, standard_output
+from linkferry.commands.batch_report import STDOUT, name_of, new_file, standard_output
 from linkferry.frame import USAGE, CommandError, command, complain, flags
 from linkferry.output import print_json, say
 from linkferry.progress import reporting_progress
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TELL_EVERY = 500
 Write = Callable[[dict[str, str]], None]
+Record = Callable[[int], Awaitable[None]]
 
 
 def register(group: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def register(group: typer.Typer) -> None:
 
         A job in the failed queue keeps its number: discard it before its row comes in anew, or edit it in place with
         `linkferry failed edit`. `--state dead` writes the dead letters. Numbers and contacts are whole, so the file is
-        for its owner only, and who made it is recorded.
+        for its owner only, and who made it is recorded before the first row leaves.
 
         Example: `linkferry failed export mend.csv --class bad_data`
         """
@@ -55,27 +56,27 @@ def register(group: typer.Typer) -> None:
         path = None if file == STDOUT else Path(file)
         sink = _sink(path, is_json=_is_json(form, path), is_forced=is_forced)
         states = filters.failed_states(chosen.state)
-        count = await _write(session, wanted, states, sink, is_quiet=is_quiet or path is None)
-        await session.trail.exported(
-            wanted,
-            states,
-            by=filters.operator(),
-            why=why,
-            count=count,
-            to="a stream" if path is None else path.name,
-        )
+
+        async def record(total: int) -> None:
+            await session.trail.exported(
+                wanted, states, by=filters.operator(), why=why, count=total, to=name_of(path)
+            )
+
+        count = await _write(session, wanted, states, sink, record, is_quiet=is_quiet or path is None)
         _conclude(path, count, is_quiet=is_quiet, state=states[0])
         return 0
 
 
 async def _write(
-    session: Session, wanted: JobFilter, states: list[JobState], sink: Any, *, is_quiet: bool
+    session: Session, wanted: JobFilter, states: list[JobState], sink: Any, record: Record, *, is_quiet: bool
 ) -> int:
+    """Write the rows, once *record* has it in the trail how many are about to leave; return how many were written."""
     from worker.ops.export import count, rows
 
     total, _ = await count(session.ledger, wanted, states)
     written = 0
     with sink as write, reporting_progress(is_quiet=is_quiet) as tell:
+        await record(total)
         async for row in rows(session.ledger, wanted, states, session.catalogue):
             write(row)
             written += 1

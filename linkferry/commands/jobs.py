@@ -95,17 +95,11 @@ def _register_one(group: typer.Typer) -> None:
         """
         if await session.queries.job(job_id.strip()) is None:
             return no_such_job(session, job_id)
-        ending = await session.ledger.cancel(job_id.strip(), by=filters.operator(), why=why)
-        document = {
-            "job_id": job_id.strip(),
-            "done": ending.done,
-            "state": ending.state.value if ending.state else None,
-            "refusal": ending.refusal,
-        }
-        emit(document, lambda: say(_cancel_line(document)) if ending.done else None)
-        if not ending.done:
+        document = await session.commands.cancel(job_id.strip(), by=filters.operator(), why=why)
+        emit(document, lambda: say(_cancel_line(document)) if document["done"] else None)
+        if not document["done"]:
             complain(f"Not cancelled: {document['job_id']} is {document['state']} already.")
-        return 0 if ending.done else FAILED
+        return 0 if document["done"] else FAILED
 
 
 def _cancel_line(document: dict[str, Any]) -> str:

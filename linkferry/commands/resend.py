@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,8 @@ from worker.domain.states import Channel
 
 if TYPE_CHECKING:
     from linkferry.session import Session
-    from worker.domain.request import Contact
+    from worker.domain.request import OnboardingRequest
+    from worker.ledger import Readdress
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job whose link the message carries.")]
 To = Annotated[
@@ -43,13 +44,13 @@ def register(app: typer.Typer) -> None:
         if job is None:
             return no_such_job(session, job_id)
         channel = None if only is None else filters.choice(Channel, only, "--channel")
-        contact = None
+        readdress = None
         if to is not None:
-            channel, contact = _readdressed(
-                job.request.contact, to, session.settings.default_region, wanted=channel
+            channel, readdress = _readdressed(
+                job.request, to, session.settings.default_region, wanted=channel
             )
         resent = await session.commands.resend(
-            job.id, channel=channel, contact=contact, by=filters.operator(), why=why
+            job.id, channel=channel, to=readdress, by=filters.operator(), why=why
         )
         documents = [each.document() for each in resent]
         lines = "\n".join(_line(each) for each in documents)
@@ -62,20 +63,22 @@ def register(app: typer.Typer) -> None:
         return 0 if any(each.done for each in resent) else FAILED
 
 
-def _line(document: dict[str, object]) -> str:
+def _line(document: dict[str, Any]) -> str:
+    from worker.ops.acts import WHY_NOT
+
     if document["done"]:
         return f"{document['channel']}: will be sent again"
-    return f"{document['channel']}: not sent again, {document['refusal']}"
+    return f"{document['channel']}: not sent again, {WHY_NOT.get(document['refusal'], document['refusal'])}"
 
 
 def _readdressed(
-    contact: Contact, to: str, region: str, *, wanted: Channel | None
-) -> tuple[Channel, Contact]:
+    request: OnboardingRequest, to: str, region: str, *, wanted: Channel | None
+) -> tuple[Channel, Readdress]:
     """Return the channel that *to* belongs to and the contact with it; raises CommandError (2)."""
     from worker.ops.readdress import ReaddressError, readdressed
 
     try:
-        return readdressed(contact, to, region=region, wanted=wanted)
+        return readdressed(request, to, region=region, wanted=wanted)
     except ReaddressError as error:
         message = f"--to {to}: {error}"
         if wanted is not None and error.problem.code == "other_channel":

@@ -17,12 +17,13 @@ from playwright.async_api import (
     Playwright,
     Request,
     Response,
+    ViewportSize,
     expect,
 )
 
 WITHIN_MS = 10_000
-DESK = {"width": 1280, "height": 800}
-PHONE = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 #: It must never speak to anybody but our own server.
 _FLAGS = (
     "--no-sandbox",

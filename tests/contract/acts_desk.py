@@ -9,7 +9,7 @@ from tests.contract.ledger_desk import LINKED, Desk, own_fail
 from worker.domain.act import Act
 from worker.domain.outcome import Outcome, Refused
 from worker.domain.states import JobState, Lane
-from worker.ledger.acts import ActRecord, Step
+from worker.ledger.act_records import ActRecord, Step
 
 RATE = 5.0
 FAILS = Refused(fail=own_fail())
@@ -32,9 +32,10 @@ class ActsDesk:
         self._opened += 1
         act_id = f"a-{self._opened}"
         await self.acts.open(act_id, act, by="cli:dana", **more)
-        seen = await self.acts.add(act_id, ids, seen=0)
-        assert seen == len(ids)
-        assert await self.acts.freeze(act_id, seen=seen)
+        weighed = await self.acts.add(act_id, ids, seen=0)
+        assert weighed is not None
+        assert weighed.seen == len(ids)
+        assert await self.acts.freeze(act_id, seen=weighed.seen)
         return act_id
 
     async def start(self, act: Act, ids: Sequence[str], *, is_canary: bool = True, **more: Any) -> str:

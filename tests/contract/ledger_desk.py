@@ -7,10 +7,13 @@ from typing import Any
 import redis.asyncio
 
 from tests.factories import an_invitation
+from worker.domain.dedupe import fingerprint
 from worker.domain.job import ClaimedDelivery, ClaimedJob, Lease, Receipt, Settled
 from worker.domain.outcome import Doubtful, Fail, Linked, Outcome, Refused, Retry, Snoozed
+from worker.domain.request import OnboardingRequest
 from worker.domain.states import Channel, JobState, Lane
-from worker.ledger import Ledger, Mended
+from worker.ledger import Ledger, Mended, RequestEdit
+from worker.ops.readdress import readdressed
 
 EPOCH_MS = 1_790_000_000_000
 LEASE_S = 60.0
@@ -137,9 +140,28 @@ class Desk:
         assert await self.ledger.deliveries.begin_send(claimed.lease)
         return claimed.lease
 
-    async def requeue(self, job_id: str, **changes: Any) -> Mended:
+    async def requeue(self, job_id: str) -> Mended:
         """Requeue as an operator does."""
-        return await self.ledger.requeue(job_id, by="dana", why="mended", **changes)
+        return await self.ledger.requeue(job_id, by="dana", why="mended")
+
+    async def edit(self, job_id: str, request: OnboardingRequest) -> Mended:
+        """Requeue with *request* in the place of the job's own, as an operator does who has just looked at it."""
+        record = await self.ledger.queries.job(job_id)
+        assert record is not None
+        edit = RequestEdit(
+            base=record.request, request=request, fingerprint=fingerprint(request), changes="[]", told="name"
+        )
+        return await self.ledger.edit(job_id, edit, by="dana", why="mended")
+
+    async def readdress(self, delivery_id: str, to: str, **who: str) -> Mended:
+        """Send a message again to another e-mail address, as an operator does who has just looked at its job."""
+        delivery = await self.ledger.deliveries.get(delivery_id)
+        assert delivery is not None
+        record = await self.ledger.queries.job(delivery.job_ids[0])
+        assert record is not None
+        _, readdress = readdressed(record.request, to, region="IL", wanted=None)
+        who = {"by": "dana", "why": "moved"} | who
+        return await self.ledger.deliveries.resend(delivery_id, to=readdress, **who)
 
     async def balance(self) -> None:
         """Check that the books are right: no job lost, no index that disagrees."""

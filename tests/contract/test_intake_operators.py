@@ -7,7 +7,7 @@ import redis.asyncio
 
 from tests.contract.intake_desk import DONE, FAILED, RETRY, SOURCE, IntakeDesk, an_event
 from worker.domain.event import EventState
-from worker.ledger import Ledger, intake
+from worker.ledger import Ledger, LedgerUnavailable, intake
 from worker.ledger.intake import DONE_KEEP_S
 from worker.limits import Limits
 from worker.ops.events_in import EventAct, EventCommands, EventQueries
@@ -337,6 +337,25 @@ async def test_a_bulk_act_touches_what_was_shown(desk: IntakeDesk) -> None:
     assert everything.by_reason == {"invalid_request": 31, "altered": 1}
     assert report.document() == {"act": "retry", "done": 29, "refused": {"not_failed": 1}}
     assert seen == [20, 30]
+    [entry] = (await desk.ledger.trail.find(act="event_retry")).items
+    assert entry.detail == {"events": "30"}
+
+
+async def test_a_bulk_act_that_breaks_off_is_in_the_trail(
+    desk: IntakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who began it is recorded before the first event is touched."""
+    commands = EventCommands(desk.ledger)
+    preview = await commands.preview_ids(EventAct.RETRY, [await desk.event_in(EventState.FAILED)])
+
+    async def break_off(*_: object, **__: object) -> None:
+        raise LedgerUnavailable("gone")
+
+    monkeypatch.setattr(desk.ledger.intake, "retry", break_off)
+    with pytest.raises(LedgerUnavailable):
+        await commands.carry_out(preview, **WHY)
+
+    assert len((await desk.ledger.trail.find(act="event_retry")).items) == 1
 
 
 async def test_a_bulk_act_on_ids_says_what_cannot_be(desk: IntakeDesk) -> None:

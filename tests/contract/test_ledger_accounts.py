@@ -15,8 +15,10 @@ from worker.domain.dedupe import contact_mark, fingerprint
 from worker.domain.job import Verdict
 from worker.domain.outcome import Refused, Sent
 from worker.domain.request import Contact, OnboardingRequest, Product
-from worker.domain.states import Channel, JobState, Lane
+from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.ledger import RequestEdit, TrailEntry
+from worker.ops.readdress import readdressed
+from worker.ops.trail import entry_view
 
 BY: dict[str, Any] = {"by": "user:dana", "why": "a reason"}
 
@@ -79,6 +81,53 @@ async def test_a_resend_is_accounted_for(desk: Desk) -> None:
     await desk.ledger.deliveries.settle(lease, Sent(provider_id="1"), can_resend=True)
     await desk.ledger.deliveries.resend(delivery, **BY)
     await the_entry(desk, "resend", delivery)
+
+
+async def test_another_address_is_accounted_for_and_is_the_invitations(desk: Desk) -> None:
+    """Before and after, masked unless asked for; whoever asks again with the old contact is told that it differs."""
+    delivery = await desk.a_delivery(request=a_request(contact=Contact(email="rina@levi.example")))
+    await desk.ledger.deliveries.settle(await desk.send(delivery), Sent(provider_id="1"), can_resend=True)
+    await desk.readdress(delivery, "gil@levi.example", **BY)
+
+    entry = await the_entry(desk, "resend", delivery)
+    changes = [{"field": "email", "before": "rina@levi.example", "after": "gil@levi.example"}]
+    assert json.loads(entry.detail["changes"]) == changes
+    assert entry_view(entry, is_revealed=True)["detail"]["changes"] == changes
+    assert "@levi.example" not in json.dumps(entry_view(entry)).replace("***@levi", "")
+    assert "gil" not in json.dumps(entry_view(entry))
+    record = await desk.ledger.queries.job(f"{delivery.partition('.')[0]}w")
+    assert record is not None
+    [known] = await desk.ledger.queries.known([f"n:{record.request.number}"])
+    assert known is not None
+    assert known.contact_mark == contact_mark(record.request)
+    await desk.balance()
+
+
+async def test_another_address_for_what_somebody_else_has_edited_is_refused(desk: Desk) -> None:
+    """The edit stands, with the number that it took; nothing is sent and nothing accounted for."""
+    products = (Product.WHATSAPP, Product.FACEBOOK_PAGE)
+    whatsapp, facebook = (await desk.accept(request=a_request(products=products))).job_ids
+    await desk.end(whatsapp, Refused(fail=a_fail()))
+    await desk.end(facebook, LINKED)
+    [delivery] = await desk.ledger.deliveries.of_invitation(whatsapp[:-1])
+    lease = await desk.send(delivery.id)
+    await desk.ledger.deliveries.settle(lease, Sent(provider_id="1"), can_resend=True)
+    seen = await desk.ledger.queries.job(facebook)
+    assert seen is not None
+    _, readdress = readdressed(seen.request, "gil@levi.example", region="IL", wanted=None)
+    number = a_number()
+    assert (await desk.edit(whatsapp, replace(seen.request, whatsapp=number))).done
+    edited = await desk.ledger.queries.job(whatsapp)
+
+    mended = await desk.ledger.deliveries.resend(delivery.id, to=readdress, **BY)
+
+    assert (mended.done, mended.refusal, mended.state) == (False, "edited_meanwhile", DeliveryState.SENT)
+    assert await desk.ledger.queries.job(whatsapp) == edited
+    assert (await desk.accept(claim_key=f"n:{number}")).verdict is Verdict.CONFLICT
+    assert (await desk.accept(claim_key=f"n:{seen.request.number}")).verdict is Verdict.ACCEPTED
+    assert [each.act for each in await entries(desk)] == ["edit"]
+    assert (await desk.readdress(delivery.id, "gil@levi.example")).done
+    await desk.balance()
 
 
 async def test_pausing_and_resuming_are_accounted_for_where_somebody_did_it(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import redis.asyncio
@@ -15,7 +16,8 @@ from worker.domain.act import Act, ActOutcome, ActState
 from worker.domain.outcome import FoundOurs, Refused, Sent, Undelivered
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
-from worker.ledger.acts import ActRecord, Acts
+from worker.ledger.act_records import ActRecord, Weighed
+from worker.ledger.acts import Acts
 
 WHY = {"by": "cli:ben", "why": "again"}
 
@@ -68,12 +70,58 @@ async def test_only_one_may_freeze_a_set(desk: Desk, acts: ActsDesk) -> None:
     jobs = await acts.failed(3)
     await acts.acts.open("a", Act.DISCARD, by="cli:dana")
 
-    assert await acts.acts.add("a", jobs[:2], seen=0) == 2
+    assert await acts.acts.add("a", jobs[:2], seen=0) == Weighed(seen=2, fit=tuple(jobs[:2]))
     assert await acts.acts.add("a", jobs[:2], seen=0) is None
     assert await acts.acts.freeze("a", seen=1) is False
     assert await acts.acts.freeze("a", seen=2) is True
     assert await acts.acts.add("a", jobs[2:], seen=2) is None
     assert (await acts.get("a")).total == 2
+
+
+async def test_a_start_that_comes_before_the_set_is_whole_is_refused(desk: Desk, acts: ActsDesk) -> None:
+    """How many there are decides the why, the lane and the canary: it is known when the set is."""
+    jobs = await acts.failed(6)
+    await acts.acts.open("a", Act.REQUEUE, by="cli:dana")
+    await acts.acts.add("a", jobs, seen=0)
+    early = await acts.acts.start("a", by="cli:dana", why="x", is_canary=True)
+    await acts.acts.freeze("a", seen=6)
+    silent = await acts.acts.start("a", by="cli:dana", why=" ", is_canary=True)
+    started = await acts.acts.start("a", by="cli:dana", why="x", is_canary=True)
+    await acts.step("a")
+
+    assert (early.refusal, silent.refusal, started.done) == ("previewing", "why_missing", True)
+    assert (await acts.get("a")).is_canary is True
+    assert (await desk.ledger.queries.jobs(jobs[:1]))[0].lane is Lane.BULK
+
+
+async def test_what_decides_the_lane_is_how_many_there_are_when_it_starts(
+    desk: Desk, acts: ActsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's look at it from before counts: a set could be frozen between that and the start."""
+    act_id = await acts.preview(Act.REQUEUE, await acts.failed(6))
+    before = replace(await acts.get(act_id), state=ActState.PREVIEWING, total=0)
+
+    async def look_too_early(self: Acts, act: str) -> ActRecord:
+        return before
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Acts, "get", look_too_early)
+        await acts.acts.start(act_id, by="cli:dana", why="x", is_canary=True)
+
+    assert (await acts.get(act_id)).is_canary is True
+
+
+async def test_a_set_that_will_not_be_whole_is_let_go(desk: Desk, acts: ActsDesk) -> None:
+    """It says why for a day, and one that is whole is left alone."""
+    await acts.acts.open("a", Act.DISCARD, by="cli:dana")
+    await acts.acts.add("a", await acts.failed(2), seen=0)
+
+    assert await acts.acts.give_up("a", "broken") is True
+    assert ((await acts.get("a")).state, (await acts.get("a")).given_up) == (ActState.EXPIRED, "broken")
+    assert (await acts.acts.items("a")) == ([], None)
+    whole = await acts.preview(Act.DISCARD, await acts.failed(1))
+    assert await acts.acts.give_up(whole, "broken") is False
+    assert (await acts.get(whole)).given_up is None
 
 
 async def test_all_that_match_are_found_in_every_state_asked_for(desk: Desk, acts: ActsDesk) -> None:

@@ -155,8 +155,9 @@ async def test_lists_run_by_the_time_they_show(desk: Desk, wanted: JobFilter) ->
     assert times == sorted(times, reverse=True)
 
 
-async def test_old_and_rare_jobs_are_found_behind_many(desk: Desk) -> None:
-    """By age, by source, by both: a call goes on looking until it found what was asked for."""
+async def test_old_and_rare_jobs_are_found_behind_many(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By age, by source, by both: a call goes on looking until it found what was asked for, time allowing."""
+    monkeypatch.setattr("worker.ledger.paging._SCAN_S", 60.0)
     rare = (await desk.accept_batch("rare", 2, source="csv"))[0]
     await desk.ledger.batches.cancel("rare", by="dana", why="wrong file")
     waiting = (await desk.accept(source="api")).job_ids[0]

@@ -38,7 +38,7 @@ async def old_ledger(store: redis.asyncio.Redis) -> Desk:
     outcome = Undelivered(fail=own_fail("mailbox_unknown"))
     await desk.ledger.deliveries.settle(await desk.send(delivery), outcome, can_resend=True)
     desk.advance(5)
-    for pattern in ("{test}:s:*", "{test}:df:*", "{test}:dreasons", "{test}:fq"):
+    for pattern in ("{test}:se:*", "{test}:df:*", "{test}:dreasons", "{test}:fq"):
         async for key in store.scan_iter(pattern):
             await store.delete(key)
     await store.hset("{test}:m", "schema", "1")

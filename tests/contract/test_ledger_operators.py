@@ -9,11 +9,12 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import LINKED, Desk, own_fail
 from tests.factories import a_request
+from worker.domain.dedupe import fingerprint
 from worker.domain.job import Verdict
 from worker.domain.outcome import Refused, Sent
 from worker.domain.outgoing import SinkPlan
 from worker.domain.request import Contact, Product
-from worker.domain.states import Channel, JobState, Lane
+from worker.domain.states import Channel, JobState
 
 
 @pytest.fixture
@@ -70,13 +71,13 @@ async def test_an_edited_request_is_what_is_tried(desk: Desk) -> None:
     old = a_request()
     job = await desk.job_in(JobState.FAILED, request=old)
     new = a_request()
-    result = await desk.requeue(job, request=new, fingerprint="new", lane=Lane.BULK)
+    result = await desk.edit(job, new)
     claimed = await desk.claim(job)
 
     assert result.done
-    assert (claimed.request, claimed.lane) == (new, Lane.BULK)
+    assert claimed.request == new
     assert (await desk.accept(claim_key=f"n:{old.number}")).verdict is Verdict.ACCEPTED
-    twin = await desk.accept(claim_key=f"n:{new.number}", fingerprint="new")
+    twin = await desk.accept(claim_key=f"n:{new.number}", fingerprint=fingerprint(new))
     assert twin.verdict is Verdict.DUPLICATE
 
 
@@ -86,7 +87,7 @@ async def test_an_edit_cannot_take_another_s_number(desk: Desk) -> None:
     await desk.accept(request=taken)
     job = await desk.job_in(JobState.FAILED)
 
-    assert (await desk.requeue(job, request=taken)).refusal == "claimed_by_another"
+    assert (await desk.edit(job, taken)).refusal == "claimed_by_another"
 
 
 async def test_an_edited_contact_gets_its_message(desk: Desk) -> None:
@@ -97,7 +98,7 @@ async def test_an_edited_contact_gets_its_message(desk: Desk) -> None:
         channels=(Channel.SMS,),
         skips=((Channel.EMAIL, "no_contact"),),
     )
-    await desk.requeue(job, request=a_request(contact=Contact(phone="972501111111", email="a@b.co")))
+    await desk.edit(job, a_request(contact=Contact(phone="972501111111", email="a@b.co")))
     settled = await desk.end(job, LINKED)
 
     assert sorted(item.split(".")[1] for item in settled.deliveries) == ["email", "sms"]
@@ -109,7 +110,7 @@ async def test_an_edit_is_for_the_same_products(desk: Desk) -> None:
     other = a_request(products=(Product.FACEBOOK_PAGE,), whatsapp=None)
 
     with pytest.raises(ValueError, match="products"):
-        await desk.requeue(job, request=other)
+        await desk.edit(job, other)
 
 
 async def test_the_number_of_a_sibling_job_is_not_edited(desk: Desk) -> None:
@@ -119,10 +120,10 @@ async def test_the_number_of_a_sibling_job_is_not_edited(desk: Desk) -> None:
     receipt = await desk.accept(request=request)
     await desk.end(receipt.job_ids[1], Refused(fail=own_fail()))
     same_number = a_request(products=products, whatsapp=request.whatsapp, business_name="Other")
-    refused = await desk.requeue(receipt.job_ids[1], request=a_request(products=products))
+    refused = await desk.edit(receipt.job_ids[1], a_request(products=products))
 
     assert refused.refusal == "number_of_another_job"
-    assert (await desk.requeue(receipt.job_ids[1], request=same_number)).done
+    assert (await desk.edit(receipt.job_ids[1], same_number)).done
 
 
 async def test_a_discarded_job_is_a_dead_letter(desk: Desk) -> None:

@@ -104,7 +104,8 @@ async def test_the_last_try_fails_it_and_an_operator_tells_it_again(desk: Desk) 
     [again] = await events(desk)
     assert (again.id, again.failures, again.attempt) == (event.id, 0, 2)
     assert (await desk.ledger.outbox.retry(event.id)).refusal == "waits_already"
-    assert (await desk.ledger.outbox.retry("evt_nobody_1")).refusal == "gone"
+    assert (await desk.ledger.outbox.retry("evt_nobody_1", by="cli:dana")).refusal == "gone"
+    assert (await desk.ledger.trail.find()).items == (), "nobody did anything"
 
 
 async def test_all_that_failed_is_told_again(desk: Desk) -> None:
@@ -273,7 +274,9 @@ async def test_a_retry_of_all_takes_along_what_was_put_off(desk: Desk) -> None:
     await desk.ledger.outbox.settle(failed.lease, REFUSED, delay_s=None)
     await desk.ledger.outbox.settle(gone.lease, SinkGone(status=410))
 
-    assert await desk.ledger.outbox.retry_all("webhook") == 150
+    assert await desk.ledger.outbox.retry_all("webhook", by="cli:dana", why="mended") == 150
+    [entry] = (await desk.ledger.trail.find(act="event_resend")).items
+    assert (entry.by, entry.why, entry.subject) == ("cli:dana", "mended", "webhook")
 
     again = await events(desk, want=200)
     assert len(again) == 150

@@ -10,8 +10,10 @@ import pytest
 import redis.asyncio
 
 from tests.contract.ledger_desk import LINK, Desk, own_fail
-from tests.factories import a_request
-from worker.domain.outcome import Linked, Refused
+from tests.factories import a_request, an_invitation
+from worker.domain.ids import new_invitation_id
+from worker.domain.job import Verdict
+from worker.domain.outcome import Linked, Refused, Undelivered
 from worker.domain.request import Contact, OnboardingRequest, Product
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, finding, search
@@ -24,6 +26,7 @@ LEVI = a_request(
     reference="spring-24",
     contact=Contact(name="Rina", email="rina@levi.example", phone="972521111111"),
 )
+FAILED_SEND = Undelivered(fail=own_fail("mailbox_unknown"))
 BY_EACH = [
     JobFilter(number="972501234567"),
     JobFilter(number="972521111111"),
@@ -160,7 +163,7 @@ async def test_an_edited_request_is_found_by_what_it_says_now(desk: Desk) -> Non
     """And no more by what it said."""
     job = await failed_levi(desk)
     edited = replace(LEVI, whatsapp="972507654321", business_name="Cohen Gardens", display_name="Cohen")
-    await desk.requeue(job, request=edited)
+    await desk.edit(job, edited)
 
     assert await found(desk, JobFilter(number="972507654321")) == [job]
     assert await found(desk, JobFilter(name="cohen gardens")) == [job]
@@ -173,20 +176,11 @@ async def test_another_contact_is_found(desk: Desk) -> None:
     """A message that is sent to another address makes the invitation's contact that one."""
     delivery = await desk.a_delivery(request=LEVI)
     lease = await desk.send(delivery)
-    await desk.ledger.deliveries.settle(lease, desk_failed(), can_resend=True)
-    contact = Contact(name="Gil", email="gil@levi.example")
-    await desk.ledger.deliveries.resend(delivery, by="dana", why="moved", contact=contact)
+    await desk.ledger.deliveries.settle(lease, FAILED_SEND, can_resend=True)
+    await desk.readdress(delivery, "gil@levi.example")
 
     assert len(await found(desk, JobFilter(email="gil@levi.example"))) == 1
     assert await found(desk, JobFilter(email="rina@levi.example")) == []
-    assert await found(desk, JobFilter(number="972521111111")) == []
-
-
-def desk_failed() -> object:
-    """Return an end of a send that failed for good."""
-    from worker.domain.outcome import Undelivered
-
-    return Undelivered(fail=own_fail("mailbox_unknown"))
 
 
 async def test_a_number_that_the_partner_chose_is_found(desk: Desk) -> None:
@@ -208,16 +202,48 @@ async def test_pruning_leaves_nothing_to_be_found(desk: Desk) -> None:
         number = "972559876543" if job.endswith("w") else None
         await desk.end(job, Linked(link=LINK, number=number))
     delivery = (await desk.ledger.deliveries.of_invitation(receipt.invitation_id))[0].id
-    await desk.ledger.deliveries.settle(await desk.send(delivery), desk_failed(), can_resend=True)
+    await desk.ledger.deliveries.settle(await desk.send(delivery), FAILED_SEND, can_resend=True)
     desk.advance(100)
     assert await desk.ledger.prune({JobState.LINKED: 10}, limit=1) == 1
     assert len(await found(desk, JobFilter(name="levi"))) == 1
     assert await desk.ledger.prune({JobState.LINKED: 10}, limit=10) == 1
 
     assert await found(desk, JobFilter(name="levi")) == []
-    left = [key async for key in desk.redis.scan_iter("{test}:s:*")]
+    left = [key async for key in desk.redis.scan_iter("{test}:se:*")]
     left += [key async for key in desk.redis.scan_iter("{test}:df:*")]
     assert left == []
+
+
+async def test_what_was_not_taken_is_not_found(desk: Desk) -> None:
+    """Of rows that come together only those that were recorded stand in the index."""
+    await desk.accept(request=LEVI)
+    again = replace(LEVI, business_name="Levi Orchards", display_name="Levi Orchards")
+    rows = [an_invitation(), an_invitation(request=again), an_invitation(request=a_request(reference="late"))]
+    first, twice, last = await desk.ledger.accept(rows, max_waiting=100)
+
+    assert twice.verdict is Verdict.CONFLICT
+    assert await found(desk, JobFilter(name="orchards")) == []
+    assert await found(desk, JobFilter(reference="late")) == list(last.job_ids)
+    assert await found(desk, JobFilter(name="flowers")) == [*last.job_ids, *first.job_ids]
+
+
+async def test_what_is_pruned_takes_no_room(desk: Desk) -> None:
+    """A bucket that many share is struck out entry by entry, written anew at half, and gone with its last."""
+    rows = [an_invitation(id=new_invitation_id(now_ms=desk.now_ms, chance=nth)) for nth in range(40)]
+    jobs = [receipt.job_ids[0] for receipt in await desk.ledger.accept(rows, max_waiting=100)]
+    keys = [key async for key in desk.redis.scan_iter("{test}:se:*")]
+    shared = max([(await desk.redis.strlen(key), key) for key in keys])[1]
+    sizes = [await desk.redis.strlen(shared)]
+    for nth, job in enumerate(jobs):
+        await desk.ledger.cancel(job, by="dana", why="test")
+        desk.advance(1)
+        assert await desk.ledger.prune({JobState.CANCELLED: 0.5}, limit=10) == 1
+        sizes.append(await desk.redis.strlen(shared))
+        assert nth % 8 or await found(desk, JobFilter(name="flowers")) == jobs[:nth:-1]
+
+    assert sizes[0] == sizes[10]
+    assert sizes[24] < sizes[0] * 0.6
+    assert sizes[-1] == 0
 
 
 async def test_the_audit_looks_into_the_index(store: redis.asyncio.Redis) -> None:
@@ -225,10 +251,10 @@ async def test_the_audit_looks_into_the_index(store: redis.asyncio.Redis) -> Non
     desk = await Desk.open(store)
     [job] = (await desk.accept(request=LEVI)).job_ids
     assert (await desk.ledger.queries.audit()).wrong == ()
-    keys = [key async for key in store.scan_iter("{test}:s:*")]
-    await store.zpopmin(keys[0])
+    keys = [key async for key in store.scan_iter("{test}:se:*")]
     for key in keys:
-        await store.zadd(key, {"=000000" + "0" * 20: 0})
+        await store.append(key, "\n=000000" + "0" * 20)
+    await store.delete(keys[0])
 
     wrong = (await desk.ledger.queries.audit()).wrong
 

@@ -171,6 +171,18 @@ async def test_a_try_is_taken_from_all_scopes_or_from_none(desk: Desk) -> None:
     assert await take([often]) == 10.0
 
 
+async def test_who_came_in_by_a_scope_is_known_for_a_while(desk: Desk, store) -> None:
+    """Of the scope itself nothing is kept that can be read."""
+    sessions = desk.ledger.sessions
+    await sessions.know("pair:192.0.2.7:dana", for_s=60.0)
+
+    assert await sessions.is_known("pair:192.0.2.7:dana")
+    assert not await sessions.is_known("pair:192.0.2.8:dana")
+    [key] = [each async for each in store.scan_iter("*:kn:*")]
+    assert b"dana" not in (key if isinstance(key, bytes) else key.encode())
+    assert 0 < await store.pttl(key) <= 60_000
+
+
 async def test_a_try_can_be_given_back(desk: Desk) -> None:
     """A success counts as no try; more than all cannot be had."""
     sessions = desk.ledger.sessions

@@ -8,6 +8,7 @@ import pytest
 import redis.asyncio
 
 from tests.contract.ledger_desk import Desk
+from worker.domain.states import JobState
 
 
 @pytest.fixture
@@ -156,6 +157,31 @@ async def test_what_is_old_is_pruned_with_all_its_indexes(desk: Desk, store: red
     desk.advance(1_000)
     assert await desk.ledger.trail.prune(older_than_s=250, limit=100) == 2
     assert set(await store.keys()) == before
+
+
+async def test_what_was_done_to_a_job_stays_as_long_as_the_job(
+    desk: Desk, store: redis.asyncio.Redis
+) -> None:
+    """However old; what stays does not keep what is younger and needless from being deleted, a few looks at a time."""
+    jobs = [(await desk.accept()).job_ids[0] for _ in range(3)]
+    trail = desk.ledger.trail
+    message = f"{jobs[0][:20]}.1"
+    for subject in (*jobs, message, "01k8abcdefghjkmnpqrsw", "bulk", "batch:b"):
+        await trail.record("discard", by="cli:dana", subject=subject)
+        desk.advance(1)
+    desk.advance(1_000)
+
+    gone = [await trail.prune(older_than_s=500, limit=2) for _ in range(5)]
+
+    assert sum(gone) == 3
+    kept = {message, *jobs}
+    assert {entry.subject for entry in (await trail.find()).items} == kept
+    await desk.ledger.cancel(jobs[1], by="cli:dana", why="x")
+    desk.advance(1_000)
+    await desk.ledger.prune({JobState.CANCELLED: 500.0}, limit=10)
+    for _ in range(4):
+        await trail.prune(older_than_s=500, limit=2)
+    assert {entry.subject for entry in (await trail.find()).items} == kept - {jobs[1]}
 
 
 async def test_what_was_done_to_a_jobs_messages_is_found_by_the_job(desk: Desk) -> None:

@@ -12,8 +12,9 @@ from tests.contract.ledger_desk import DOUBTFUL, LEASE_S, LINKED, Desk, own_fail
 from tests.contract.looking_desk import LookingDesk
 from tests.factories import a_request
 from worker.domain.outcome import Absent, Fail, FoundOurs, Linked, Refused, Sent, Snoozed, Undelivered
-from worker.domain.request import Contact, Product
+from worker.domain.request import Product
 from worker.domain.states import Channel, JobState, Lane
+from worker.ledger import RequestEdit
 from worker.ops.job_page import job_page
 from worker.ops.words import WORDS
 
@@ -67,7 +68,10 @@ async def test_a_whole_life_is_told_in_order(desk: LookingDesk) -> None:
     before = await desk.ledger.queries.job(job)
     assert before is not None
     edited = a_request(business_name="Dana", whatsapp=before.request.whatsapp)
-    await desk.ledger.requeue(job, by="user:noa", why="shorter name", request=edited, fingerprint="new")
+    edit = RequestEdit(
+        base=before.request, request=edited, fingerprint="new", changes="[]", told="business_name: D… → D…"
+    )
+    await desk.ledger.edit(job, edit, by="user:noa", why="shorter name")
     desk.advance(1)
     await attempt(desk, job, LINKED)
     [delivery] = await desk.ledger.deliveries.of_invitation(job[:-1])
@@ -82,21 +86,22 @@ async def test_a_whole_life_is_told_in_order(desk: LookingDesk) -> None:
         "attempt_snoozed",
         "attempt_retry",
         "attempt_failed",
+        "act_edited",
         "act_requeued_edited_why",
         "attempt_linked",
         "message_sent",
     ]
     assert texts(page)[0] == "Accepted from the API."
     assert texts(page)[2].startswith("Attempt 2 did not succeed (400 ms): No connection to the partner")
-    assert texts(page)[4] == "Corrected and requeued by user:noa: shorter name"
-    assert texts(page)[5] == "Attempt 4: the partner made the link in 400 ms."
+    assert texts(page)[5] == "Corrected and requeued by user:noa: shorter name"
+    assert texts(page)[6] == "Attempt 4: the partner made the link in 400 ms."
     failed = page["timeline"][3]["detail"]
     assert (failed["attempt"], failed["call_s"], failed["duration_s"], failed["code"]) == (3, 0.4, 0.4, 5)
     assert failed["answered"] == '{"status":"FAIL","reason":5}'
     assert "asked" not in failed  # it was asked for something else then
-    assert page["timeline"][5]["detail"]["asked"]["business_name"] == "Dana"
+    assert page["timeline"][6]["detail"]["asked"]["business_name"] == "Dana"
     assert [entry["tone"] for entry in page["timeline"]] == [
-        "plain", "warn", "warn", "bad", "plain", "good", "good",
+        "plain", "warn", "warn", "bad", "plain", "plain", "good", "good",
     ]  # fmt: skip
     assert page["why_here"] == "The link was made, and the customer was sent it by e-mail."
     assert page["next"]["code"] == "next_customer"
@@ -170,8 +175,7 @@ async def test_a_message_sent_again_shows_both(desk: LookingDesk) -> None:
     [delivery] = await desk.ledger.deliveries.of_invitation(job[:-1])
     await desk.ledger.deliveries.settle(await desk.send(delivery.id), Sent(provider_id="1"), can_resend=True)
     desk.advance(60)
-    contact = Contact(email="new@example.com")
-    await desk.ledger.deliveries.resend(delivery.id, by="cli:dana", why="mistyped", contact=contact)
+    await desk.readdress(delivery.id, "new@example.com", by="cli:dana", why="mistyped")
     desk.advance(1)
     fail = Fail(reason="address_refused", reason_class="recipient", detail="550 no such user new@example.com")
     await desk.ledger.deliveries.settle(await desk.send(delivery.id), Undelivered(fail=fail), can_resend=True)

@@ -14,7 +14,7 @@ from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
 from worker.domain.states import JobState, Lane
 from worker.ledger import Ledger
-from worker.ledger.acts import ActRecord
+from worker.ledger.act_records import ActRecord
 
 #: A live job makes its way in some 50 ms on a machine of its own; this bears neighbours.
 LIVE_WITHIN_S = 3.0
@@ -43,9 +43,10 @@ async def start_act(ledger: Ledger, act: Act, jobs: Sequence[str], *, is_canary:
     """Freeze and start an act on these jobs; nobody here drives it."""
     act_id = f"a-{act.value}"
     await ledger.acts.open(act_id, act, by="cli:dana")
-    seen = await ledger.acts.add(act_id, jobs, seen=0)
-    assert seen == len(jobs)
-    assert await ledger.acts.freeze(act_id, seen=seen)
+    weighed = await ledger.acts.add(act_id, jobs, seen=0)
+    assert weighed is not None
+    assert weighed.seen == len(jobs)
+    assert await ledger.acts.freeze(act_id, seen=weighed.seen)
     assert (await ledger.acts.start(act_id, by="cli:dana", why="mended", is_canary=is_canary)).done
     return act_id
 

@@ -67,6 +67,8 @@ def test_the_report_joins_each_row_to_its_end_in_the_order_of_the_file(cli: Cli,
     result = cli("batch", "report", RUN)
 
     path = tmp_path / f"customers of november.{RUN}.report.csv"
+    [recorded] = cli.json("audit", "--act", "export")["items"]
+    assert (recorded["subject"], recorded["detail"]) == (f"batch:{RUN}", {"count": "7", "to": path.name})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes().startswith(b"\xef\xbb\xbfline,number,")
     rows = rows_of(path.read_text(encoding="utf-8-sig"))

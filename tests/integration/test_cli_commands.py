@@ -149,7 +149,8 @@ def test_a_waiting_job_can_be_cancelled_once(cli: Cli) -> None:
     """The second time there is nothing to cancel."""
     job = cli.json("enqueue", "whatsapp", *DANA)["job_id"]
 
-    assert cli.json("job", "cancel", job, "--why", "asked twice")["state"] == "cancelled"
+    answer = cli.json("job", "cancel", job, "--why", "asked twice")
+    assert answer == {"act": "cancel", "job_id": job, "done": True, "state": "cancelled", "refusal": None}
     assert cli("job", "cancel", job).exit_code == 1
 
 

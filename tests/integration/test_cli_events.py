@@ -117,8 +117,12 @@ def test_show_tells_all_of_one_event(told: Cli) -> None:
 def test_retry_tells_again(told: Cli) -> None:
     """By id, or all that failed; twice has the effect of once."""
     ids = settle(told, NotTold(fault=TellFault.REFUSED), want=3)
-    assert told.json("events", "retry", ids[0]) == {"done": 1, "refused": {}}
+    assert told.json("events", "retry", ids[0], "--why", "mended") == {"done": 1, "refused": {}}
+    [one] = told.json("audit", "--act", "event_resend")["items"]
+    assert (one["subject"], one["why"]) == (ids[0], "mended")
     assert told.json("events", "retry", "--all") == {"done": 2, "refused": {}}
+    every = told.json("audit", "--act", "event_resend")["items"][0]
+    assert (every["subject"], every["by"]) == ("webhook", one["by"])
     assert told.json("events", "retry", "--all") == {"done": 0, "refused": {}}
     assert told.json("events", "retry", "evt_nobody_1", expect=1) == {"done": 0, "refused": {"gone": 1}}
     assert "0 will be told again now. Not: 1 gone." in told("events", "retry", "evt_nobody_1").stdout

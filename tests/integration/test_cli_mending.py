@@ -7,7 +7,7 @@ import io
 import json
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from linkferry.commands import failed_edit
 from linkferry.commands.failed_edit import form_text, read_form
 from tests.integration.cli_in_process import Cli, cli_on, link_one, state_of
 from tests.integration.mending_desk import NUMBER, a_failed, the_act
+from worker.ledger import LedgerUnavailable
 
 
 @pytest.fixture
@@ -239,6 +240,23 @@ def test_an_export_is_of_what_the_filter_matches(cli: Cli, tmp_path: Path) -> No
     assert entry["why"] == "for Noa"
     assert entry["detail"]["filter"]["reason"] == "number_invalid"
     assert entry["detail"]["count"] == "1"
+
+
+def test_an_export_that_breaks_off_is_accounted_for(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded before the first row leaves: who reads a stream has what came until then."""
+    a_failed(cli)
+
+    async def break_off(*_: object, **__: object) -> AsyncIterator[dict[str, str]]:
+        raise LedgerUnavailable("gone")
+        yield {}
+
+    monkeypatch.setattr("worker.ops.export.rows", break_off)
+
+    assert cli("failed", "export", "mend.csv").exit_code != 0
+    assert the_act(cli, "export")["detail"]["count"] == "1"
+    assert list(tmp_path.glob("*mend*")) == []
 
 
 def test_an_export_in_no_known_form_is_refused(cli: Cli, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.integration.cli_in_process import Cli, cli_on, link_one
 from worker.domain.outcome import Sent
 from worker.ledger import Ledger
+from worker.ops.readdress import readdressed
 
 
 @pytest.fixture
@@ -55,7 +57,24 @@ def test_a_message_that_still_waits_is_not_doubled(cli: Cli) -> None:
     document = cli.json("resend", job, expect=1)
 
     assert [message["refusal"] for message in document["messages"]] == ["waits_already"]
+    assert "email: not sent again, it waits already" in cli("resend", job).output
     assert len(cli.on_ledger(send_all)) == 1
+
+
+def test_an_edit_that_came_between_is_said_with_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that was seen may not be the one that is there: nothing is sent."""
+    job = cli.on_ledger(link_one)
+    cli.on_ledger(send_all)
+
+    def as_seen_before(request: Any, to: str, **how: Any) -> Any:
+        return readdressed(replace(request, business_name="As it was before"), to, **how)
+
+    monkeypatch.setattr("worker.ops.readdress.readdressed", as_seen_before)
+    result = cli("resend", job, "--to", "dana@flowers.example")
+
+    assert result.exit_code == 1
+    assert "its request was edited meanwhile: look at it again" in result.output
+    assert cli.on_ledger(send_all) == []
 
 
 @pytest.mark.parametrize(

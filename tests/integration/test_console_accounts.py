@@ -235,9 +235,13 @@ async def test_a_session_left_open_is_no_way_to_guess_the_password(desk: Console
     csrf = await browser.csrf()
     fields = {"present": "wrong", "password": NEW, "again": NEW}
 
-    statuses = [(await browser.post("/account/password", fields, csrf=csrf)).status for _ in range(6)]
+    answers = [await browser.post("/account/password", fields, csrf=csrf) for _ in range(6)]
 
-    assert statuses == [422] * 5 + [429]
+    assert [each.status for each in answers] == [422] * 5 + [429]
+    assert "That is not your present password." in answers[4].text
+    assert "That is not your present password." not in answers[5].text
+    assert "Too many tries." in answers[5].text
+    assert answers[5].headers["Retry-After"] == "60"
 
 
 async def test_the_other_sessions_can_be_ended(desk: ConsoleDesk) -> None:

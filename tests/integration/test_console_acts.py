@@ -17,9 +17,11 @@ from tests.integration.console_mending import (
     preview_all,
     preview_ids,
 )
+from worker.domain.act import Act
 from worker.domain.outcome import Fail, Refused, Undelivered
 from worker.domain.roles import Role
 from worker.domain.states import Channel, JobState, Lane
+from worker.ledger import JobFilter
 
 
 @pytest.fixture
@@ -254,6 +256,39 @@ async def test_an_expired_preview_is_explained_and_made_anew(desk: MendingDesk) 
     anew = (await post(browser, f"{page}/again")).place
     assert anew != page
     assert "Requeue 2" in (await browser.get(anew)).text
+
+
+async def test_a_preview_made_anew_looks_where_the_first_did(desk: MendingDesk) -> None:
+    """One of failed jobs, from the command line: what somebody discarded does not come back by it."""
+    [failed, discarded] = await desk.failed(2)
+    await desk.ledger.discard(discarded, by="dana", why="gave up")
+    first = await desk.console.deps.acts.preview(
+        Act.REQUEUE, JobFilter(stage="link"), states=[JobState.FAILED], by="cli:dana"
+    )
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    anew = (await post(browser, f"/acts/{first['act_id']}/again")).place
+    act = await desk.console.deps.acts.get(anew.removeprefix("/acts/"))
+    page = await browser.get(anew)
+
+    assert act is not None
+    assert (act["filter"], act["total"]) == (first["filter"], 1)
+    assert failed in page.text
+    assert discarded not in page.text
+
+
+async def test_a_preview_that_broke_says_so_in_every_process(desk: MendingDesk) -> None:
+    """The act itself knows it: the page does not wait, and previews anew."""
+    acts = desk.console.deps.acts
+    act_id = await acts.begin_preview(Act.REQUEUE, JobFilter(), states=[JobState.FAILED], by="user:oren")
+    await acts.give_up(act_id)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    page = await browser.get(f"/acts/{act_id}")
+
+    assert "The preview could not be made" in page.text
+    assert "Something unexpected broke the preview" in page.text
+    assert "This preview has expired" not in page.text
+    assert "every 2s" not in page.text
+    assert f'action="/acts/{act_id}/again"' in page.text
 
 
 async def test_a_part_is_renewed_until_the_state_changes(desk: MendingDesk) -> None:

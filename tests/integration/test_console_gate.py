@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 
+import aiohttp
 import pytest
 import structlog
 from aiohttp import web
@@ -46,6 +47,15 @@ async def act(_request: web.Request) -> web.Response:
     return web.Response(text="DONE")
 
 
+@requires(Role.VIEWER)
+async def half(request: web.Request) -> web.StreamResponse:
+    """Begin an answer, and fail."""
+    response = web.StreamResponse(headers={"Content-Type": "text/csv"})
+    await response.prepare(request)
+    await response.write(b"one,row\r\n")
+    raise LedgerUnavailable("x")
+
+
 async def machine(request: web.Request) -> web.Response:
     if request.method == "POST":
         raise LedgerUnavailable("x")
@@ -54,6 +64,7 @@ async def machine(request: web.Request) -> web.Response:
 
 ROUTES = [
     web.get("/trouble/{kind}", trouble),
+    web.get("/half", half),
     web.get("/undeclared", undeclared),
     web.post("/undeclared", undeclared),
     web.post("/act", act),
@@ -284,6 +295,17 @@ async def test_what_goes_wrong_is_a_page(desk: ConsoleDesk, kind: str, status: i
     assert "Traceback" not in answer.text
     assert ("Retry-After" in answer.headers) == (status == 503)
     assert [each["event"] for each in logs] == (["page_failed"] if kind == "broken" else [])
+
+
+async def test_an_answer_that_breaks_off_is_seen_to_be_broken(desk: ConsoleDesk) -> None:
+    """A file that is not whole must not look whole, and nothing of a page of errors is in it."""
+    browser = await desk.signed_in(Role.VIEWER)
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(aiohttp.ClientPayloadError):
+        await browser.get("/half")
+
+    assert [each["event"] for each in logs] == ["answer_cut_off"]
+    assert (await browser.get("/account")).status == 200
 
 
 async def test_without_redis_there_is_a_page_that_says_so(desk: ConsoleDesk, monkeypatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -11,9 +13,10 @@ import redis.asyncio
 from tests.integration.console_desk import Answer
 from tests.integration.console_mending import UNKNOWN, XSS, MendingDesk, a_mending_desk, post
 from worker.domain.outcome import Sent
-from worker.domain.request import Contact
+from worker.domain.request import Contact, OnboardingRequest
 from worker.domain.roles import Role
 from worker.domain.states import JobState
+from worker.ops.readdress import readdressed
 
 _SEEN = re.compile(r'name="seen" value="([^"]+)"')
 
@@ -135,6 +138,25 @@ async def test_a_message_is_sent_again_to_another_address(desk: MendingDesk) -> 
     claimed = await desk.claim_delivery(delivery)
     assert claimed.request.contact.email == "new@flowers.example"
     assert await desk.state(job) is JobState.LINKED
+
+
+async def test_an_edit_that_came_between_is_said_on_the_jobs_page(
+    desk: MendingDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another address for a request that is another by now: nothing is sent, and the page says what to do."""
+    delivery = await desk.a_delivery()
+    await desk.ledger.deliveries.settle(await desk.send(delivery), Sent(provider_id="1"), can_resend=True)
+    job = f"{delivery.partition('.')[0]}w"
+    browser = await desk.console.signed_in(Role.OPERATOR)
+
+    def as_seen_before(request: OnboardingRequest, to: str, **how: Any) -> Any:
+        return readdressed(replace(request, business_name="As it was before"), to, **how)
+
+    monkeypatch.setattr("worker.ops.console.pages_job_acts.readdressed", as_seen_before)
+    answer = await post(browser, f"/jobs/{job}/resend", channel="email", to="new@flowers.example", why="x")
+
+    assert answer.place == f"/jobs/{job}?not=edited_meanwhile"
+    assert "its request was edited meanwhile" in (await browser.get(answer.place)).text.lower()
 
 
 async def test_an_address_that_is_none_is_said_beside_its_field(desk: MendingDesk) -> None:

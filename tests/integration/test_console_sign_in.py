@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from tests.integration.console_desk import NAMES, PASSWORD, ConsoleDesk, a_console
+from tests.integration.console_desk import NAMES, PASSWORD, Browser, ConsoleDesk, a_console
 from worker.domain.roles import Role
 from worker.ops.console.csrf import LOGIN_COOKIE
 from worker.ops.console.sessions import SESSION_COOKIE
@@ -168,6 +168,35 @@ async def test_a_stranger_elsewhere_does_not_lock_the_owner_out(real_redis) -> N
         assert (await owner.sign_in(VERA)).status == 303
         [entry] = await desk.trail("sign_in")
         assert entry.detail["address"] == "203.0.113.7"
+
+
+async def test_many_strangers_do_not_lock_the_owner_out_of_where_he_works(real_redis) -> None:
+    """Tries at his name from everywhere: who signed in from an address lately still comes in from there."""
+    async with a_console(real_redis, trusted_proxies="127.0.0.1", public_url="https://ops.example") as desk:
+        await desk.add(Role.VIEWER)
+
+        def browser_at(address: str) -> Browser:
+            browser = desk.browser()
+            browser.headers |= {"X-Forwarded-For": address, "X-Forwarded-Proto": "https"}
+            return browser
+
+        assert (await browser_at("203.0.113.7").sign_in(VERA)).status == 303
+        for nth in range(50):
+            await browser_at(f"198.51.100.{nth}").sign_in(VERA, "wrong-password-1")
+
+        assert (await browser_at("203.0.113.8").sign_in(VERA)).status == 429
+        for _ in range(2):
+            assert (await browser_at("203.0.113.7").sign_in(VERA)).status == 303
+        assert (await browser_at("203.0.113.8").sign_in(VERA)).status == 429, "his success is not theirs"
+        for _ in range(5):
+            assert (await browser_at("203.0.113.7").sign_in(VERA, "wrong-password-1")).status == 403
+        assert (await browser_at("203.0.113.7").sign_in(VERA)).status == 429, "nor may anybody guess there"
+
+
+@pytest.mark.parametrize("wanted", ["//[", "//%E2%84%80"])
+async def test_a_way_on_that_is_no_address_is_left_out(desk: ConsoleDesk, wanted: str) -> None:
+    """Whatever somebody wrote into the link."""
+    assert (await desk.browser().get(f"/login?next={wanted}")).status == 200
 
 
 async def test_an_id_that_was_planted_is_not_taken_over(desk: ConsoleDesk) -> None:

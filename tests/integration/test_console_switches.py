@@ -142,6 +142,7 @@ async def test_a_batchs_report_is_downloaded_and_recorded(desk: MendingDesk) -> 
     assert [row["reason"] for row in table] == ["name_refused"] * 5
     [entry] = await desk.console.trail("export")
     assert (entry.by, entry.subject) == ("user:oren", "batch:b")
+    assert entry.detail == {"count": "5", "to": "batch-b.report.csv"}
 
 
 # --- dead letters ------------------------------------------------------------------------------------------
@@ -278,7 +279,8 @@ async def test_incidents_are_listed_open_ones_first(desk: MendingDesk) -> None:
     assert "40 jobs failed" not in hebrew.text
     part = await browser.get("/alerts", HX_Request="true", X_Poll="1")
     assert "<html" not in part.text
-    assert (await browser.get("/alerts?cursor=x")).status in {200, 303}
+    for cursor in ("x", "-1", "99999999999999999999"):
+        assert (await browser.get(f"/alerts?cursor={cursor}")).place == "/alerts?told=bad_cursor"
 
 
 # --- the mailbox -------------------------------------------------------------------------------------------

@@ -407,6 +407,10 @@ async def test_lists_are_filtered_and_paged(api):
     [
         {"sate": "failed"},
         {"state": "broken"},
+        {"state": ""},
+        {"number": ""},
+        {"external_id": ""},
+        {"limit": ""},
         {"limit": "0"},
         {"limit": "x"},
         {"number": "1"},
@@ -423,6 +427,22 @@ async def test_a_misspelt_filter_lists_nothing(api, query):
     assert answer.status == 422
     assert_described(answer, document, "/v1/onboardings", "get")
     assert document["errors"][0]["field"] == next(iter(query))
+
+
+async def test_a_filter_named_twice_lists_nothing(api):
+    """Of two values one would not count, and nobody would know which."""
+    answer = await api.get("/v1/onboardings?state=failed&state=dead&sate=1&sate=2")
+
+    errors = (await answer.json(content_type=None))["errors"]
+    assert [(each["field"], each["code"]) for each in errors] == [
+        ("sate", "unknown_field"),
+        ("state", "twice"),
+    ]
+
+
+async def test_an_empty_cursor_is_the_beginning(api):
+    """Clients send what the page before gave them, and before the first there was none."""
+    assert (await api.get("/v1/onboardings", params={"cursor": ""})).status == 200
 
 
 @pytest.mark.parametrize("wanted", ["x", "0" * 21, "0" * 20 + "w", "%2e%2e%2f", "א"])

@@ -11,6 +11,7 @@ import aiohttp
 from tests.factories import a_number
 from tests.stack import Stack
 from worker.domain.states import DeliveryState, JobState, Lane
+from worker.ledger.keys import Keys
 
 
 def free_port() -> int:
@@ -53,6 +54,28 @@ class Web:
 
     async def is_ready(self) -> bool:
         return await self.status("/readyz") == 200
+
+
+async def test_a_web_server_that_was_there_before_its_redis_serves_no_newer_ledger(tmp_path: Path) -> None:
+    """It lives and says 503 while Redis is away, and ends with a clear line when the ledger is another version's."""
+    async with Stack(tmp_path) as stack:
+        await stack.redis.hset(Keys(stack.namespace).meta, "schema", "99")
+        await stack.redis.aclose()
+        stack._server.terminate()
+        web = Web(stack)
+
+        async def is_alive() -> bool:
+            return await web.status("/healthz") == 200
+
+        await stack.until(is_alive, "the web process listens")
+        assert await web.status("/readyz") == 503
+        status, headers, _ = await web.post(a_number())
+        assert (status, int(headers["Retry-After"]) > 0) == (503, True)
+
+        await stack.restart_valkey()
+        await stack.until(lambda: web.process.poll() is not None, "the web process has ended")
+        assert web.process.returncode == 1
+        assert "the ledger has schema" in stack.logs()
 
 
 async def test_redis_gone_is_503_and_everything_resumes_by_itself_when_it_is_back(tmp_path: Path) -> None:

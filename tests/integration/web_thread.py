@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,16 +24,29 @@ class RunningWeb:
     """The server, and the session that it works with."""
 
     session: Session
+    runner: web.AppRunner
     port: int
-    _loop: asyncio.AbstractEventLoop
+    loop: asyncio.AbstractEventLoop
 
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def server(self) -> web.Server:
+        assert self.runner.server
+        return self.runner.server
+
     def run(self, body: Coroutine[Any, Any, T]) -> T:
         """Run *body* where the server runs and return what it comes to."""
-        return asyncio.run_coroutine_threadsafe(body, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(body, self.loop).result(30)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait, where the server runs, until something there is so."""
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.01)
 
 
 @contextmanager
@@ -52,7 +65,7 @@ def a_web(valkey_url: str, **given: Any) -> Iterator[RunningWeb]:
             await runner.setup()
             listener = await listen(runner, "127.0.0.1", 0)
             port = listener.sockets[0].getsockname()[1]
-            await ready.put(RunningWeb(session=session, port=port, _loop=loop))
+            await ready.put(RunningWeb(session=session, runner=runner, port=port, loop=loop))
             await stop.wait()
             listener.close()
             await runner.cleanup()

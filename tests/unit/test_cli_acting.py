@@ -37,6 +37,7 @@ def a_document(**changes: Any) -> dict[str, Any]:
         "stopped_because": None,
         "waits_for": None,
         "can_undo": False,
+        "undone_by": None,
         "taken": 0,
         **counts,
         **changes,

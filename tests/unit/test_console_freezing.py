@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from worker.domain.act import Act
 from worker.domain.states import JobState
@@ -26,6 +27,7 @@ class SlowActs:
         self.may_end = asyncio.Event()
         self.error = error
         self.carried: list[str] = []
+        self.given_up: list[str] = []
 
     async def begin_preview(self, act: Act, wanted: JobFilter, **_: Any) -> str:
         return f"{act.value}-{wanted.state}"
@@ -36,6 +38,9 @@ class SlowActs:
             raise self.error
         self.carried.append(act_id)
         return {"act_id": act_id}
+
+    async def give_up(self, act_id: str) -> None:
+        self.given_up.append(act_id)
 
 
 def freezing(acts: SlowActs, *, at_once_s: float = 0.0) -> Freezing:
@@ -82,6 +87,40 @@ async def test_why_a_set_was_given_up_is_known(error: Exception, code: str | Non
     assert not beside.has_failed("another")
 
 
+async def test_what_nobody_expected_is_said_and_noted_on_the_act() -> None:
+    """Its page asks for the number every two seconds: it must not do so for an hour. The text stays in nobody's log."""
+    acts = SlowActs(RuntimeError("972501234567"))
+    acts.may_end.set()
+    beside = freezing(acts, at_once_s=30.0)
+    with capture_logs() as logged:
+        act_id = await beside.begin(ALL_FAILED, by="user:oren")
+    trouble = beside.trouble_of(act_id)
+
+    assert trouble is not None
+    assert trouble["code"] == "act_refused_broken"
+    assert acts.given_up == [act_id]
+    assert [(each["event"], each["error"]) for each in logged] == [("preview_broken", "RuntimeError")]
+    assert "972501234567" not in str(logged)
+
+
+async def test_who_asks_for_one_preview_too_many_is_told_to_wait() -> None:
+    """Some dozens wait for their turn already; when they are through, it is taken."""
+    acts = SlowActs()
+    beside = freezing(acts)
+    for _ in range(24):
+        await beside.begin(ALL_FAILED, by="user:oren")
+    with pytest.raises(ActRefused, match="wait a minute") as refused:
+        await beside.begin(ALL_FAILED, by="user:oren")
+    acts.may_end.set()
+    while len(acts.carried) < 24:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert refused.value.code == "busy"
+    assert await beside.begin(ALL_FAILED, by="user:oren")
+    await beside.aclose()
+
+
 async def test_what_is_under_way_ends_with_the_server() -> None:
     """No task outlives the application."""
     acts = SlowActs()
@@ -124,6 +163,25 @@ def test_the_ticked_are_taken_once_each() -> None:
         read_wish(Form([("act", "discard"), ("job_id", "")]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"state": 5}',
+        '{"name": "\\ud800"}',
+        '{"\\ud800": "x"}',
+        "[" * 100_000,
+        '{"stage": "x"}',
+    ],
+)
+def test_a_filter_that_no_page_of_ours_wrote_is_refused(text: str) -> None:
+    """Also one whose text could not be kept: half of a surrogate pair."""
+    with pytest.raises(WishError, match="bad_filter"):
+        a_wish(act="discard", scope="all", filter=text)
+
+
 # --- what is said in an address ----------------------------------------------------------------------------
 
 
@@ -150,6 +208,9 @@ def test_every_refusal_of_an_act_can_be_said() -> None:
         "not_running",
         "not_undoable",
         "taken",
+        "taken_back",
+        "busy",
+        "broken",
     ):
         told = told_of({"not": code})
         assert told is not None, code

@@ -309,11 +309,6 @@ def test_a_pages_address_is_changed_in_one_place_only() -> None:
     assert here(state=None, cursor=None) == "/jobs"
 
 
-async def test_what_was_revealed_is_not_kept_by_the_browser() -> None:
-    """Pages are asked for anew each time, also by the back button."""
-    assert (await render(a_request(), "base.html")).headers["Cache-Control"] == "no-store"
-
-
 def test_a_part_of_a_page_is_for_htmx_and_not_for_its_history() -> None:
     """Going back in history wants the whole page."""
     assert wants_fragment(a_request(headers={"HX-Request": "true"}))

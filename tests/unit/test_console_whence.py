@@ -112,7 +112,17 @@ def test_names_of_this_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", "0.0.0.0:8080", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example", "evil"]
+    "host",
+    [
+        "",
+        "0.0.0.0:8080",
+        "10.0.0.1",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "evil",
+        "[::1",
+        "a℀b",
+    ],
 )
 def test_other_names_are_not(host: str) -> None:
     """Whatever they begin with."""
@@ -155,6 +165,10 @@ def test_our_own_pages_may_post(given: dict[str, str], host: str, headers: dict[
         (PUBLIC, "other.example", {"Origin": "https://other.example"}),
         (PUBLIC, "127.0.0.1:8080", {"Origin": "http://127.0.0.1:3000"}),
         ({}, "127.0.0.1:8080", {"Origin": "http://localhost:8080"}),
+        ({}, "ops.example", {"Origin": "http://[::1"}),
+        ({}, "[::1", {"Origin": "http://[::1"}),
+        ({}, "", {"Origin": "null"}),
+        (PUBLIC, "ops.example", {"Origin": "https://[ops.example"}),
     ],
 )
 def test_others_pages_may_not(given: dict[str, str], host: str, headers: dict[str, str]) -> None:

@@ -7,7 +7,8 @@ from importlib import resources
 
 import pytest
 
-from worker.domain.act import OUTCOME_OF, REFUSALS, Act
+from worker.domain.act import FIT_STATES, OUTCOME_OF, REFUSALS, Act
+from worker.domain.ids import INVITATION_ID_LENGTH
 from worker.domain.states import CLAIM_FREE_STATES, ENDED_STATES, TRANSITIONS, DeliveryState, JobState, Lane
 from worker.ledger.codec import HEADER
 from worker.ledger.keys import Keys
@@ -36,6 +37,14 @@ def test_the_scripts_know_the_same_states() -> None:
     assert words_of("CLAIM_FREE") == CLAIM_FREE_STATES
 
 
+def test_what_is_fit_for_an_act_is_known_alike() -> None:
+    """A set is looked for in those states alone (`FIT` in mending.lua)."""
+    [body] = re.findall(r"local FIT = {\n(.*?)\n}", lua("mending"), re.DOTALL)
+    rows = dict(re.findall(r"(\w+) = {(.*?)}", body))
+
+    assert {act: set(re.findall(r"(\w+) = true", row)) for act, row in rows.items()} == FIT_STATES
+
+
 def test_the_scripts_name_the_same_keys() -> None:
     """keys.py and the table `K` in prelude.lua list every key by the same name."""
     in_lua = dict(re.findall(r"^  (\w+) = P \.\. '(:[\w:]+)',", lua("prelude"), re.MULTILINE))
@@ -61,6 +70,13 @@ def test_the_header_has_the_same_parts() -> None:
     in_lua = {int(place): name for name, place in re.findall(r"(\w+) = part\[(\d+)\]", body)}
 
     assert tuple(in_lua[place] for place in sorted(in_lua)) == HEADER
+
+
+def test_ids_have_the_same_length() -> None:
+    """What stands last in an entry of the search index is an invitation's id."""
+    lengths = [re.findall(r"^local ID_SIGNS = (\d+)$", lua(verb), re.MULTILINE) for verb in verbs()]
+
+    assert {int(length) for each in lengths for length in each} == {INVITATION_ID_LENGTH}
 
 
 @pytest.mark.parametrize("verb", verbs())

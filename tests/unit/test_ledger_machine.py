@@ -300,9 +300,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.acts[act_id] = verb
         acts = self.ledger.acts
         self.runner.run(acts.open(act_id, verb, by="x"))
-        seen = self.runner.run(acts.add(act_id, sorted(self.records), seen=0))
-        assert seen == len(self.records)
-        assert self.runner.run(acts.freeze(act_id, seen=seen))
+        weighed = self.runner.run(acts.add(act_id, sorted(self.records), seen=0))
+        assert weighed is not None
+        assert weighed.seen == len(self.records)
+        assert self.runner.run(acts.freeze(act_id, seen=weighed.seen))
         self.runner.run(acts.start(act_id, by="x", why="y", is_canary=is_canary))
         self.look("nothing")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import fakeredis
 import pytest
 from structlog.testing import capture_logs
@@ -9,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.contract.acts_desk import FAILS, ActsDesk
 from tests.contract.ledger_desk import LINKED, Desk
 from worker.domain.act import Act, ActState
+from worker.ledger import LedgerUnavailable
 from worker.limits import Limits
 from worker.maintenance.acts import ActDriver, ActPruner
 
@@ -39,6 +42,50 @@ async def test_every_running_act_has_its_turn(acts: ActsDesk, driver: ActDriver)
     assert (await acts.get(requeue)).in_flight == 5
     assert (await acts.get(stopped)).at == 0
     assert [(line["act_id"], line["state"], line["done"]) for line in logs] == [(discard, "done", 60)]
+
+
+async def test_an_act_whose_step_fails_holds_up_no_other(
+    acts: ActsDesk, driver: ActDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is passed over and told of without the text of its fault; the next turn tries it again."""
+    faulty = await acts.start(Act.DISCARD, await acts.failed(2))
+    sound = await acts.start(Act.DISCARD, await acts.failed(3))
+    step = acts.desk.ledger.acts.step
+
+    async def stumble(act_id: str, *, rate: float) -> Any:
+        if act_id == faulty:
+            raise RuntimeError("972501234567")
+        return await step(act_id, rate=rate)
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(acts.desk.ledger.acts, "step", stumble)
+        taken = await driver.run_once()
+
+    assert taken == 3
+    assert (await acts.get(sound)).state is ActState.DONE
+    assert [line for line in logs if line["event"] == "act_step_failed"] == [
+        {"event": "act_step_failed", "log_level": "error", "act_id": faulty, "error": "RuntimeError"}
+    ]
+    assert await driver.run_once() == 2
+
+
+async def test_a_ledger_that_is_away_ends_the_turn(
+    acts: ActsDesk, driver: ActDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other acts would find the same."""
+    for _ in range(2):
+        await acts.start(Act.DISCARD, await acts.failed(1))
+    asked = []
+
+    async def away(act_id: str, **_: float) -> None:
+        asked.append(act_id)
+        raise LedgerUnavailable("gone")
+
+    monkeypatch.setattr(acts.desk.ledger.acts, "step", away)
+    with pytest.raises(LedgerUnavailable):
+        await driver.run_once()
+
+    assert len(asked) == 1
 
 
 async def test_nothing_to_drive_is_nothing_to_do(driver: ActDriver) -> None:

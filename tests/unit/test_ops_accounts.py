@@ -147,6 +147,9 @@ def test_the_way_on_is_a_page_of_ours(wanted: str) -> None:
         "/login",
         "/logout",
         "/login?next=/login",
+        "//[",
+        "//\u2100",
+        "http://[::1",
     ],
 )
 def test_the_sign_in_leads_nowhere_else(wanted: str) -> None:

@@ -123,8 +123,47 @@ async def test_too_many_for_one_act_is_said_before_anything_is_done(
     for _ in range(3):
         await desk.job_in(JobState.FAILED)
 
+    act_id = await acts.begin_preview(Act.DISCARD, JobFilter(), states=FAILED, by=DANA)
     with pytest.raises(ActRefused, match="narrow the filter"):
-        await acts.preview(Act.DISCARD, JobFilter(), states=FAILED, by=DANA)
+        await acts.carry_preview(act_id)
+    given_up = await acts.get(act_id)
+
+    assert given_up is not None
+    assert (given_up["state"], given_up["given_up"]["code"]) == ("expired", "act_refused_too_many")
+
+
+async def test_too_many_counts_what_is_fit_alone(
+    desk: Desk, acts: Acts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a state most of a ledger is linked: that is counted, and not looked at one by one."""
+    monkeypatch.setattr("worker.ops.acts.MOST_IDS", 2)
+    fit = [await desk.job_in(JobState.FAILED), await desk.job_in(JobState.DEAD)]
+    for state in (JobState.LINKED, JobState.LINKED, JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING):
+        await desk.job_in(state)
+    looked_at: list[int] = []
+    document = await acts.preview(
+        Act.REQUEUE, JobFilter(), states=list(JobState), by=DANA, on_progress=looked_at.append
+    )
+    items = await acts.items(document["act_id"])
+
+    assert looked_at[-1] == 2
+    assert {each["job_id"] for each in items["items"]} == set(fit)
+    assert (document["total"], document["seen"]) == (2, 7)
+    assert document["not_eligible"] == {"is_linked": 2, "waits_already": 2, "is_running": 1}
+
+
+@pytest.mark.parametrize("act", list(Act))
+@pytest.mark.parametrize("state", sorted(set(JobState) - {JobState.ONBOARDED, JobState.REVOKED}))
+async def test_what_is_counted_unlooked_at_is_what_looking_would_say(
+    desk: Desk, acts: Acts, act: Act, state: JobState
+) -> None:
+    """By ids every job is weighed by the script; by a filter only where its state is fit."""
+    job = await desk.job_in(state)
+    by_id = await acts.preview_ids(act, [job], by=DANA)
+    by_filter = await acts.preview(act, JobFilter(stage="link"), states=[state], by=DANA)
+
+    compared = ("total", "seen", "by_reason", "not_eligible")
+    assert [by_filter[name] for name in compared] == [by_id[name] for name in compared]
 
 
 async def test_a_preview_begun_here_may_be_carried_by_another_process(desk: Desk, acts: Acts) -> None:
@@ -187,6 +226,61 @@ async def test_undoing_a_discard_is_previewed_and_started_like_any_act(desk: Des
     assert [await desk.state(job) for job in jobs] == [JobState.FAILED] * 3
     with pytest.raises(ActRefused, match="only once"):
         await acts.undo(str(discard["act_id"]), by=DANA)
+
+
+async def a_stopped_discard(desk: Desk, acts: Acts) -> tuple[str, list[str]]:
+    """Return a discard of 60 that stopped at the first step, and its jobs."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(60)]
+    act_id = (await acts.preview_ids(Act.DISCARD, jobs, by=DANA))["act_id"]
+    await acts.start(act_id, by=DANA, why="x")
+    await acts.step(act_id)
+    await acts.stop(act_id, by=DANA, why="wrong list")
+    return act_id, jobs
+
+
+async def test_what_is_taken_back_does_not_go_on(desk: Desk, acts: Acts) -> None:
+    """The rest would be discarded by an act that somebody took back."""
+    act_id, jobs = await a_stopped_discard(desk, acts)
+    await driven(acts, (await acts.undo(act_id, by=DANA))["act_id"])
+
+    with pytest.raises(ActRefused, match="taken back") as refused:
+        await acts.go_on(act_id, by=DANA, why="x")
+    assert refused.value.code == "taken_back"
+    assert [await desk.state(job) for job in jobs] == [JobState.FAILED] * 60
+    assert (await acts.get(act_id) or {})["can_undo"] is False
+
+
+async def test_an_undo_that_came_not_to_its_end_may_be_followed_by_another(desk: Desk, acts: Acts) -> None:
+    """It takes back what still stands as the discard left it, and no more."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(60)]
+    act_id = str(
+        (await driven(acts, (await acts.preview_ids(Act.DISCARD, jobs, by=DANA))["act_id"]))["act_id"]
+    )
+    first = (await acts.undo(act_id, by=DANA))["act_id"]
+    await acts.start(first, by=DANA, why="x")
+    await acts.step(first)
+    await acts.stop(first, by=DANA, why="lunch")
+    between = await acts.get(act_id) or {}
+    second = await acts.undo(act_id, by=DANA)
+    await driven(acts, second["act_id"])
+
+    assert (between["can_undo"], between["undone"], between["undone_by"]) == (True, 25, first)
+    assert second["total"] == 35
+    assert [await desk.state(job) for job in jobs] == [JobState.FAILED] * 60
+    assert (await acts.get(act_id) or {})["can_undo"] is False
+
+
+async def test_an_undo_that_was_refused_everything_stands_in_nobodys_way(desk: Desk, acts: Acts) -> None:
+    """Another invitation has the number at that time, and not for ever."""
+    job = await desk.job_in(JobState.FAILED, claim_key="n:972501")
+    discard = (await acts.preview_ids(Act.DISCARD, [job], by=DANA))["act_id"]
+    await driven(acts, discard)
+    undo = (await acts.undo(discard, by=DANA))["act_id"]
+    await desk.accept(claim_key="n:972501")
+    refused = await driven(acts, undo)
+
+    assert refused["refused"] == {"claimed_by_another": 1}
+    assert (await acts.get(discard) or {})["can_undo"] is True
 
 
 async def test_an_act_says_what_it_waits_for(desk: Desk, acts: Acts, limits: Limits) -> None:

@@ -12,7 +12,7 @@ from worker.domain.job import ClaimedJob, NewInvitation
 from worker.domain.outcome import Fail, Linked, Refused, Undelivered
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState, Lane
-from worker.ledger import JobFilter, Ledger
+from worker.ledger import JobFilter, Ledger, LedgerUnavailable
 from worker.limits import Limits
 from worker.ops.commands import Commands
 from worker.ops.queries import Queries
@@ -286,3 +286,22 @@ async def test_a_cancelled_batch_says_how_many(commands: Commands, queries: Quer
     assert batch is not None
     assert batch["jobs"]["cancelled"] == 2
     assert await commands.cancel_batch("run-2", **WHY) is None
+    [entry] = (await ledger.trail.find(act="batch_cancel")).items
+    assert entry.detail == {"available": "2", "running": "1"}
+
+
+async def test_what_breaks_off_is_in_the_trail(
+    ledger: Ledger, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch half cancelled has a name to it."""
+
+    async def break_off(*_: object, **__: object) -> None:
+        raise LedgerUnavailable("gone")
+
+    await ledger.batches.open("run-1", name="a.csv", source="csv", by="cli:dana")
+    monkeypatch.setattr(ledger.batches, "cancel", break_off)
+
+    with pytest.raises(LedgerUnavailable):
+        await commands.cancel_batch("run-1", **WHY)
+
+    assert len((await ledger.trail.find(act="batch_cancel", subject="batch:run-1")).items) == 1

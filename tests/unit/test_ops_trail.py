@@ -20,7 +20,7 @@ from worker.domain.reasons import Catalogue
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter
-from worker.limits import Limits
+from worker.limits import Limits, LimitsUnavailable
 from worker.ops.commands import Commands
 from worker.ops.export import COLUMNS, count, csv_head, csv_line, rows
 from worker.ops.holds import Holds
@@ -208,7 +208,13 @@ async def test_a_hold_of_a_batch_names_it(desk: Desk, limits: Limits) -> None:
     assert (hold["batch"], hold["waiting"]) == ("customers.csv", 1)
 
 
-async def test_refused_credentials_are_a_hold_of_all_calls(desk: Desk, limits: Limits) -> None:
+async def _break_off() -> None:
+    raise LimitsUnavailable("gone")
+
+
+async def test_refused_credentials_are_a_hold_of_all_calls(
+    desk: Desk, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Seen, and cleared, like any other; clearing is accounted for."""
     await limits.hold_credentials("f00", 2)
     holds, commands = Holds(desk.ledger, limits, CATALOGUE), Commands(desk.ledger, limits, CATALOGUE)
@@ -217,6 +223,14 @@ async def test_refused_credentials_are_a_hold_of_all_calls(desk: Desk, limits: L
     assert hold is not None
     assert (hold["target"], hold["reason"]) == ("calls", "credentials_held")
 
+    with monkeypatch.context() as broken:
+        broken.setattr(limits, "resume", _break_off)
+        with pytest.raises(LimitsUnavailable):
+            await commands.clear_hold("calls", by="user:dana", why="tried")
+    [tried] = (await desk.ledger.trail.find(act="clear_hold")).items
+    assert tried.why == "tried", "who tried is recorded before anything is lifted"
+    desk.advance(1)
+
     assert await commands.clear_hold("calls", by="user:dana", why="new secret") == "credentials_held"
-    [entry] = (await desk.ledger.trail.find(act="clear_hold")).items
+    entry, _ = (await desk.ledger.trail.find(act="clear_hold")).items
     assert (entry.subject, entry.why, entry.detail["reason"]) == ("calls", "new secret", "credentials_held")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from worker.domain.states import JobState
+
 
 class Act(StrEnum):
     """What may be done to a job that stands."""
@@ -13,6 +15,23 @@ class Act(StrEnum):
     DISCARD = "discard"  #: give it up: a dead letter
     CANCEL = "cancel"
     RESTORE = "restore"  #: a dead letter stands in the failed queue again, with the reason it had
+
+
+#: Act → the states in which a job is fit for it. `FIT` in mending.lua says the same.
+FIT_STATES: Mapping[Act, frozenset[JobState]] = {
+    Act.REQUEUE: frozenset({JobState.FAILED, JobState.DEAD}),
+    Act.DISCARD: frozenset({JobState.FAILED}),
+    Act.CANCEL: frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING}),
+    Act.RESTORE: frozenset({JobState.DEAD}),
+}
+_WAIT = frozenset({JobState.AVAILABLE, JobState.SCHEDULED})
+
+
+def unfit_for(act: Act, state: JobState) -> str | None:
+    """Return why no job in *state* is fit for *act*, in a word; None: it may be. `job_refusal` says the same."""
+    if state in FIT_STATES[act]:
+        return None
+    return "waits_already" if act is Act.REQUEUE and state in _WAIT else f"is_{state.value}"
 
 
 class ActState(StrEnum):

@@ -3,7 +3,7 @@
 An invitation has a handful of *terms* in the ledger's search index. A term is the bucket it stands in (four signs)
 and what it stands there by:
 
-- whole values (numbers, addresses, ids, references) by a checksum of 31 bits. Two values may share one, so that what
+- whole values (numbers, addresses, ids, references) by a checksum of 30 bits. Two values may share one, so that what
   is found is compared with the request before it is shown;
 - words of names by their first letters.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from zlib import crc32
@@ -36,8 +37,7 @@ _words = re.compile(r"[^\W_]+").findall
 _is_simple = re.compile(r"[ -~א-ת׳״]*").fullmatch
 _drop_quotes = re.compile("[" + re.escape("".join(sorted(QUOTES))) + "]").sub
 _DROPPED = frozenset({"Mn", "Pi", "Pf"})
-_BEHIND_IDS, _BEHIND_WORDS = "{", "\U0010ffff"  #: sort behind every id, and behind every letter
-_BUCKETS = tuple(f"{nth:02x}" for nth in range(128))
+_BUCKETS = tuple(f"{nth:02x}" for nth in range(64))
 
 
 class Kind(StrEnum):
@@ -54,26 +54,43 @@ _NUMBER, _EMAIL = _SEEDS[Kind.NUMBER], _SEEDS[Kind.EMAIL]
 _EXTERNAL_ID, _REFERENCE = _SEEDS[Kind.EXTERNAL_ID], _SEEDS[Kind.REFERENCE]
 
 
+class SearchEntries:
+    """What the invitations of one write add to the search index, by bucket."""
+
+    def __init__(self) -> None:
+        self._moments: dict[str, defaultdict[int, list[str]]] = {}
+
+    def add(self, request: OnboardingRequest, invitation_id: str) -> None:
+        """Add the entries of one invitation."""
+        moment = invitation_id[_MOMENT]
+        buckets = self._moments.get(moment)
+        if buckets is None:
+            buckets = self._moments[moment] = defaultdict(list)
+        for checksum in _checksums(request):
+            buckets[checksum >> 26].append(f"\n={checksum & 0xFFFFFF:06x}{invitation_id}")
+        for word in _name_words(request):
+            bucket = crc32(word[:BEGINNING].encode()) & 63
+            buckets[bucket].append(f"\n{word[:WORD_LETTERS]} {invitation_id}")
+
+    def args(self) -> list[str]:
+        """Return each bucket's name and, behind it, its entries in one text."""
+        args: list[str] = []
+        for moment, buckets in self._moments.items():
+            for bucket, entries in buckets.items():
+                args += (_BUCKETS[bucket] + moment, "".join(entries))
+        return args
+
+
 def terms_of(request: OnboardingRequest, invitation_id: str) -> list[str]:
-    """Return the terms by which the invitation of *request* is found, none twice."""
-    # Written out: every backfilled row pays for it.
-    number, contact, sums = request.number, request.contact, []
-    if number:
-        sums.append(crc32(number.encode(), _NUMBER))
-    if contact.phone and contact.phone != number:
-        sums.append(crc32(contact.phone.encode(), _NUMBER))
-    if email := _email_of(request):
-        sums.append(crc32(email.encode(), _EMAIL))
-    if request.external_id:
-        sums.append(crc32(request.external_id.encode(), _EXTERNAL_ID))
-    if request.reference:
-        sums.append(crc32(request.reference.encode(), _REFERENCE))
-    moment = invitation_id[_MOMENT]
-    words = [
-        f"{_BUCKETS[crc32(word[:BEGINNING].encode()) & 127]}{moment}{word[:WORD_LETTERS]} "
-        for word in _name_words(request)
+    """Return the terms by which the invitation of *request* is found: each a bucket and what stands in it."""
+    entries = SearchEntries()
+    entries.add(request, invitation_id)
+    args = entries.args()
+    return [
+        bucket + entry.removesuffix(invitation_id)
+        for bucket, whole in zip(args[::2], args[1::2], strict=True)
+        for entry in whole[1:].split("\n")
     ]
-    return [f"{_BUCKETS[each >> 25]}{moment}={each & 0xFFFFFF:06x}" for each in sums] + words
 
 
 def changed_terms(
@@ -88,15 +105,16 @@ def number_term(digits: str | None, invitation_id: str) -> str:
     """Return the term of a number that became known later (coexistence), or nothing for none."""
     if not digits:
         return ""
-    of_number = _range_of(_NUMBER, digits)
-    return f"{of_number.bucket}{invitation_id[_MOMENT]}{of_number.low}"
+    sought = _sought_value(_NUMBER, digits)
+    return f"{sought.bucket}{invitation_id[_MOMENT]}{sought.beginning}"
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of a name as they are compared: without case, points, accents and quotes."""
-    if not text.isascii() and not _is_simple(text):
-        text = _plain(text)
-    return _words(_drop_quotes("", text).lower())
+    is_simple = text.isascii() or _is_simple(text) is not None
+    if is_simple and text.replace(" ", "").isalnum():
+        return text.lower().split()
+    return _words(_drop_quotes("", text if is_simple else _plain(text)).lower())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +131,7 @@ class SearchKeys:
         return any(getattr(self, each.name) is not None for each in fields(self))
 
     @property
-    def ranges(self) -> list[TermRange]:
+    def sought(self) -> list[Sought]:
         """Return where in the index they stand, whole values first; an invitation stands in all of them."""
         values = (
             (_NUMBER, self.number),
@@ -121,8 +139,8 @@ class SearchKeys:
             (_EXTERNAL_ID, self.external_id),
             (_REFERENCE, self.reference),
         )
-        whole = [_range_of(seed, value) for seed, value in values if value is not None]
-        return whole + ([] if self.name is None else _ranges_of_words(words_of(self.name)))
+        whole = [_sought_value(seed, value) for seed, value in values if value is not None]
+        return whole + ([] if self.name is None else _sought_words(words_of(self.name)))
 
     @property
     def is_impossible(self) -> bool:
@@ -144,12 +162,11 @@ class SearchKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class TermRange:
+class Sought:
     """Where the index has a value, a word or all words of one beginning: in the buckets of every moment."""
 
     bucket: str  #: its first two signs; two for a moment follow
-    low: str  #: the first text in it that counts
-    high: str  #: the first text behind that does not
+    beginning: str  #: of the entries in it that count
 
 
 def moments() -> list[str]:
@@ -189,6 +206,22 @@ def guess(text: str, *, region: str = "IL") -> SearchGuess:
     return SearchGuess(Guess.OTHER, typed)
 
 
+def _checksums(request: OnboardingRequest) -> list[int]:
+    """Return those of the whole values. Written out: every backfilled row pays for it."""
+    number, contact, sums = request.number, request.contact, []
+    if number:
+        sums.append(crc32(number.encode(), _NUMBER))
+    if contact.phone and contact.phone != number:
+        sums.append(crc32(contact.phone.encode(), _NUMBER))
+    if email := _email_of(request):
+        sums.append(crc32(email.encode(), _EMAIL))
+    if request.external_id:
+        sums.append(crc32(request.external_id.encode(), _EXTERNAL_ID))
+    if request.reference:
+        sums.append(crc32(request.reference.encode(), _REFERENCE))
+    return sums
+
+
 def _email_of(request: OnboardingRequest) -> str:
     """Return where the customer is written to: the invitation's address, else the business's."""
     return (request.contact.email or request.business_email or "").casefold()
@@ -196,11 +229,14 @@ def _email_of(request: OnboardingRequest) -> str:
 
 def _name_words(request: OnboardingRequest) -> list[str]:
     """Return the words of the business's names, whichever way they are written; the contact's where it has none."""
-    written, name, display_name = request.business_name_written, request.business_name, request.display_name
-    names = dict.fromkeys(each for each in (name, written, display_name) if each)
-    text = " ".join(names) if names else request.contact.name or ""
-    words = list(dict.fromkeys(words_of(text)))
-    return words[:WORDS_KEPT] if len(words) > WORDS_KEPT else words
+    text = name = request.business_name or ""
+    written, shown = request.business_name_written, request.display_name
+    if written and written != name:
+        text = f"{text} {written}"
+    if shown and shown != name:
+        text = f"{text} {shown}"
+    words = words_of(text or request.contact.name or "")
+    return list(dict.fromkeys(words))[:WORDS_KEPT] if len(words) > 1 else words
 
 
 def _plain(text: str) -> str:
@@ -221,19 +257,17 @@ def _is_named(asked: list[str], words: list[str]) -> bool:
     ) and bool(asked)
 
 
-def _range_of(seed: int, value: str) -> TermRange:
+def _sought_value(seed: int, value: str) -> Sought:
     checksum = crc32(value.encode(errors="surrogatepass"), seed)
-    rest = f"={checksum & 0xFFFFFF:06x}"
-    return TermRange(_BUCKETS[checksum >> 25], rest, rest + _BEHIND_IDS)
+    return Sought(_BUCKETS[checksum >> 26], f"={checksum & 0xFFFFFF:06x}")
 
 
-def _ranges_of_words(asked: list[str]) -> list[TermRange]:
-    ranges = []
+def _sought_words(asked: list[str]) -> list[Sought]:
+    sought = []
     for nth, word in enumerate(asked):
         if nth > 0 and len(word) < BEGINNING:
             continue  # it may begin words that stand in any bucket: left to `match`
         is_whole = len(word) < BEGINNING or len(word) >= WORD_LETTERS
-        low = word[:WORD_LETTERS] + (" " if is_whole else "")
-        bucket = _BUCKETS[crc32(word[:BEGINNING].encode()) & 127]
-        ranges.append(TermRange(bucket, low, low + (_BEHIND_IDS if is_whole else _BEHIND_WORDS)))
-    return ranges
+        bucket = _BUCKETS[crc32(word[:BEGINNING].encode()) & 63]
+        sought.append(Sought(bucket, word[:WORD_LETTERS] + (" " if is_whole else "")))
+    return sought

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.domain.job import NewInvitation, Receipt
+from worker.domain.search import SearchEntries
 from worker.domain.states import Lane
 from worker.ledger.codec import invitation_args, receipt_of
 from worker.ledger.scripts import Scripts, text
@@ -34,9 +35,13 @@ class Accepting:
         """
         calls: list[list[str | float]] = []
         for start in range(0, len(invitations), CHUNK):
-            args: list[str | float] = ["accept", max_waiting]
-            for invitation in invitations[start : start + CHUNK]:
+            chunk = invitations[start : start + CHUNK]
+            args: list[str | float] = ["accept", max_waiting, len(chunk)]
+            entries = SearchEntries()
+            for invitation in chunk:
                 args += invitation_args(invitation)
+                entries.add(invitation.request, invitation.id)
+            args += entries.args()
             calls.append(args)
         if not calls:
             return []

@@ -9,7 +9,7 @@ from worker.domain.ids import invitation_of, product_of
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord, NewInvitation, Receipt, Verdict
 from worker.domain.outcome import Fail, FoundForeign, FoundOurs, Linked
 from worker.domain.request import OnboardingRequest, Product
-from worker.domain.search import changed_terms, number_term, terms_of
+from worker.domain.search import changed_terms, number_term
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.ledger.keys import UNIT_SEPARATOR as US
 from worker.ledger.records import Known
@@ -64,8 +64,7 @@ def invitation_args(invitation: NewInvitation) -> tuple[str, ...]:
         raise ValueError("an invitation needs products, and keys without line breaks")
     due = "" if new.not_before_ms is None else str(new.not_before_ms)
     record = f"{header}\n{new.request.encode()}"
-    terms = "\n".join(terms_of(new.request, new.id))
-    return new.id, codes, new.lane.value, new.batch_id or "", due, new.claim_key, event, terms, record
+    return new.id, codes, new.lane.value, new.batch_id or "", due, new.claim_key, event, record
 
 
 def receipt_of(invitation: NewInvitation, reply: Any) -> Receipt:
@@ -139,6 +138,12 @@ def join_record(header: Mapping[str, str], request: OnboardingRequest) -> str:
 def request_of(record: Any) -> OnboardingRequest:
     """Return the request in a record."""
     return OnboardingRequest.decode(text(record).partition("\n")[2])
+
+
+def base_of(record: Any, base: OnboardingRequest) -> str:
+    """Return a record as it would lie there with *base* in it: a script finds any other in its place."""
+    # Where it is the same request, as it is written: another version may have written it in another way.
+    return text(record) if request_of(record) == base else join_record(split_record(record)[0], base)
 
 
 def fail_args(fail: Fail) -> tuple[str, str, str, str, str]:

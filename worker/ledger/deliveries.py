@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+from worker.domain.dedupe import contact_mark
 from worker.domain.ids import product_of
 from worker.domain.job import ClaimedDelivery, DeliveryRecord, Lease, LinkToSend
 from worker.domain.outcome import (
@@ -18,10 +19,10 @@ from worker.domain.outcome import (
     Skipped,
     Undelivered,
 )
-from worker.domain.request import Contact
 from worker.domain.states import Channel, DeliveryState
 from worker.ledger.accepting import ms
 from worker.ledger.codec import (
+    base_of,
     delivery_parts,
     delivery_record,
     edited_terms,
@@ -33,7 +34,8 @@ from worker.ledger.codec import (
 from worker.ledger.errors import translated
 from worker.ledger.finding_messages import MessageFinder
 from worker.ledger.keys import Keys
-from worker.ledger.records import FailureGroup, JobFilter, Mended, Page
+from worker.ledger.paging import rank_of
+from worker.ledger.records import FailureGroup, JobFilter, Mended, Page, Readdress
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.working import new_token
 
@@ -117,28 +119,32 @@ class Deliveries:
         """
         return tuple(text(item) for item in await self._scripts.run("fan_out", invitation_id))
 
-    async def resend(self, delivery_id: str, *, by: str, why: str, contact: Contact | None = None) -> Mended:
-        """Send a delivery again that was sent, failed, skipped or in doubt, perhaps to another *contact*.
+    async def resend(self, delivery_id: str, *, by: str, why: str, to: Readdress | None = None) -> Mended:
+        """Send a delivery again that was sent, failed, skipped or in doubt, perhaps *to* another contact.
 
-        The contact is the invitation's from then on. Raises LedgerUnavailable, LedgerFull.
+        The contact is the invitation's from then on; `edited_meanwhile` where its request is no longer the one that was
+        looked at. Raises LedgerUnavailable, LedgerFull.
         """
-        edited = ("", "", "") if contact is None else await self._readdressed(delivery_id, contact)
-        reply = await self._scripts.run("delivery_resend", delivery_id, by, why, *edited)
+        rewriting = () if to is None else await self._readdressed(delivery_id, to)
+        reply = await self._scripts.run("delivery_resend", delivery_id, by, why, *rewriting)
         done, state = int(reply[0]) == 1, text(reply[1])
         return Mended(
             done=done, state=DeliveryState(state) if state else None, refusal=None if done else text(reply[2])
         )
 
-    async def _readdressed(self, delivery_id: str, contact: Contact) -> tuple[str, str, str]:
-        """Return the invitation's new record, and the search terms that it takes and gives."""
+    async def _readdressed(self, delivery_id: str, to: Readdress) -> tuple[str, ...]:
+        """Return the invitation's record, its new one, the search terms that it takes and gives, and what changes."""
         invitation = delivery_id.partition(".")[0]
         with translated():
             record = await self._scripts.redis.get(self._keys.invitation + invitation)
         if record is None:
-            return "", "", ""  # the script says `gone`
+            return ()  # the script says `gone`
+        request = replace(to.base, contact=to.contact)
+        # Of two messages to the same address the first has brought it.
+        base = text(record) if request_of(record) == request else base_of(record, to.base)
         header, _ = split_record(record)
-        request = replace(request_of(record), contact=contact)
-        return join_record(header, request), *edited_terms(record, request, invitation)
+        header["contact_mark"] = contact_mark(request)
+        return base, join_record(header, request), *edited_terms(record, request, invitation), to.changes
 
     async def late_invitations(self, older_than_s: float, limit: int) -> list[str]:
         """Return invitations that have waited longer than that with a link nobody was told of, oldest first.
@@ -164,11 +170,12 @@ class Deliveries:
     async def find(
         self, state: DeliveryState, *, cursor: str | None = None, limit: int = 50
     ) -> Page[DeliveryRecord]:
-        """Return the deliveries in a state, newest first (pending: latest due first); raises LedgerUnavailable.
+        """Return the deliveries in a state, newest first (pending: latest due first).
 
-        A cursor is a rank: what changes between two pages may show twice or be passed over.
+        A cursor is a rank: what changes between two pages may show twice or be passed over. Raises LedgerUnavailable,
+        and ValueError for a cursor that is none of ours.
         """
-        start = int(cursor or 0)
+        start = rank_of(cursor)
         with translated():
             async with self._scripts.redis.pipeline(transaction=False) as pipe:
                 for key in self._indexes(state):

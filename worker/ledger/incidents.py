@@ -33,6 +33,7 @@ from worker.ledger.accepting import ms
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR as US
 from worker.ledger.keys import Keys
+from worker.ledger.paging import rank_of
 from worker.ledger.records import Page
 from worker.ledger.scripts import Scripts, fields_of, text
 from worker.ledger.working import new_token
@@ -195,7 +196,7 @@ class Incidents:
         A cursor is a rank: what begins or ends between two pages may show twice or be passed over. Raises
         LedgerUnavailable, and ValueError for a cursor that is none of ours.
         """
-        start = int(cursor or 0)
+        start = rank_of(cursor)
         with translated():
             open_now = await self._scripts.redis.hlen(self._keys.incidents_open)
             total = int(await self._scripts.redis.zcard(self._keys.incidents))

@@ -8,15 +8,15 @@ from typing import Any
 from worker.domain.dedupe import contact_mark
 from worker.domain.outcome import Absent, Fail, Finding, FoundOurs
 from worker.domain.request import OnboardingRequest
-from worker.domain.states import ENDED_STATES, JobState, Lane
+from worker.domain.states import ENDED_STATES, JobState
 from worker.ledger.accepting import ms
 from worker.ledger.codec import (
+    base_of,
     edited_terms,
     fail_args,
     finding_args,
     flag,
     join_record,
-    request_of,
     split_record,
 )
 from worker.ledger.errors import translated
@@ -107,46 +107,27 @@ class Mending:
                 break
         return promoted
 
-    async def requeue(
-        self,
-        job_id: str,
-        *,
-        by: str,
-        why: str,
-        request: OnboardingRequest | None = None,
-        fingerprint: str | None = None,
-        lane: Lane | None = None,
-    ) -> Mended:
-        """Let a failed or dead job try again, perhaps with an edited *request* (and its new *fingerprint*).
+    async def requeue(self, job_id: str, *, by: str, why: str) -> Mended:
+        """Let a failed or dead job try again.
 
-        The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now. Only the
-        WhatsApp job's edit may change the number (`number_of_another_job`).
-        Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull, and ValueError for a
-        request with other products.
+        The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now.
+        Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull.
         """
-        record = claim = lost = gained = ""
-        if request is not None:
-            old = await self._record(job_id)
-            if old is None:
-                return Mended(done=False, state=None, refusal="gone")
-            record, claim = _rewritten(old, job_id, request, fingerprint)
-            lost, gained = edited_terms(old, request, job_id[:-1])
-        verb = ("requeue", job_id, by, why, lane or "", record, claim, "", "", "")
-        return _mended(await self._scripts.run(*verb, lost, gained))
+        return _mended(await self._scripts.run("requeue", job_id, by, why))
 
     async def edit(self, job_id: str, edit: RequestEdit, *, by: str, why: str) -> Mended:
         """Let a failed or dead job try again with an edited request, as `requeue` does; what changed is accounted for.
 
-        `edited_meanwhile` where the request is no longer the one that was edited. Raises as `requeue`.
+        `edited_meanwhile` where the request is no longer the one that was edited. Only the WhatsApp job's edit may
+        change the number (`number_of_another_job`). Raises as `requeue`, and ValueError for other products.
         """
         old = await self._record(job_id)
         if old is None:
             return Mended(done=False, state=None, refusal="gone")
-        record, claim = _rewritten(old, job_id, edit.request, edit.fingerprint)
-        # What was edited, as it would lie there: the script finds any other record in its place.
-        base = text(old) if request_of(old) == edit.base else join_record(split_record(old)[0], edit.base)
-        verb = ("requeue", job_id, by, why, "", record, claim, edit.changes, edit.told, base)
-        return _mended(await self._scripts.run(*verb, *edited_terms(old, edit.request, job_id[:-1])))
+        record, claim = _rewritten(old, job_id, edit)
+        terms = edited_terms(old, edit.request, job_id[:-1])
+        changes = (base_of(old, edit.base), record, claim, *terms, edit.changes, edit.told)
+        return _mended(await self._scripts.run("edit", job_id, by, why, *changes))
 
     async def discard(self, job_id: str, *, by: str, why: str) -> Mended:
         """Give a failed job up for good: a dead letter. Raises LedgerUnavailable."""
@@ -187,15 +168,14 @@ class Mending:
             return await self._scripts.redis.get(self._keys.invitation + job_id[:-1])
 
 
-def _rewritten(old: Any, job_id: str, request: OnboardingRequest, fingerprint: str | None) -> tuple[str, str]:
-    """Return an invitation's *old* record with *request* in it, and its claim key; raises ValueError (products)."""
-    header, _ = split_record(old)
+def _rewritten(old: Any, job_id: str, edit: RequestEdit) -> tuple[str, str]:
+    """Return an invitation's *old* record with the edited request in it, and its claim key; raises ValueError (products)."""
+    request, (header, _) = edit.request, split_record(old)
     if "".join(product.code for product in request.products) != header["products"]:
         raise ValueError("an edited request is for the same products")
     header["claim"] = _claim_for(request, header["claim"], job_id)
     header["contact_mark"] = contact_mark(request)
-    if fingerprint is not None:
-        header["fingerprint"] = fingerprint
+    header["fingerprint"] = edit.fingerprint
     _plan_new_contacts(header, request)
     return join_record(header, request), header["claim"]
 

@@ -27,6 +27,7 @@ from worker.ledger.accepting import ms
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR as US
 from worker.ledger.keys import Keys
+from worker.ledger.paging import rank_of
 from worker.ledger.records import Mended, Page
 from worker.ledger.scripts import Scripts, fields_of, text
 from worker.ledger.working import new_token
@@ -92,12 +93,14 @@ class Outbox:
         """End the leases of a worker process that is known to be gone; return how many. Raises LedgerUnavailable."""
         return int(await self._scripts.run("outbox_abandon", worker_id))
 
-    async def retry(self, event_id: str) -> Mended:
+    async def retry(self, event_id: str, *, by: str = "", why: str = "") -> Mended:
         """Tell an event again from the beginning of its schedule, now; its sink is turned on again.
+
+        Accounted for, where somebody (*by*) did it.
 
         Raises LedgerUnavailable.
         """
-        reply = await self._scripts.run("outbox_retry", event_id)
+        reply = await self._scripts.run("outbox_retry", event_id, by, why)
         done, state = int(reply[0]) == 1, text(reply[1])
         return Mended(
             done=done,
@@ -105,14 +108,16 @@ class Outbox:
             refusal=None if done else text(reply[2]),
         )
 
-    async def retry_all(self, sink: str) -> int:
+    async def retry_all(self, sink: str, *, by: str = "", why: str = "") -> int:
         """Tell all events of a sink again, now, that failed, wait for a later try, or wait because the sink stands still.
 
-        The sink is turned on again. Return how many there are. Raises LedgerUnavailable.
+        The sink is turned on again. Accounted for, where somebody (*by*) did it, before the first is moved. Return how
+        many there are. Raises LedgerUnavailable.
         """
         total = 0
         while True:
-            moved, freed = await self._scripts.run("outbox_retry_all", sink, _ROWS_PER_SCRIPT)
+            moved, freed = await self._scripts.run("outbox_retry_all", sink, _ROWS_PER_SCRIPT, by, why)
+            by = ""  # the first of the scripts has accounted for all of them
             total += int(moved) + int(freed)
             if int(moved) < _ROWS_PER_SCRIPT:
                 return total
@@ -166,7 +171,7 @@ class Outbox:
         A cursor is a rank: what changes between two pages may show twice or be passed over. Raises LedgerUnavailable,
         and ValueError for a cursor that is none of ours.
         """
-        start = int(cursor or 0)
+        start = rank_of(cursor)
         if state is OutgoingState.TOLD:
             items, total = await self._told(sink, start, limit)
         else:

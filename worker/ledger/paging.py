@@ -210,6 +210,15 @@ async def scan(
     return list(found), mark, (len(found) + beyond, False)
 
 
+def rank_of(cursor: str | None) -> int:
+    """Return the rank that a cursor of a list read by rank names; None: the first. Raises ValueError (not ours)."""
+    if cursor is None:
+        return 0
+    if not re.fullmatch(_RANK, cursor, re.ASCII):
+        raise ValueError("not one of our cursors")
+    return int(cursor)
+
+
 def _row_of(mark: str) -> Row:
     score, job = mark.split(":", 1)
     return float(score), job

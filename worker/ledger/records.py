@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from worker.domain.event import EventState
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.outgoing import OutgoingState
-from worker.domain.request import OnboardingRequest
+from worker.domain.request import Contact, OnboardingRequest
 from worker.domain.states import DeliveryState, JobState, Lane
 
 T = TypeVar("T")
@@ -37,6 +37,15 @@ class RequestEdit:
     fingerprint: str
     changes: str  #: before and after of each field as JSON, for the trail
     told: str  #: the same in words and masked, for the job's history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readdress:
+    """Another contact for an invitation, by an operator."""
+
+    base: OnboardingRequest  #: that he saw: if it is another by now, nothing is done
+    contact: Contact  #: to be in the place of its own
+    changes: str  #: before and after of each field as JSON, for the trail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

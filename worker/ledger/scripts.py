@@ -22,6 +22,7 @@ PARTS = (
     "settling",
     "sending",
     "search",
+    "rewriting",
     "cancelling",
     "intake",
     "outbox",

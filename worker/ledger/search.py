@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.domain.ids import INVITATION_ID_LENGTH
 from worker.domain.request import OnboardingRequest
-from worker.domain.search import SearchKeys, TermRange, moments
+from worker.domain.search import SearchKeys, Sought, moments
 from worker.ledger.codec import split_record
 from worker.ledger.errors import translated
 from worker.ledger.keys import Keys
@@ -20,7 +19,6 @@ MOST_HITS = 20_000
 _FEW = 200  #: hits that are compared one by one rather than narrowed down further
 _MOMENTS_PER_SCRIPT = 128  #: counted in less than half a millisecond
 _RECORDS_AT_ONCE = 200
-_BUCKETS_AT_ONCE = 256
 _WHATSAPP = "w"
 
 
@@ -39,7 +37,7 @@ def keys_of(wanted: JobFilter) -> SearchKeys:
 class _Spread:
     """How many invitations have one of the things looked for, and in which moments' buckets they stand."""
 
-    where: TermRange
+    where: Sought
     moments: tuple[str, ...]
     total: int
 
@@ -57,10 +55,10 @@ class SearchIndex:
         None: the rarest thing asked for is shared by more than *most*. What is returned is to be compared (`fitting`).
         Raises LedgerUnavailable.
         """
-        ranges = asked.ranges
-        if not ranges or asked.is_impossible:
+        sought = asked.sought
+        if not sought or asked.is_impossible:
             return []
-        spreads = sorted([await self._spread(each) for each in ranges], key=lambda spread: spread.total)
+        spreads = sorted([await self._spread(each) for each in sought], key=lambda spread: spread.total)
         if most is not None and spreads[0].total > most:
             return None
         found: set[str] | None = None
@@ -107,10 +105,10 @@ class SearchIndex:
             if number is not None and asked.match(request, allotted=text(number))
         }
 
-    async def _spread(self, where: TermRange) -> _Spread:
+    async def _spread(self, where: Sought) -> _Spread:
         names = moments()
         calls: list[list[str | float]] = [
-            ["search_count", where.bucket, where.low, where.high, *names[start : start + _MOMENTS_PER_SCRIPT]]
+            ["search_count", where.bucket, where.beginning, *names[start : start + _MOMENTS_PER_SCRIPT]]
             for start in range(0, len(names), _MOMENTS_PER_SCRIPT)
         ]
         counts = [int(count) for reply in await self._scripts.run_all(calls) for count in reply]
@@ -118,16 +116,13 @@ class SearchIndex:
         return _Spread(where, stand, sum(counts))
 
     async def _read(self, spread: _Spread) -> set[str]:
-        where, found = spread.where, set[str]()
-        for start in range(0, len(spread.moments), _BUCKETS_AT_ONCE):
-            with translated():
-                async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                    for moment in spread.moments[start : start + _BUCKETS_AT_ONCE]:
-                        key = self._keys.search + where.bucket + moment
-                        pipe.zrangebylex(key, f"[{where.low}", f"({where.high}")
-                    replies = await pipe.execute()
-            found.update(text(row[-INVITATION_ID_LENGTH:]) for reply in replies for row in reply)
-        return found
+        where, moments_ = spread.where, spread.moments
+        calls: list[list[str | float]] = [
+            ["search_read", where.bucket, where.beginning, *moments_[start : start + _MOMENTS_PER_SCRIPT]]
+            for start in range(0, len(moments_), _MOMENTS_PER_SCRIPT)
+        ]
+        replies = await self._scripts.run_all(calls) if calls else []
+        return {text(invitation) for reply in replies for invitation in reply}
 
 
 class HitsStream:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from worker.domain.roles import Role
 from worker.ledger.accepting import ms
+from worker.ledger.errors import translated
 from worker.ledger.keys import Keys
 from worker.ledger.scripts import Scripts, text
 
@@ -106,6 +107,16 @@ class Sessions:
         words = [part for each in allowances for part in (_scope(each), ms(each.back_s))]
         await self._scripts.run("throttle_give", *words)
 
+    async def know(self, scope: str, *, for_s: float) -> None:
+        """Remember a scope that somebody came in by, for so long from now on; raises LedgerUnavailable."""
+        await self._scripts.run("throttle_know", _digest_of_scope(scope), ms(for_s))
+
+    async def is_known(self, scope: str) -> bool:
+        """Tell whether somebody came in by a scope lately; raises LedgerUnavailable."""
+        with translated():
+            found = await self._scripts.redis.exists(self._keys.known + _digest_of_scope(scope))
+        return bool(found)
+
 
 def digest_of(session_id: str) -> str:
     """Return what stands for a session's id in the ledger: who reads the ledger cannot use it."""
@@ -113,5 +124,9 @@ def digest_of(session_id: str) -> str:
 
 
 def _scope(allowance: Allowance) -> str:
+    return _digest_of_scope(allowance.scope)
+
+
+def _digest_of_scope(scope: str) -> str:
     # Names are what strangers type, passwords by mistake among it, and of any length.
-    return hashlib.sha256(allowance.scope.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(scope.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The trail: what operators did, who and why, kept as long as the jobs that they did it to."""
+"""The trail: what operators did, who and why; what they did to a job is kept as long as the job."""
 
 from __future__ import annotations
 
@@ -111,14 +111,18 @@ class Trail:
         return _entry(whole, *(fields[name] for name in _HASH)) if fields else None
 
     async def prune(self, *, older_than_s: float, limit: int = _PRUNED_PER_SCRIPT) -> int:
-        """Delete up to *limit* entries older than that, the oldest first; return how many. Raises LedgerUnavailable."""
+        """Look at up to *limit* entries older than that, from the oldest on, and delete them; return how many.
+
+        One about a job stays while the job's invitation does; the next call goes on behind it. Raises
+        LedgerUnavailable.
+        """
         before_ms = await self._scripts.now() - ms(older_than_s)
-        pruned = 0
-        while pruned < limit:
-            rows = min(limit - pruned, _PRUNED_PER_SCRIPT)
-            gone = int(await self._scripts.run("trail_prune", before_ms, rows))
-            pruned += gone
-            if gone < rows:
+        looked = pruned = 0
+        while looked < limit:
+            rows = min(limit - looked, _PRUNED_PER_SCRIPT)
+            seen, gone = map(int, await self._scripts.run("trail_prune", before_ms, rows))
+            looked, pruned = looked + seen, pruned + gone
+            if seen < rows:
                 break
         return pruned
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.ledger import Ledger
+from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 from worker.limits import Limits
 
 log = structlog.get_logger()
@@ -29,7 +29,11 @@ class ActDriver:
     limits: Limits
 
     async def run_once(self) -> int:
-        """Step every running act until none may go on for now, or a turn's time is up; return how many ids were taken."""
+        """Step every running act until none may go on for now, or a turn's time is up; return how many ids were taken.
+
+        One whose step fails is passed over for this turn, and holds up no other. Raises LedgerUnavailable, LedgerFull:
+        the next turn goes on.
+        """
         acts = await self.ledger.acts.running()
         if not acts:
             return 0
@@ -38,12 +42,21 @@ class ActDriver:
         while acts and time.monotonic() < until:
             for act_id in list(acts):
                 began = time.monotonic()
-                taken = await self._step(act_id, rate)
+                taken = await self._try_step(act_id, rate)
                 total += taken
                 if not taken:
                     acts.remove(act_id)
                 await asyncio.sleep(max(_LEAST_PAUSE_S, _PAUSES * (time.monotonic() - began)))
         return total
+
+    async def _try_step(self, act_id: str, rate: float) -> int:
+        try:
+            return await self._step(act_id, rate)
+        except (LedgerUnavailable, LedgerFull):
+            raise  # it would be the same for all of them
+        except Exception as error:  # noqa: BLE001 - one act's fault must not starve the others
+            log.error("act_step_failed", act_id=act_id, error=type(error).__name__)  # noqa: TRY400 - its text may be private
+            return 0
 
     async def _step(self, act_id: str, rate: float) -> int:
         step = await self.ledger.acts.step(act_id, rate=rate)

@@ -6,16 +6,18 @@ The CLI and the console work with the same documents; whoever runs a worker driv
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from worker.domain.act import Act, ActOutcome, ActState
+from worker.domain.act import Act, ActOutcome, ActState, unfit_for
 from worker.domain.canonical import mask_field
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
-from worker.ledger.acts import FEW, MOST_IDS, ActChange, ActRecord
+from worker.ledger.act_records import ActChange, ActRecord
+from worker.ledger.acts import FEW, MOST_IDS
 from worker.ledger.finding_messages import concerns_messages
 from worker.limits import ClosedReason, Limits
 from worker.ops.views import iso
@@ -77,7 +79,7 @@ class Acts:
     async def preview_ids(self, act: Act, ids: Sequence[str], *, by: str) -> dict[str, Any]:
         """Freeze what *act* on these jobs and messages would touch; raises as `preview`."""
         act_id = await self._open(act, by=by)
-        return await self._freeze(act_id, _in_pieces(list(dict.fromkeys(ids))), None)
+        return await self._freeze(act_id, _in_pieces(list(dict.fromkeys(ids))))
 
     async def begin_preview(self, act: Act, wanted: JobFilter, *, states: Sequence[JobState], by: str) -> str:
         """Open an act whose set `carry_preview` is to freeze; return its id. Raises LedgerUnavailable, LedgerFull."""
@@ -96,7 +98,13 @@ class Acts:
         record = await self._ledger.acts.get(act_id)
         if record is None:
             raise ActRefused("gone", act_id)
-        return await self._freeze(act_id, self._matches(record), on_progress)
+        return await self._freeze(
+            act_id, self._matches(record), on_progress, left=partial(self._left, record)
+        )
+
+    async def give_up(self, act_id: str) -> None:
+        """Note on an act whose set is being frozen that something broke it; raises LedgerUnavailable."""
+        await self._ledger.acts.give_up(act_id, "broken")
 
     async def _open(self, act: Act, *, by: str, **more: Any) -> str:
         at = datetime.fromtimestamp(await self._ledger.now_ms() / 1000, UTC)
@@ -105,32 +113,49 @@ class Acts:
         return act_id
 
     async def _freeze(
-        self, act_id: str, pieces: AsyncIterator[list[str]], on_progress: Callable[[int], None] | None
+        self,
+        act_id: str,
+        pieces: AsyncIterator[list[str]],
+        on_progress: Callable[[int], None] | None = None,
+        *,
+        left: Callable[[], Awaitable[dict[str, int]]] | None = None,
     ) -> dict[str, Any]:
-        known: set[str] = set()
+        """Weigh what *pieces* yield; *left* counts what was not looked at, by why it is not fit."""
+        fit: set[str] = set()
         seen = 0
         async for piece in pieces:
             # A job may change its state while it is looked for, and be found in both.
-            new = [each for each in dict.fromkeys(piece) if each not in known]
-            known.update(new)
-            if len(known) > MOST_IDS:
-                raise ActRefused("too_many", act_id)
-            counted = await self._ledger.acts.add(act_id, new, seen=seen)
-            if counted is None:
+            new = [each for each in dict.fromkeys(piece) if each not in fit]
+            weighed = await self._ledger.acts.add(act_id, new, seen=seen)
+            if weighed is None:
                 raise ActRefused("taken", act_id)
-            seen = counted
+            seen = weighed.seen
+            fit.update(weighed.fit)
+            if len(fit) > MOST_IDS:
+                await self._ledger.acts.give_up(act_id, "too_many")
+                raise ActRefused("too_many", act_id)
             if on_progress is not None:
                 on_progress(seen)
-        if not await self._ledger.acts.freeze(act_id, seen=seen):
+        counted = {} if left is None else await left()
+        if not await self._ledger.acts.freeze(act_id, seen=seen, counted=counted):
             raise ActRefused("taken", act_id)
         return await self._document(act_id)
 
+    async def _left(self, record: ActRecord) -> dict[str, int]:
+        """Count what matches in states in which nothing is fit."""
+        wanted, states = _wanted_of(record)
+        found: dict[str, int] = {}
+        for state in states:
+            why = unfit_for(record.act, state)
+            if why is not None and (count := await self._ledger.acts.count(wanted, state)):
+                found[why] = found.get(why, 0) + count
+        return found
+
     async def _matches(self, record: ActRecord) -> AsyncIterator[list[str]]:
-        words = dict(record.filter or {})
-        states = [JobState(word) for word in words.pop("states", [])]
-        wanted = JobFilter.from_document(words)
+        wanted, states = _wanted_of(record)
         if wanted.stage != "delivery":
-            async for ids in self._ledger.acts.matches(wanted, states):
+            fit = [state for state in states if unfit_for(record.act, state) is None]
+            async for ids in self._ledger.acts.matches(wanted, fit):
                 yield ids
         is_about_messages = record.act is Act.REQUEUE or wanted.stage == "delivery"
         if is_about_messages and JobState.FAILED in states and concerns_messages(wanted):
@@ -146,9 +171,6 @@ class Acts:
             ActRefused: gone, previewing, expired, already_started, nothing_eligible, why_missing.
             LedgerUnavailable, LedgerFull: it may have been started.
         """
-        record = await self._ledger.acts.get(act_id)
-        if record is not None and record.total > 1 and not why.strip():
-            raise ActRefused("why_missing", act_id)
         change = await self._ledger.acts.start(act_id, by=by, why=why.strip(), is_canary=is_canary)
         return await self._after(act_id, change)
 
@@ -168,11 +190,14 @@ class Acts:
         return await self._after(act_id, await self._ledger.acts.stop(act_id, by=by, why=why))
 
     async def go_on(self, act_id: str, *, by: str, why: str) -> dict[str, Any]:
-        """Let a stopped act go on, with its canary anew; raises ActRefused (gone, not_stopped), LedgerUnavailable."""
+        """Let a stopped act go on, with its canary anew.
+
+        Raises ActRefused (gone, not_stopped, taken_back), LedgerUnavailable.
+        """
         return await self._after(act_id, await self._ledger.acts.go_on(act_id, by=by, why=why))
 
     async def undo(self, act_id: str, *, by: str) -> dict[str, Any]:
-        """Preview the restoring of exactly those that a discard act discarded; start it like any other.
+        """Preview the restoring of what a discard act discarded and still stands as it left it; start it like any other.
 
         Raises ActRefused (gone, not_undoable), LedgerUnavailable, LedgerFull.
         """
@@ -182,7 +207,7 @@ class Acts:
         if not _can_undo(record):
             raise ActRefused("not_undoable", act_id)
         undo_id = await self._open(Act.RESTORE, by=by, undo_of=act_id)
-        return await self._freeze(undo_id, self._ledger.acts.done_ids(act_id), None)
+        return await self._freeze(undo_id, self._ledger.acts.done_ids(act_id))
 
     async def _after(self, act_id: str, change: ActChange) -> dict[str, Any]:
         if not change.done:
@@ -285,6 +310,8 @@ def act_view(record: ActRecord, *, rate: float) -> dict[str, Any]:
         "can_undo": _can_undo(record),
         "undo_of": record.undo_of,
         "undone_by": record.undone_by,
+        "undone": record.undone,
+        "given_up": None if record.given_up is None else _given_up(record.given_up),
     }
 
 
@@ -318,7 +345,18 @@ def _stopped_because(record: ActRecord) -> dict[str, Any] | None:
 
 def _can_undo(record: ActRecord) -> bool:
     is_at_rest = record.state in {ActState.DONE, ActState.STOPPED}
-    return record.act is Act.DISCARD and is_at_rest and record.done > 0 and record.undone_by is None
+    return record.act is Act.DISCARD and is_at_rest and record.done > record.undone
+
+
+def _given_up(why: str) -> Said:
+    return said(f"act_refused_{why}", act_id="", most=MOST_IDS)
+
+
+def _wanted_of(record: ActRecord) -> tuple[JobFilter, list[JobState]]:
+    """Return the filter of an act, and the states in which it looks."""
+    words = dict(record.filter or {})
+    states = [JobState(word) for word in words.pop("states", [])]
+    return JobFilter.from_document(words), states
 
 
 def _count_of(record: ActRecord | None, outcome: ActOutcome | None) -> int:

@@ -10,9 +10,8 @@ from worker.domain.act import Act
 from worker.domain.ids import invitation_of, is_job_id
 from worker.domain.job import DeliveryRecord
 from worker.domain.reasons import Catalogue
-from worker.domain.request import Contact
-from worker.domain.states import Channel
-from worker.ledger import Ledger, Mended
+from worker.domain.states import ENDED_STATES, Channel
+from worker.ledger import Ledger, Mended, Readdress
 from worker.limits import Limits
 from worker.ops.holds import CALLS
 
@@ -71,11 +70,11 @@ class Commands:
         return await _one(Act.CANCEL, job_id, self._ledger.cancel, by=by, why=why)
 
     async def resend(
-        self, job_id: str, *, channel: Channel | None, contact: Contact | None, by: str, why: str
+        self, job_id: str, *, channel: Channel | None, to: Readdress | None, by: str, why: str
     ) -> list[Resent]:
         """Send the messages that carry a job's link again, without another partner call.
 
-        Of each channel (or only *channel*) the newest message; to *contact* if given. Raises LedgerUnavailable,
+        Of each channel (or only *channel*) the newest message; *to* another contact if given. Raises LedgerUnavailable,
         LedgerFull.
         """
         newest: dict[Channel, DeliveryRecord] = {}
@@ -84,7 +83,7 @@ class Commands:
                 newest[delivery.channel] = delivery
         resent = []
         for delivery in newest.values():
-            mended = await self._ledger.deliveries.resend(delivery.id, by=by, why=why, contact=contact)
+            mended = await self._ledger.deliveries.resend(delivery.id, by=by, why=why, to=to)
             resent.append(
                 Resent(
                     delivery_id=delivery.id,
@@ -123,21 +122,25 @@ class Commands:
         closed = (await self._limits.status()).closed_reason
         if closed is None:
             return None
-        await self._limits.resume()
+        # Said first: what was done is in the trail, whatever happens in between.
         await self._ledger.trail.record(
             "clear_hold", by=by, why=why, subject=target, detail={"reason": closed.value}
         )
+        await self._limits.resume()
         return closed.value
 
     async def cancel_batch(self, batch_id: str, *, by: str, why: str) -> dict[str, Any] | None:
         """Cancel what of the batch has not ended; None when there is no such batch. Raises LedgerUnavailable."""
-        if await self._ledger.batches.get(batch_id) is None:
+        batch = await self._ledger.batches.get(batch_id)
+        if batch is None:
             return None
+        # Said first, with what stands before it: a cancelling that breaks off is in the trail as well.
+        unended = {state.value: n for state, n in batch.jobs.items() if n and state not in ENDED_STATES}
+        await self._ledger.trail.record(
+            "batch_cancel", by=by, why=why, subject=f"batch:{batch_id}", detail=unended
+        )
         ending = await self._ledger.batches.cancel(batch_id, by=by, why=why)
         counts = {"cancelled": ending.cancelled, "running": ending.running, "in_doubt": ending.in_doubt}
-        await self._ledger.trail.record(
-            "batch_cancel", by=by, why=why, subject=f"batch:{batch_id}", detail=counts
-        )
         return {"batch": batch_id, **counts}
 
 

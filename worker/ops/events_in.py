@@ -156,6 +156,10 @@ class EventCommands:
             LedgerFull: on a retry.
         """
         act = self._act(preview.act)
+        # Said first; how each of them ended stands in its own history.
+        await self._trail.record(
+            f"event_{preview.act.value}", by=by, why=why, detail={"events": len(preview.ids)}
+        )
         refused: Counter[str] = Counter()
         done = 0
         for start in range(0, len(preview.ids), AT_ONCE):
@@ -166,8 +170,6 @@ class EventCommands:
                     refused[mended.refusal or "refused"] += 1
             if on_progress is not None:
                 on_progress(start + len(chunk))
-        detail = {"events": len(preview.ids), "done": done, "refused": dict(refused) or None}
-        await self._trail.record(f"event_{preview.act.value}", by=by, why=why, detail=detail)
         return EventReport(act=preview.act, done=done, refused=dict(refused))
 
     def _act(self, act: EventAct) -> Callable[..., Awaitable[Mended]]:

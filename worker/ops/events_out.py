@@ -37,21 +37,21 @@ class EventsOut:
         record = await self._ledger.outbox.get(event_id)
         return None if record is None else event_view(record)
 
-    async def retry(self, event_ids: Sequence[str]) -> dict[str, Any]:
+    async def retry(self, event_ids: Sequence[str], *, by: str, why: str = "") -> dict[str, Any]:
         """Tell these events again, now; return how many, and why not the others. Raises LedgerUnavailable."""
         refused: Counter[str] = Counter()
         for event_id in event_ids:
-            mended = await self._ledger.outbox.retry(event_id)
+            mended = await self._ledger.outbox.retry(event_id, by=by, why=why)
             if not mended.done:
                 refused[mended.refusal or "gone"] += 1
         return {"done": len(event_ids) - refused.total(), "refused": dict(refused)}
 
-    async def retry_all(self, sinks: Sequence[str]) -> dict[str, Any]:
+    async def retry_all(self, sinks: Sequence[str], *, by: str, why: str = "") -> dict[str, Any]:
         """Tell again, now, all events of *sinks* that failed or were put off, and turn the sinks on again.
 
         Counted are those too that waited only because their sink stood still. Raises LedgerUnavailable.
         """
-        done = sum([await self._ledger.outbox.retry_all(sink) for sink in sinks])
+        done = sum([await self._ledger.outbox.retry_all(sink, by=by, why=why) for sink in sinks])
         return {"done": done, "refused": {}}
 
 

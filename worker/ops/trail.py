@@ -27,6 +27,7 @@ ACTS: Mapping[str, str] = {
     "act_end": "ended a bulk act",
     "event_retry": "retried events that came in",
     "event_discard": "gave events up that came in",
+    "event_resend": "told our events again",
     "pause": "paused",
     "resume": "resumed",
     "clear_hold": "cleared a hold",
@@ -115,13 +116,22 @@ class AuditTrail:
         to: str,
         why: str = "",
     ) -> None:
-        """Record that *count* customers' requests left for a file (*to* is its name); raises LedgerUnavailable."""
+        """Record that *count* customers' requests leave for a file (*to* is its name); raises LedgerUnavailable.
+
+        Said before the first of them leaves: an export that breaks off is one.
+        """
         detail = {
             "filter": wanted.document() | {"states": [state.value for state in states]},
             "count": count,
             "to": to,
         }
         await self._ledger.trail.record("export", by=by, why=why, detail=detail)
+
+    async def exported_batch(self, batch_id: str, *, by: str, count: int, to: str, why: str = "") -> None:
+        """Record that the *count* rows of a batch's report leave, as `exported` does; raises LedgerUnavailable."""
+        await self._ledger.trail.record(
+            "export", by=by, why=why, subject=f"batch:{batch_id}", detail={"count": count, "to": to}
+        )
 
 
 def entry_view(entry: TrailEntry, *, is_revealed: bool = False) -> dict[str, Any]:

@@ -1,17 +1,19 @@
--- uses: guards endings search
+-- uses: guards endings
 -- nothing -> available | scheduled, for each new invitation of a chunk; duplicates and conflicts are told apart.
 --
 -- The one verb that does not go through `enter`: a backfill's rows share their index writes.
--- ARGV[2] most jobs that may wait, then 9 per invitation: id, product codes, lane, batch or '', due ms or '',
--- claim key, event key or '', search terms, record (header line and JSON).
+-- ARGV: 2 most jobs that may wait, 3 how many invitations, then 8 for each: id, product codes, lane, batch or '', due ms
+-- or '', claim key, event key or '', record (header line and JSON); then, for all of them together, 2 per bucket of the
+-- search index: its name and their entries in it (see search.lua).
 -- Returns a string per invitation: 'A' (accepted), 'R' (accepted, all its jobs to be rung now), 'F' (full), 'X' (its
 -- batch was cancelled), or
 -- verdict, owner, product codes, state, contact differs, replaceable, joined by US; verdict A: this very one, seen
 -- before; D: a duplicate; C: other data for the same customer; K: other data under the same event key; I: another
 -- customer, it seems, under the same external id (or key) of another source.
-local WIDTH = 9
+local WIDTH = 8
+local ID_SIGNS = 20
 local RUNG_AT_ONCE = 200 -- live bells outstanding: more than that waits for the feeder
-local max_waiting = tonumber(ARGV[2])
+local max_waiting, rows = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function waiting()
   local live = call('HGET', K.tally .. 'live', 'available') or 0
@@ -116,6 +118,7 @@ local function write_group(group)
 end
 
 local room, jobs, replies = max_waiting - waiting(), 0, {}
+local newcomers, news = {}, 0
 
 -- Somebody is there before: told apart in the order event, claim, and this very invitation said again.
 local function meet(inv, claim, event, record)
@@ -142,14 +145,14 @@ local function is_cancelled(batch)
   return cancelled[batch]
 end
 
-local function admit(row, inv, codes, lane, batch, due, claim, event, terms, record)
+local function admit(row, inv, codes, lane, batch, due, claim, event, record)
   if is_cancelled(batch) then return 'X' end
   if jobs + #codes > room then
     -- What stands recorded is no newcomer, however full it is.
     return is_known(inv, claim, event) and meet(inv, claim, event, record) or 'F'
   end
   if not is_new(inv, claim, event, record) then return meet(inv, claim, event, record) end
-  gather(inv, terms)
+  newcomers[inv], news = true, news + 1
   local group = group_of(lane, batch)
   group.rows = group.rows + 1
   jobs = jobs + #codes
@@ -157,11 +160,27 @@ local function admit(row, inv, codes, lane, batch, due, claim, event, terms, rec
   return record_jobs(group, inv, codes, text(due), now + row / 1024)
 end
 
-for at = 3, #ARGV, WIDTH do
+local function of_newcomers(entries)
+  if news == rows then return entries end
+  return (string.gsub(entries, '\n[^\n]*', function(entry)
+    return newcomers[string.sub(entry, -ID_SIGNS)] and entry or ''
+  end))
+end
+
+local function index_newcomers(from)
+  if news == 0 then return end
+  for at = from, #ARGV, 2 do
+    local entries = of_newcomers(ARGV[at + 1])
+    if entries ~= '' then call('APPEND', K.search .. ARGV[at], entries) end
+  end
+end
+
+local behind = 4 + rows * WIDTH
+for at = 4, behind - 1, WIDTH do
   replies[#replies + 1] = admit(#replies, unpack(ARGV, at, at + WIDTH - 1))
 end
 for _, group in ipairs(group_list) do write_group(group) end
-index_gathered()
+index_newcomers(behind)
 -- Written even when nothing was new: `WAITAOF` waits for this connection's own last write, and only so does the
 -- answer "recorded before" prove that what was recorded before is on disk.
 call('HINCRBY', K.meta, 'accepted', jobs)

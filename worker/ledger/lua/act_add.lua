@@ -2,7 +2,7 @@
 -- Weigh some ids for a bulk act that is being previewed, and keep those that are fit.
 --
 -- ARGV: 2 act, 3 how many were looked at before (a second one who previews it is sent away), 4… ids.
--- Returns {how many are looked at now, how many are fit}, or {} when it is not being previewed, or not by the caller.
+-- Returns {how many are looked at now, those that are fit}, or {} when it is not being previewed, or not by the caller.
 local act = load_act(ARGV[2])
 if not act or act.state ~= 'previewing' or act.seen ~= ARGV[3] then return {} end
 local key, fit, messages = K.act .. act.id, {}, 0
@@ -18,4 +18,4 @@ for at = 4, #ARGV do
 end
 if #fit > 0 then call('RPUSH', K.act_ids .. act.id, unpack(fit)) end
 if messages > 0 then call('HINCRBY', key, 'messages', messages) end
-return { call('HINCRBY', key, 'seen', #ARGV - 3), call('LLEN', K.act_ids .. act.id) }
+return { call('HINCRBY', key, 'seen', #ARGV - 3), fit }

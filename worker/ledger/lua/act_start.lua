@@ -1,20 +1,26 @@
 -- uses: endings cancelling mending sending trail acting
--- previewed -> running, once. ARGV: 2 act, 3 by, 4 why, 5 '1' with a canary, 6 lane its jobs are to wait in or '',
--- 7 ms after which a preview is too old. Returns {1, state} or {0, state or '', refusal}.
+-- previewed -> running, once. More than one needs a why; many have a lane of their own, and a canary if requeued.
+--
+-- ARGV: 2 act, 3 by, 4 why, 5 '1' with a canary, 6 lane of many, 7 most that are few, 8 ms after which a preview is
+-- too old. Returns {1, state} or {0, state or '', refusal}.
 local act = load_act(ARGV[2])
 if not act then return { 0, '', 'gone' } end
 if act.state == 'previewing' then return { 0, act.state, 'previewing' } end
-if act.state == 'previewed' and now - act.created > tonumber(ARGV[7]) then return { 0, act.state, 'expired' } end
+if act.state == 'previewed' and now - act.created > tonumber(ARGV[8]) then return { 0, act.state, 'expired' } end
 if act.state ~= 'previewed' then return { 0, act.state, act.state == 'expired' and 'expired' or 'already_started' } end
-if number_of(act, 'total') == 0 then return { 0, act.state, 'nothing_eligible' } end
+local total = number_of(act, 'total')
+if total == 0 then return { 0, act.state, 'nothing_eligible' } end
+if total > 1 and not string.find(ARGV[4], '%S') then return { 0, act.state, 'why_missing' } end
 
-change(act, 'state', 'running', 'by', ARGV[3], 'why', ARGV[4], 'canary', ARGV[5], 'started', string.format('%.0f', now))
-if ARGV[6] ~= '' then change(act, 'lane', ARGV[6]) end
+local is_bulk = total > tonumber(ARGV[7])
+local canary = is_bulk and act.act == 'requeue' and ARGV[5] or '0'
+change(act, 'state', 'running', 'by', ARGV[3], 'why', ARGV[4], 'canary', canary, 'started', string.format('%.0f', now))
+if is_bulk then change(act, 'lane', ARGV[6]) end
 call('ZREM', K.act_previews, act.id)
 call('ZADD', K.acts, now, act.id)
 call('ZADD', K.acts_running, now, act.id)
 if act.undo_of and call('EXISTS', K.act .. act.undo_of) == 1 then
   call('HSET', K.act .. act.undo_of, 'undone_by', act.id)
 end
-account_act(act, 'start', ARGV[3], ARGV[4], 'canary', ARGV[5], 'undo_of', act.undo_of or '')
+account_act(act, 'start', ARGV[3], ARGV[4], 'canary', canary, 'undo_of', act.undo_of or '')
 return { 1, act.state }

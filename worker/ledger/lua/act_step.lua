@@ -20,6 +20,9 @@ end
 if #ids > 0 then
   call('SETRANGE', K.act_marks .. act.id, at, table.concat(marks))
   for why, count_ in pairs(refused) do call('HINCRBY', K.act .. act.id, 'refused:' .. why, count_) end
+  if act.undo_of and done > 0 and call('EXISTS', K.act .. act.undo_of) == 1 then
+    call('HINCRBY', K.act .. act.undo_of, 'undone', done)
+  end
   change(act, 'at', at + #ids, 'done', number_of(act, 'done') + done, 'released', string.format('%.0f', now))
 end
 if is_over(act) then conclude_act(act) end

@@ -5,6 +5,7 @@
 --   linked, sent, again, other ends of what it requeued · again:<reason> · latest letters of those ends
 --   why:<reason>, not:<why> how its set was weighed · lane its jobs are to wait in · released when the last were taken
 --   base_done, base_ended where the canary began · stop why it stopped (JSON) · undo_of, undone_by acts
+--   undone of those it discarded, by its undos · given_up why its set was never whole, in a word
 
 local LETTERS = {
   gone = 'G', waits_already = 'W', is_running = 'R', is_in_doubt = 'D', is_linked = 'L', is_onboarded = 'O',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -82,13 +82,16 @@ def console_routes(deps: ConsoleDeps) -> list[web.RouteDef]:
     return routes
 
 
-def console_middlewares(deps: ConsoleDeps) -> list[Any]:
+def console_middlewares(deps: ConsoleDeps, before_gate: Sequence[Any] = ()) -> list[Any]:
     """Return the console's middlewares, the outermost first; they let machines' paths pass untouched."""
-    return [error_middleware(deps), preferences_middleware, gate_middleware(deps)]
+    return [error_middleware(deps), preferences_middleware, *before_gate, gate_middleware(deps)]
 
 
-def add_console(app: web.Application, deps: ConsoleDeps) -> None:
-    """Add the console to *app*, whose own routes have to be under `deps.machine_paths`; raises UngatedRouteError."""
+def add_console(app: web.Application, deps: ConsoleDeps, *, before_gate: Sequence[Any] = ()) -> None:
+    """Add the console to *app*, whose own routes have to be under `deps.machine_paths`; raises UngatedRouteError.
+
+    *before_gate*: middlewares of the app whose errors become pages, and that run before the ledger is asked who it is.
+    """
     app[VIEW] = View(
         is_sandbox=deps.settings.is_sandbox,
         clock=deps.clock,
@@ -96,7 +99,7 @@ def add_console(app: web.Application, deps: ConsoleDeps) -> None:
         as_typed=deps.as_typed,
     )
     app.on_response_prepare.append(header_signal(deps))
-    app.middlewares.extend(console_middlewares(deps))
+    app.middlewares.extend(console_middlewares(deps, before_gate))
     app.add_routes(console_routes(deps))
     app.on_cleanup.append(_closing(deps))
 

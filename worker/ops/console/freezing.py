@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 
 import structlog
 
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 #: A set that is whole within so long is shown at once; a larger one is followed by its page.
 _AT_ONCE_S = 1.0
 _AT_A_TIME = 2
+#: More than these are nobody's patience: whoever asks for one more is told to wait.
+_MOST_AT_ONCE = 24
 _TROUBLES_KEPT = 100
 
 
@@ -38,6 +41,8 @@ class Freezing:
         """
         if wish.wanted is None:
             return str((await self._acts.preview_ids(wish.act, wish.ids, by=by))["act_id"])
+        if len(self._tasks) >= _MOST_AT_ONCE:
+            raise ActRefused("busy")
         act_id = await self._acts.begin_preview(
             wish.act, wish.wanted or JobFilter(), states=wish.states, by=by
         )
@@ -70,6 +75,11 @@ class Freezing:
         except (LedgerUnavailable, LedgerFull) as error:
             log.warning("preview_given_up", act=act_id, error=type(error).__name__)
             self._note(act_id, None)
+        except Exception as error:  # noqa: BLE001 - nobody awaits it: its page would wait for ever
+            log.warning("preview_broken", act=act_id, error=type(error).__name__)
+            self._note(act_id, ActRefused("broken", act_id).said)
+            with suppress(LedgerUnavailable):
+                await self._acts.give_up(act_id)
 
     def _note(self, act_id: str, trouble: Said | None) -> None:
         self._troubles[act_id] = trouble

@@ -24,6 +24,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "X-Robots-Tag": "noindex, nofollow",
+    # Numbers were perhaps revealed: the back button asks again.
     "Cache-Control": "no-store",
 }
 SERVER = "linkferry"  #: aiohttp would name itself and Python, with both versions

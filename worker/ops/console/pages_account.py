@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from worker.ops.console.forms import read_form
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.i18n import LANGUAGES, N_
 from worker.ops.console.roles import Role
-from worker.ops.console.throttle import Throttle, Try
+from worker.ops.console.throttle import Throttle
 from worker.ops.console.view import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render
 from worker.ops.console.whence import whence
 
@@ -53,9 +54,13 @@ class _Account:
         if password != form.text("again"):
             return await self._page(request, Refusal("passwords_differ"))
         # A session left open must not become a way to guess the password.
-        attempt = Try.of(user.name, whence(request, self._deps.settings).subscriber)
-        if await self._throttle.begin(attempt):
-            return await self._page(request, Refusal("password_wrong"), status=429)
+        came_by = whence(request, self._deps.settings)
+        attempt = await self._throttle.attempt(user.name, came_by.subscriber)
+        wait_s = await self._throttle.begin(attempt)
+        if wait_s:
+            page = await self._page(request, Refusal("too_many_tries"), status=429)
+            page.headers["Retry-After"] = str(math.ceil(wait_s))
+            return page
         refusal = await self._deps.accounts.change_own_password(
             user.name, form.text("present"), password, keep_session=user.session
         )

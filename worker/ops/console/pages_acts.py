@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from worker.domain.act import Act, ActOutcome, ActState
 from worker.domain.roles import Role
+from worker.domain.states import JobState
 from worker.ledger import JobFilter
 from worker.ops.acts import ActRefused, Acts
 from worker.ops.console.charts import Share, share_bar
@@ -22,7 +23,7 @@ from worker.ops.console.i18n import Translator
 from worker.ops.console.told import DONE, see
 from worker.ops.console.view import render, translator_of, wants_fragment
 from worker.ops.console.whence import host_of, parts_of
-from worker.ops.console.wishes import Wish, WishError, read_wish, states_of
+from worker.ops.console.wishes import Wish, WishError, read_wish
 
 _PER_PAGE = 50
 _LONGEST_WHY = 500
@@ -210,9 +211,9 @@ class ActPages:
         if record is None or record.filter is None:
             raise web.HTTPNotFound
         words = dict(record.filter)
-        words.pop("states", None)
+        states = tuple(JobState(word) for word in words.pop("states", ()))
         wanted = JobFilter.from_document(words)
-        return await self._frozen(Wish(act=record.act, wanted=wanted, states=states_of(wanted)), request)
+        return await self._frozen(Wish(act=record.act, wanted=wanted, states=states), request)
 
     def _reasons(self, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         """Return each reason with what it means, the most frequent first."""

@@ -24,6 +24,7 @@ from worker.ops.console.told import see
 from worker.ops.console.tones import TONES
 from worker.ops.console.view import render, translator_of, wants_fragment
 from worker.ops.queries import BATCH
+from worker.ops.trail import AuditTrail
 
 _SHOWN = 100
 _BYTES_AT_ONCE = 64 * 1024
@@ -60,6 +61,7 @@ class BatchPages:
     def __init__(self, deps: ConsoleDeps) -> None:
         self._ledger, self._catalogue = deps.ledger, deps.catalogue
         self._queries, self._commands = deps.queries, deps.commands
+        self._trail = AuditTrail(deps.ledger)
         self._as_typed = deps.as_typed
 
     @requires(Role.VIEWER)
@@ -112,11 +114,13 @@ class BatchPages:
     @requires(Role.OPERATOR)
     async def report(self, request: web.Request) -> web.StreamResponse:
         """Answer with each row of the batch joined to its end, as a file; that is recorded before it leaves."""
-        batch_id = await self._known(request)
+        batch_id = request.match_info["batch_id"]
+        record = await self._ledger.batches.get(batch_id)
+        if record is None:
+            raise web.HTTPNotFound
         name = f"batch-{batch_id}.report.csv"
-        await self._ledger.trail.record(
-            "export", by=operator_of(request).by, subject=f"{BATCH}{batch_id}", detail={"to": name}
-        )
+        count = sum(record.jobs.values()) + record.pruned
+        await self._trail.exported_batch(batch_id, by=operator_of(request).by, count=count, to=name)
         response = csv_response(name)
         await response.prepare(request)
         piece = csv_head()

@@ -68,6 +68,5 @@ def csv_response(name: str) -> web.StreamResponse:
     headers = {
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": f'attachment; filename="{name}"',
-        "Cache-Control": "no-store",
     }
     return web.StreamResponse(headers=headers)

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from worker.domain.act import Act
 from worker.domain.job import JobRecord
-from worker.domain.request import Contact
 from worker.domain.roles import Role
 from worker.domain.states import Channel
+from worker.ledger import Readdress
 from worker.ops.commands import Resent
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.forms import Form, read_form
@@ -78,16 +78,16 @@ class JobActPages:
         """Send the job's message again, perhaps to another address; the partner is not called."""
         job, form = await self._job(request), await read_form(request)
         try:
-            channel, contact = self._whither(job, form)
+            channel, readdress = self._whither(job, form)
         except ReaddressError as error:
             context = {"job_id": job.id, "typed": form.word("to"), "channel": form.word("channel")}
             return await render(request, "resend.html", status=422, problem=error.problem, **context)
         resent = await self._commands.resend(
-            job.id, channel=channel, contact=contact, by=operator_of(request).by, why=why_of(form)
+            job.id, channel=channel, to=readdress, by=operator_of(request).by, why=why_of(form)
         )
         return _told_of(job.id, resent)
 
-    def _whither(self, job: JobRecord, form: Form) -> tuple[Channel | None, Contact | None]:
+    def _whither(self, job: JobRecord, form: Form) -> tuple[Channel | None, Readdress | None]:
         try:
             channel = Channel(form.word("channel")) if form.word("channel") else None
         except ValueError:
@@ -95,7 +95,7 @@ class JobActPages:
         to = form.word("to")
         if not to:
             return channel, None
-        return readdressed(job.request.contact, to, region=self._region, wanted=channel)
+        return readdressed(job.request, to, region=self._region, wanted=channel)
 
     async def _job(self, request: web.Request) -> JobRecord:
         job = await self._ledger.queries.job(request.match_info["job_id"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -25,9 +24,9 @@ from worker.ops.console.sessions import (
     take_session,
     who_is_it,
 )
-from worker.ops.console.throttle import Throttle, Try
+from worker.ops.console.throttle import Throttle
 from worker.ops.console.view import render
-from worker.ops.console.whence import Whence, whence
+from worker.ops.console.whence import Whence, parts_of, whence
 
 log = structlog.get_logger()
 
@@ -56,7 +55,7 @@ async def tell_robots(_request: web.Request) -> web.Response:
 
 def safe_next(wanted: str) -> str:
     """Return where to go after the sign-in: a path of ours, else the overview. Other sites are nobody's next page."""
-    parts = urlsplit(wanted.replace("\\", "/")) if wanted.isprintable() else urlsplit("")
+    parts = parts_of(wanted.replace("\\", "/") if wanted.isprintable() else "")
     is_ours = parts.path.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc
     is_way_in = parts.path in {"/login", "/logout"}
     return wanted if is_ours and not parts.scheme and not is_way_in else "/"
@@ -87,7 +86,7 @@ class _Login:
             check_token(request, form)
         except StaleTokenError:
             return await self._page(request, status=403, error=_STALE, typed=typed)
-        attempt = Try.of(read_name(typed) or _NO_NAME, came_by.subscriber)
+        attempt = await self._throttle.attempt(read_name(typed) or _NO_NAME, came_by.subscriber)
         wait_s = await self._throttle.begin(attempt)
         if wait_s:
             page = await self._page(request, status=429, error=_THROTTLED, typed=typed)
@@ -98,6 +97,7 @@ class _Login:
             await self._record_refusal(typed, came_by)
             return await self._page(request, status=403, error=_WRONG, typed=typed)
         await self._throttle.succeed(attempt)
+        await self._throttle.remember(attempt)
         response = _go(safe_next(form.text("next", default="/")))
         give_session(response, session_id)
         return response

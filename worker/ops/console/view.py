@@ -79,9 +79,6 @@ async def render(request: web.Request, name: str, *, status: int = 200, **contex
     shared = await _context(request)
     text = environment(shared["lang"]).get_template(name).render({**shared, **context})
     response = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
-    response.headers["Cache-Control"] = (
-        "no-store"  # numbers were perhaps revealed: the back button asks again
-    )
     response.headers["Vary"] = "Cookie, Accept-Language, HX-Request"
     return response
 
