@@ -60,6 +60,7 @@ def source_of(verb: str, *, has_shebang: bool) -> str:
     return f"#!lua flags={flags.group(1)}\n{text}" if flags else f"#!lua\n{text}"
 
 
+@cache
 def _read(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
