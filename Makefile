@@ -60,7 +60,7 @@ rabbitmq: setup ## Run the test that needs Debian's rabbitmq-server
 
 .PHONY: bench
 bench: setup ## Measure against the goals of bench/README.md (minutes)
-	@for name in accept latency memory jobs fleet growth; do echo "== bench.$$name"; $(PYTHON) -m bench.$$name || exit 1; done
+	@for name in accept latency memory jobs fleet growth find pages requeue; do echo "== bench.$$name"; $(PYTHON) -m bench.$$name || exit 1; done
 
 .PHONY: docs
 docs: setup ## Write the generated parts of docs/ again

@@ -162,6 +162,8 @@ def tell(document: Document) -> None:
 
     act_id = document["act_id"]
     say(bulk.report(document["done"], PAST[document["act"]], document["refused"], WHY_NOT))
+    if left_out := bulk.left_out(document.get("not_eligible", {}), WHY_NOT):
+        say(left_out)
     for line in _ends(document):
         say(line)
     if document["state"] == "stopped":

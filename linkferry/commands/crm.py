@@ -76,7 +76,10 @@ def _register_looking(group: typer.Typer) -> None:
         from linkferry.crms import overview
 
         items = await overview(session, is_path_shown=is_shown)
-        emit({"items": items, "next": None, "total": len(items)}, lambda: _print_crms(items))
+        emit(
+            {"items": items, "next": None, "total": len(items)},
+            lambda: _print_crms(items, is_path_shown=is_shown),
+        )
 
     @command(group, "events")
     async def events(
@@ -224,16 +227,19 @@ def _state(word: str | None) -> EventState | None:
 
 # --- for people --------------------------------------------------------------------------------------------
 
-_CRM_COLUMNS = (
-    "crm",
-    "on",
-    Column("url", rank=3),
-    Column("last event", rank=1),
-    Column("events", rank=2, is_text=True),
-)
+
+def _crm_columns(*, is_path_shown: bool) -> tuple[Column, ...]:
+    return (
+        Column("crm"),
+        Column("on"),
+        # Masked, the address is what can be spared; shown whole, it is what was asked for.
+        Column("url", rank=0 if is_path_shown else 3),
+        Column("last event", rank=1),
+        Column("events", rank=2, is_text=True),
+    )
 
 
-def _print_crms(items: list[dict[str, Any]]) -> None:
+def _print_crms(items: list[dict[str, Any]], *, is_path_shown: bool) -> None:
     rows = [
         (
             item["crm"],
@@ -244,7 +250,7 @@ def _print_crms(items: list[dict[str, Any]]) -> None:
         )
         for item in items
     ]
-    print_table(_CRM_COLUMNS, rows)
+    print_table(_crm_columns(is_path_shown=is_path_shown), rows)
     for item in items:
         if item["note"]:
             say(f"{item['crm']}: {item['note']}")

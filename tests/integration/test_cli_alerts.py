@@ -68,8 +68,9 @@ def findings(cli: Cli) -> list[tuple[str, str]]:
     return [(each["level"], each["text"]) for each in document["findings"] if each["about"] == "alerts"]
 
 
-def test_the_list_shows_open_incidents_first(mailing: Cli) -> None:
+def test_the_list_shows_open_incidents_first(mailing: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is wrong, in words, and how far it was told; each page's cursor leads to the next."""
+    monkeypatch.setenv("COLUMNS", "160")
     stand(mailing, scope="bulk", params={"target": "bulk", "reason": "unknown_18"})
     mailing.on_ledger(end_all)
     incident_id = stand(mailing)
