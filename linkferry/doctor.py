@@ -112,8 +112,6 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         yield from doctor_alerts.look_at_settings(settings)
     for name in unknown_names():
         yield warn("settings", f"{name} is no setting of Linkferry.", "Remove it, or see `linkferry config`.")
-    for name in settings.reserved_names():
-        yield warn("settings", f"{name} is reserved for a later version: nothing uses it yet.", "Unset it.")
     if settings.recipient_allowlist:
         count = len(settings.recipient_allowlist)
         yield warn(

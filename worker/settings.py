@@ -130,6 +130,11 @@ class Settings(DeclaredSettings):
         return SecretStr("sandbox") if self.sandbox else self.real_provider_webhook_secret
 
     @property
+    def forward_url(self) -> str | None:
+        """Return where the partner's reports are passed on to, or None. Never in the sandbox."""
+        return None if self.real_forward_url is None else self.real_forward_url.get_secret_value()
+
+    @property
     def smtp_url(self) -> SecretStr | None:
         """Return the mail server; the captured outbox's in sandbox mode (raises SettingsError if none runs)."""
         if self.sandbox:
@@ -240,11 +245,6 @@ class Settings(DeclaredSettings):
         except (OSError, ValueError) as exc:
             message = f"{PREFIX}REASONS_FILE {self.reasons_file}: {exc}. Mend the file or unset it."
             raise SettingsError(message) from exc
-
-    def reserved_names(self) -> list[str]:
-        """Return the settings that are set and that nothing uses yet, as written in the environment."""
-        named = ("real_provider_webhook_secret",)
-        return [public_name(each) for each in named if getattr(self, each) is not None]
 
     def with_redis(self, url: str) -> Settings:
         """Return these settings on the server at *url* (the embedded one)."""

@@ -27,16 +27,16 @@ from worker.settings_kinds import (
     setting,
     shown,
 )
+from worker.settings_life import LifeSettings
 
 PREFIX = "LINKFERRY_"
 _LEAST_SEND_S = 1.0  #: between a claim and its call: with less, jobs would be put back again and again
 _NOWHERE = (
     "http://partner.invalid"  #: where a call would go that forgot about the sandbox: no such host exists
 )
-_RESERVED = "Reserved for a later version; not used yet."
 
 
-class DeclaredSettings(BaseSettings):
+class DeclaredSettings(LifeSettings):
     """The settings as written in the environment and `.env`, with their meaning and their bounds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -106,12 +106,6 @@ class DeclaredSettings(BaseSettings):
     provider_concurrency: int = setting(32, "Partner", "Calls at once per process.", ge=1, le=1024)
     provider_whatsapp_create_path: str = setting(
         "/whatsapp/createAccount", "Partner", "Path of the call that creates a WhatsApp link.", pattern=r"^/"
-    )
-    real_provider_webhook_secret: SecretStr | None = setting(
-        None,
-        "Partner",
-        _RESERVED,
-        name="PROVIDER_WEBHOOK_SECRET",
     )
 
     real_smtp_url: SecretStr | None = setting(

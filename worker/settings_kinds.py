@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from worker.domain.states import Channel
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _MASK = "********"
 _UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MOST_REMINDERS = 2
+_LEAST_REMINDER_S = 3600.0
 _ADDRESS = re.compile(r"[^@\s,<>\"]+@[^@\s,<>\"]+")
 
 
@@ -68,6 +71,19 @@ def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _reminder_times(value: object) -> object:
+    words = _words(value)
+    return () if words == ("off",) else words
+
+
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    is_rising = all(earlier < later for earlier, later in pairwise(values))
+    if len(values) > _MOST_REMINDERS or not is_rising or any(each < _LEAST_REMINDER_S for each in values):
+        message = "must be `off`, or one or two times that rise, an hour or more each, such as 2d,5d"
+        raise ValueError(message)
+    return values
+
+
 def _signing_secrets(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     for each in values:
         parse_secret(each.get_secret_value())
@@ -91,6 +107,7 @@ MailAddresses = Annotated[Words, AfterValidator(_mail_addresses)]
 SigningSecrets = Annotated[Secrets, AfterValidator(_signing_secrets)]
 Channels = Annotated[tuple[Channel, ...], BeforeValidator(_channel_words)]
 Duration = Annotated[float, BeforeValidator(_duration_s)]
+Reminders = Annotated[tuple[Duration, ...], BeforeValidator(_reminder_times), AfterValidator(_rising)]
 SmsProvider = Literal["99digital", "twilio", "none"]
 
 
@@ -101,7 +118,7 @@ def shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return _MASK
     if isinstance(value, tuple):
-        return _MASK if isinstance(value[0], SecretStr) else ",".join(str(item) for item in value)
+        return ",".join(shown(item) for item in value) if not isinstance(value[0], SecretStr) else _MASK
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float):
