@@ -9,11 +9,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
-_COMMANDS = (
-    "act|alerts|audit|backfill|batch|config|crm|customer|demo|doctor|enqueue|events|failed|holds|job|key|pause|preview|reasons|resend|resume|"
-    "sandbox|status|up|user|web|worker"
-)
-_HINT = re.compile(rf"(?<![\w./-])linkferry (?=(?P<flag>--sandbox\b)|(?:{_COMMANDS})\b)")
+from linkferry.commands import COMMANDS
+
+_WORDS = "|".join(word for words in COMMANDS.values() for word in words)
+_HINT = re.compile(rf"(?<![\w./-])linkferry (?=(?P<flag>--sandbox\b)|(?:{_WORDS})\b)")
 _SAYS_SANDBOX = re.compile(r"(?:--sandbox|demo|sandbox|up --sandbox)\b")
 
 

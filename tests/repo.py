@@ -92,8 +92,6 @@ def is_command(words: Sequence[str]) -> bool:
 
 @cache
 def _cli() -> Any:
-    from linkferry import cli
+    from linkferry.cli import build
 
-    apps = [value for value in vars(cli).values() if isinstance(value, typer.Typer)]
-    assert apps, "linkferry.cli has no Typer app"
-    return typer.main.get_command(getattr(cli, "app", apps[0]))
+    return typer.main.get_command(build())

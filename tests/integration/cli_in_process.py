@@ -15,13 +15,14 @@ import redis
 import structlog
 from typer.testing import CliRunner, Result
 
-from linkferry.cli import app
+from linkferry.cli import build
 from tests.factories import an_invitation
 from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Linked, Refused
 from worker.ledger import Ledger, open_redis
 
 NAMESPACE = "cli-test"
+_APP = build()
 
 
 class Cli:
@@ -31,7 +32,7 @@ class Cli:
         self.url = url
 
     def __call__(self, *words: str, stdin: str | bytes | None = None) -> Result:
-        return CliRunner().invoke(app, list(words), input=stdin)
+        return CliRunner().invoke(_APP, list(words), input=stdin)
 
     def json(self, *words: str, expect: int = 0) -> Any:
         """Run a command with --json and return its document; the exit code is checked."""
