@@ -177,6 +177,8 @@ def test_unknown_settings_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
         each["text"] for each in cli.json("doctor", expect=1)["findings"] if each["about"] == "settings"
     ]
 
+    assert any("LINKFERRY_FAVOURITE_COLOUR" in text for text in settings)
+    assert not any("LINKFERRY_CRM_HUBSPOT_TOKEN" in text for text in settings)
     assert "LINKFERRY_FAVOURITE_COLOUR" in cli("web").stderr
 
 
