@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,7 +83,8 @@ class Talk(SMTP):
     def hang_up(self) -> None:
         """End the connection without a word."""
         if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+            with suppress(AttributeError):  # 3.11.2's transport over TLS, once its connection is lost
+                self.transport.abort()
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - the name that aiosmtpd calls
         """Say go ahead, then perhaps drop the line before the final dot."""
