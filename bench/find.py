@@ -191,9 +191,10 @@ def p95(took_ms: Sequence[float]) -> float:
     return sorted(took_ms)[int(len(took_ms) * 0.95) - (len(took_ms) * 95 % 100 == 0)]
 
 
-async def longest_script_ms(redis: Redis) -> float:
-    told = await redis.info("latencystats")
-    return float(told["latency_percentiles_usec_evalsha"]["p100"]) / 1000
+async def scripts_ms(redis: Redis) -> tuple[float, float]:
+    """Return the longest script's time, and within how long all but one in a hundred are done."""
+    told = (await redis.info("latencystats"))["latency_percentiles_usec_evalsha"]
+    return float(told["p100"]) / 1000, float(told["p99"]) / 1000
 
 
 async def main() -> None:
@@ -204,7 +205,7 @@ async def main() -> None:
     print(machine())
     with a_server() as url:
         redis = open_redis(url)
-        await redis.config_set("latency-tracking-info-percentiles", "50 100")
+        await redis.config_set("latency-tracking-info-percentiles", "50 99 100")
         ledger = Ledger(redis, namespace="linkferry")
         await ledger.open()
         began, empty = time.perf_counter(), (await redis.info("memory"))["used_memory"]
@@ -219,7 +220,7 @@ async def main() -> None:
         await redis.config_resetstat()
         limits = Limits(redis, namespace="linkferry", name="partner", ceiling=10)
         queries = Queries(ledger, limits, Catalogue.shipped())
-        show(await ask(questions_of(ledger, queries, asked.jobs)), await longest_script_ms(redis))
+        show(await ask(questions_of(ledger, queries, asked.jobs)), *await scripts_ms(redis))
         for words in (
             ("status",),
             ("failed", "list"),
@@ -233,7 +234,7 @@ async def main() -> None:
         await ledger.aclose()
 
 
-def show(asked_ms: dict[str, list[float]], longest_ms: float) -> None:
+def show(asked_ms: dict[str, list[float]], longest_ms: float, most_ms: float) -> None:
     """Print the median and the slowest twentieth of each question."""
     print(f"{'ms at the caller':<40}{'median':>10}{'p95':>10}   (goal ≤ {GOAL_PAGE_MS:g})")
     for name, took in asked_ms.items():
@@ -241,7 +242,7 @@ def show(asked_ms: dict[str, list[float]], longest_ms: float) -> None:
         print(
             f"{name:<40}{statistics.median(took):>10.2f}{slow:>10.2f}{'' if slow <= GOAL_PAGE_MS else '   missed'}"
         )
-    print(f"the longest script: {longest_ms:.2f} ms (goal ≤ {GOAL_SCRIPT_MS:g})")
+    print(f"the longest script: {longest_ms:.2f} ms (goal ≤ {GOAL_SCRIPT_MS:g}); 99 in 100: {most_ms:.2f} ms")
 
 
 if __name__ == "__main__":

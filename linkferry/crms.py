@@ -41,6 +41,11 @@ async def overview(session: Session, *, is_path_shown: bool = False) -> list[dic
     return items
 
 
+def sources(settings: Settings) -> list[str]:
+    """Return what jobs of each known CRM name as their source; raises SettingsError."""
+    return [source_of(each.name) for each in crm_settings(settings)]
+
+
 def url_of(settings: Settings, crm: CrmSetting, *, is_path_shown: bool = False) -> str | None:
     """Return where a CRM calls, its secret part masked unless *is_path_shown*; None where it is off."""
     path = crm_path(settings, crm.name)

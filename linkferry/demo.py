@@ -29,10 +29,12 @@ from linkferry.session import Session, open_session, quiet_logs
 from linkferry.supervisor import SUPERVISED
 from producers.backfill.importer import run_backfill
 from producers.backfill.intake import BackfillOptions
+from worker.domain.states import JobState
 from worker.settings import SandboxAddress, Settings, load_settings
 
 RATE = 12.0
 GIVE_UP_AFTER_S = 80.0
+FINISHED_WITHIN_S = 20.0
 #: What goes wrong at the sandbox during the demo: about one call in twelve.
 FAULTS: dict[str, Any] = {
     "drop_before": 0.015,
@@ -109,6 +111,7 @@ async def _demo(settings: Settings, folder: Path, console: Console) -> int:
                 root = address.url.split("/api")[0]
                 await _set_faults(http, root)
                 story = await _play(session, http, settings, console, folder)
+                await _let_finish(session, http, root, story)
                 outbox = await _json(http, f"{root}/sandbox/outbox?limit=2000")
                 await account(
                     story, session, outbox["items"], await _json(http, f"{root}/sandbox/state"), console
@@ -189,6 +192,21 @@ async def _play(
     live.cancel()
     await asyncio.gather(live, return_exceptions=True)
     return story
+
+
+async def _let_finish(session: Session, http: aiohttp.ClientSession, root: str, story: Story) -> None:
+    """Let the live customers who have their link finish at the sandbox; its webhook tells of them."""
+    jobs = await session.ledger.queries.jobs([job_id for job_id, _ in story.live])
+    linked = [job.id for job in jobs if job.state is JobState.LINKED]
+    began = time.monotonic()
+    async with http.post(f"{root}/sandbox/finish", json={"references": linked}) as answer:
+        answer.raise_for_status()
+    while time.monotonic() - began < FINISHED_WITHIN_S and len(story.finished) < len(linked):
+        for job in await session.ledger.queries.jobs(linked):
+            if job.state is JobState.ONBOARDED and job.id not in story.finished:
+                story.finished[job.id] = time.monotonic() - began
+        await asyncio.sleep(0.05)
+    story.jobs = await session.ledger.queries.counts()
 
 
 async def _post_live(session: Session, http: aiohttp.ClientSession, settings: Settings, story: Story) -> None:

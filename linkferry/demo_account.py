@@ -37,6 +37,9 @@ class Story:
     live_expected: int
     backfill: BackfillResult | None = None
     live: list[tuple[str, float]] = field(default_factory=list)  #: job id, seconds from the POST to its link
+    finished: dict[str, float] = field(
+        default_factory=dict
+    )  #: live jobs whose customer finished → seconds until we knew
     jobs: dict[JobState, int] = field(default_factory=dict)
     unexplained: int = 0  #: failed jobs whose cause was not looked up yet
     messages: dict[DeliveryState, int] = field(default_factory=dict)
@@ -98,6 +101,7 @@ async def account(
     """Print what came of everything: rows, links, *messages* of the outbox, and the *partner*'s own count of calls."""
     _tell_rows(story, console)
     await _tell_jobs(story, session, console)
+    _tell_finished(story, console)
     await _tell_messages(messages, session, console)
     await _tell_budget(partner, session, console, story)
     _tell_next(console)
@@ -142,6 +146,14 @@ async def _tell_jobs(story: Story, session: Session, console: Console) -> None:
         f"Live customers had their link after "
         f"{', '.join(f'{seconds:.1f} s' for _, seconds in story.live)}, in the midst of the backfill.[/]"
     )
+
+
+def _tell_finished(story: Story, console: Console) -> None:
+    if story.finished:
+        console.print(
+            f"{len(story.finished)} customers then finished at the partner: its webhook told of them, and they were "
+            f"[green]onboarded[/] here within {max(story.finished.values()):.1f} s."
+        )
 
 
 async def _tell_messages(messages: list[dict[str, Any]], session: Session, console: Console) -> None:

@@ -99,7 +99,7 @@ async def examine(settings: Settings, *, is_embedded: bool) -> list[Finding]:
 
 def look_at_settings(settings: Settings) -> Iterator[Finding]:
     """Yield what the settings alone tell."""
-    from linkferry import doctor_alerts, doctor_console, doctor_crm
+    from linkferry import doctor_alerts, doctor_console, doctor_crm, doctor_templates, doctor_webhook
 
     if settings.is_sandbox:
         yield ok("sandbox", "Sandbox: nothing reaches the real partner or a real customer.")
@@ -110,6 +110,7 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         yield from _channels(settings)
         yield from _events(settings)
         yield from doctor_alerts.look_at_settings(settings)
+        yield from doctor_webhook.look_at_settings(settings)
     for name in unknown_names():
         yield warn("settings", f"{name} is no setting of Linkferry.", "Remove it, or see `linkferry config`.")
     if settings.recipient_allowlist:
@@ -119,6 +120,7 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
             f"RECIPIENT_ALLOWLIST is set: only {count} recipients or domains get messages, all others are skipped.",
             "Unset LINKFERRY_RECIPIENT_ALLOWLIST when you go live.",
         )
+    yield from doctor_templates.look_at_folder(settings.templates_dir)
     yield from doctor_crm.look_at_settings(settings)
     yield from doctor_console.look_at_settings(settings)
     yield from _env_file(Path(".env"))
@@ -188,7 +190,7 @@ def _env_file(path: Path) -> Iterator[Finding]:
 async def _look_at_ledger(
     settings: Settings, ledger: Ledger, limits: Limits, *, is_embedded: bool
 ) -> list[Finding]:
-    from linkferry import doctor_alerts, doctor_console, doctor_crm
+    from linkferry import doctor_alerts, doctor_console, doctor_crm, doctor_webhook
 
     await ledger.open()
     findings = [*_server_findings(await ledger.queries.server(), is_embedded=is_embedded)]
@@ -198,6 +200,7 @@ async def _look_at_ledger(
     findings += _event_findings(await ledger.outbox.sinks(), is_wanted=settings.events_url is not None)
     findings += doctor_alerts.look_at_incidents(await ledger.incidents.open())
     findings += await doctor_crm.look_at_events(settings, ledger)
+    findings += await doctor_webhook.look_at_reports(ledger)
     findings += await doctor_console.look_at_users(ledger)
     findings.append(_audit_finding(await ledger.queries.audit()))
     return findings

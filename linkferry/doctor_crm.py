@@ -47,6 +47,8 @@ async def look_at_events(settings: Settings, ledger: Ledger) -> list[Finding]:
     findings = [await _last_event(ledger, crm) for crm in known]
     on = {source_of(crm.name) for crm in known}
     for source, states in counts.items():
+        if source != source_of(crm_of(source)):
+            continue  # the partner's reports, of which `doctor_webhook` tells
         findings += await _of_source(ledger, source, states, is_on=source in on)
     return findings
 

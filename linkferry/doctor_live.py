@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import suppress
+from functools import partial
 
+from linkferry import doctor_webhook
 from linkferry.doctor import Finding, bad, ok
-from worker.dispatch import Preview, RecipientAllowlist, preview_invitation, sample_request
-from worker.domain.outcome import DeliveryOutcome, NotDone, Sent, Skipped, Unanswered
-from worker.domain.phone import PhoneNumber, normalise_number
-from worker.domain.request import OnboardingRequest
-from worker.domain.states import Channel
-from worker.execution.shop import Dispatcher
-from worker.ledger import open_redis
+from worker.dispatch.preview import FIXTURES
+from worker.domain.brand import Brand, LiveBrands
+from worker.domain.outcome import NotDone, Unanswered
+from worker.ledger import Ledger, LedgerUnavailable, open_redis
 from worker.limits import Limits, TokenStore
-from worker.main import build_dispatchers, build_partner, build_sender
+from worker.main import build_partner, own_brand
 from worker.settings import Settings
 
 _WHAT_IT_MEANS = "linkferry reasons list says what it means."
@@ -39,6 +36,7 @@ async def examine_live(settings: Settings) -> list[Finding]:
                 ok("live", "The partner gave an access token."),
                 await _list_finding("getAccounts", "links", partner.get_accounts),
                 await _list_finding("getRegisteredNumbers", registered, partner.get_registered),
+                *await doctor_webhook.look_at_partner(settings, limits),
             ]
     finally:
         await redis.aclose()
@@ -60,56 +58,18 @@ def _not_done(call: str, ending: NotDone | Unanswered) -> Finding:
 
 async def send_test(settings: Settings, address: str) -> Finding:
     """Send one sample invitation to *address*, an e-mail address or a number. Its links lead nowhere."""
-    channel = Channel.EMAIL if "@" in address else Channel.SMS
-    if not RecipientAllowlist(settings.recipient_allowlist).allows(address):
-        return bad(
-            "test", "RECIPIENT_ALLOWLIST does not allow this recipient.", "Add it there, or use another."
-        )
-    request = _addressed(sample_request(settings.default_locale), address, channel, settings)
-    if request is None:
-        return bad("test", "That is no address and no number.", "Write dana@example.com or 0501234567.")
-    sender = build_sender(settings)
-    dispatchers = build_dispatchers(settings, sender, settings.load_catalogue())
-    dispatcher = dispatchers.get(channel)
-    if dispatcher is None:
-        return bad("test", f"No {channel.value} is set up.", "See the findings above for what to set.")
-    preview = preview_invitation(request, sender=sender, templates_dir=settings.templates_dir)
+    from linkferry.commands.preview_send import send_to
+
+    delivery = FIXTURES["several"].delivery(settings.default_locale)
+    return await send_to(settings, address, delivery, await _default_brand(settings))
+
+
+async def _default_brand(settings: Settings) -> Brand:
+    brands = LiveBrands(partial(own_brand, settings))
+    redis = open_redis(settings.redis_url_required)
     try:
-        return _test_finding(channel, await _dispatch(dispatcher, preview, channel))
+        with suppress(LedgerUnavailable):
+            await Ledger(redis, namespace=settings.namespace).brands.refresh(brands)
     finally:
-        for each in dispatchers.values():
-            await each.aclose()
-
-
-async def _dispatch(dispatcher: Dispatcher, preview: Preview, channel: Channel) -> DeliveryOutcome:
-    async def go_on() -> bool:
-        return True
-
-    # A mark of its own: mailboxes drop a second mail with the same Message-ID.
-    mark = f"test-{secrets.token_hex(6)}"
-    if channel is Channel.EMAIL:
-        mail = replace(preview.mail, delivery_id=mark, dated_at=datetime.now(UTC))
-        return await dispatcher.dispatch(mail, before_data=go_on)
-    return await dispatcher.dispatch(replace(preview.sms, delivery_id=mark), before_data=go_on)
-
-
-def _test_finding(channel: Channel, outcome: DeliveryOutcome) -> Finding:
-    if isinstance(outcome, Sent):
-        return ok("test", f"One sample {channel.value} was taken by the provider; its links lead nowhere.")
-    why = (
-        outcome.reason
-        if isinstance(outcome, Skipped)
-        else f"{outcome.fail.reason} {outcome.fail.detail}".strip()
-    )
-    return bad("test", f"The sample {channel.value} was not sent: {why}", _WHAT_IT_MEANS)
-
-
-def _addressed(
-    request: OnboardingRequest, address: str, channel: Channel, settings: Settings
-) -> OnboardingRequest | None:
-    if channel is Channel.EMAIL:
-        return replace(request, contact=replace(request.contact, email=address.strip()))
-    found = normalise_number(address, region=settings.default_region)
-    if not isinstance(found, PhoneNumber):
-        return None
-    return replace(request, contact=replace(request.contact, phone=found.digits))
+        await redis.aclose()
+    return brands.chosen(None)

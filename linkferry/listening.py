@@ -15,14 +15,31 @@ from aiohttp import web
 
 from producers.problems import MACHINE_PATHS, internal, place_of, problem
 from worker.ops.console.headers import HEADERS, SERVER
+from worker.settings import Settings
 
 log = structlog.get_logger()
 
 _BACKLOG = 128
+_SAME_DOOR = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 #: No line per request; and a body is never unpacked before it is known how large it would become.
 _OPTIONS: dict[str, Any] = {"access_log": None, "auto_decompress": False}
 #: Of answers to machines: what they hold is for the caller alone, and is what it says it is.
 _MACHINES_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+def same_door(host: str) -> str:
+    """Return where a client on this machine finds what listens at *host*, which may be everywhere."""
+    return _SAME_DOOR.get(host, host)
+
+
+def webhook_address(settings: Settings) -> str | None:
+    """Return where the partner is to report completions, or None where PUBLIC_URL or the secret is not set."""
+    secret, base = settings.provider_webhook_secret, settings.public_url
+    if settings.is_sandbox:  # its partner is on this machine
+        base = f"http://{same_door(settings.web_host)}:{settings.web_port}"
+    if secret is None or base is None:
+        return None
+    return f"{base.rstrip('/')}/provider/webhook/{secret.get_secret_value()}"
 
 
 async def listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:

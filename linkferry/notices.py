@@ -54,6 +54,12 @@ def sandbox_beside(settings: Settings) -> str:
     return "A sandbox runs here; did you mean linkferry --sandbox …?"
 
 
+def tell_if_sandbox_beside(session: Session) -> None:
+    """Say on standard error that something is about to change in the real ledger while a sandbox runs here."""
+    if sandbox_beside(session.settings):
+        complain(f"This is the real ledger ({_where(session)}). {sandbox_beside(session.settings)}")
+
+
 def _where(session: Session) -> str:
     if session.is_embedded:
         path = short_path(session.settings.data_dir)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from linkferry.partner_lists import ask_lists
 from linkferry.session import on_some_redis
 from producers.backfill.forecast import Forecast, forecast, lane_stop, waiting_ahead
 from producers.backfill.preflight import Missing, PartnerLists
+from worker.domain.brand import LiveBrands
 from worker.ledger import Known, Ledger, LedgerUnavailable, SchemaMismatch, open_redis
 from worker.ledger.keys import OLDEST_KNOWN, SCHEMA_VERSION
 from worker.limits import Limits, LimitsUnavailable, TokenStore
@@ -88,6 +89,13 @@ class Onlooker:
             message = f"the ledger has schema {found}, this version knows {SCHEMA_VERSION}"
             raise SchemaMismatch(message)
 
+    async def brands(self) -> LiveBrands:
+        """Return the brands that rows may name; any where the ledger cannot be asked."""
+        brands = LiveBrands()
+        with suppress(LedgerUnavailable):
+            await self.ledger.brands.refresh(brands)
+        return brands
+
     async def lists(self) -> PartnerLists:
         """Return the partner's lists, or why there are none."""
         if not self.settings.has_credentials:
@@ -128,6 +136,12 @@ class Nobody:
     async def known(self, claims: Sequence[str]) -> list[Known | None]:
         """Return that nobody stands on any claim."""
         return [None] * len(claims)
+
+    async def brands(self) -> LiveBrands:
+        """Return that there are none."""
+        brands = LiveBrands()
+        brands.take([], default=None, version=0)
+        return brands
 
     async def lists(self) -> PartnerLists:
         """Return why there are none: with credentials there would be a ledger to call by."""

@@ -61,6 +61,14 @@ def instant(text: object) -> str:
     return re.sub(r"\.\d+(?=Z$)", "", str(text or ""))
 
 
+def brief_instant(text: str) -> str:
+    """Return an instant as short as it can be told: to the minute within this year, else the day."""
+    day, sign, time = text.partition("T")
+    if not sign:
+        return text
+    return f"{day[5:]} {time[:5]}Z" if day[:4] == f"{datetime.now(UTC).year}" else day
+
+
 def ago(at_ms: int | None, *, now_ms: int | None = None) -> str:
     """Return how long ago an instant was, roughly; `in …` for one to come."""
     if at_ms is None:

@@ -211,17 +211,19 @@ def _speed_column() -> ProgressColumn:
 
 
 class _Lines:
-    """A line now and then; none where all is over before the first is due."""
+    """A line now and then, where it says something new; none where all is over before the first is due."""
 
     def __init__(self) -> None:
         self._told_s = time.monotonic()
         self._wait_s = _FIRST_LINE_S
+        self._last: tuple[str, dict[str, object]] | None = None
 
     def tell(self, text: str, document: dict[str, object], *, first: str = "") -> None:
         """Print *text*, or *document* with `--json`, unless it was done a moment ago; *first* goes once with it."""
         is_json, now_s = flags().is_json, time.monotonic()
-        if now_s - self._told_s < self._wait_s:
+        if now_s - self._told_s < self._wait_s or (text, document) == self._last:
             return
+        self._last = text, document
         if first and not is_json and self._wait_s == _FIRST_LINE_S:
             text = f"{text}. Should it be cut off, {hint(first)}"
         self._told_s, self._wait_s = now_s, _JSON_LINE_EVERY_S if is_json else _LINE_EVERY_S

@@ -6,6 +6,7 @@ import asyncio
 import signal
 
 from linkferry.frame import CommandError, complain
+from linkferry.listening import webhook_address
 from linkferry.supervisor import watch_supervisor
 from worker.partner.sandbox.serve import RunningSandbox, serve_sandbox
 from worker.partner.sandbox.settings import (
@@ -42,6 +43,7 @@ def sandbox_settings(settings: Settings) -> SandboxSettings:
         unregistered_suffixes=(UNREGISTERED_SUFFIX,),
         foreign_suffixes=(FOREIGN_SUFFIX,),
         finished_suffixes=(FINISHED_SUFFIX,),
+        webhook_url=webhook_address(settings),
         state_file=settings.data_dir / "sandbox-links.jsonl",
         outbox_folder=settings.data_dir / "outbox",
     )

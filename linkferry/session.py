@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from worker.domain.brand import Brand, LiveBrands
 from worker.domain.lessons import LiveCatalogue
 from worker.domain.states import Channel
 from worker.ledger import Ledger, open_redis
@@ -21,8 +22,11 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from producers.enqueue import Door
     from worker.broker import BrokerBell
+    from worker.domain.parse import ParseRules
+    from worker.ops.change import Changing
     from worker.ops.edit import Editing
     from worker.ops.holds import Holds
+    from worker.ops.partner_view import PartnerLists
     from worker.ops.scene import Scene
     from worker.ops.teach import Teaching
     from worker.ops.trail import AuditTrail
@@ -94,14 +98,50 @@ class Session:
 
         return Teaching(self.ledger, self.catalogue)
 
+    async def ask_partner(self) -> PartnerLists:
+        """Return the partner's lists as they are right now, within seconds, or why there are none; raises nothing."""
+        from linkferry.partner_lists import ask_briefly
+        from worker.limits import TokenStore
+
+        redis = open_redis(self.settings.redis_url_required)
+        try:
+            return await ask_briefly(
+                self.settings, self.limits, TokenStore(redis, namespace=self.settings.namespace)
+            )
+        finally:
+            await redis.aclose()
+
+    @cached_property
+    def brands(self) -> LiveBrands:
+        """Return the brands that requests may name, as they were when the session began."""
+
+        def own() -> Brand:
+            from worker.main import own_brand
+
+            return own_brand(self.settings)
+
+        return LiveBrands(own)
+
     @cached_property
     def editing(self) -> Editing:
         """Return what edits failed jobs' requests, by the rules of the door."""
-        from worker.domain.parse import ParseRules
         from worker.ops.edit import Editing
 
-        rules = ParseRules(region=self.settings.default_region, locale=self.settings.default_locale)
-        return Editing(self.ledger, rules)
+        return Editing(self.ledger, self._rules())
+
+    @cached_property
+    def changing(self) -> Changing:
+        """Return what has links replaced, by the rules of the door."""
+        from worker.ops.change import Changing
+
+        return Changing(self.ledger, self._rules())
+
+    def _rules(self) -> ParseRules:
+        from worker.domain.parse import ParseRules
+
+        return ParseRules(
+            region=self.settings.default_region, locale=self.settings.default_locale, brands=self.brands
+        )
 
     @property
     def bell(self) -> BrokerBell:
@@ -115,7 +155,9 @@ class Session:
 
     def door(self, *, accept_names: bool = False) -> Door:
         """Return the door through which requests come in."""
-        return build_door(self.settings, self.ledger, self.bell, accept_names=accept_names)
+        return build_door(
+            self.settings, self.ledger, self.bell, brands=self.brands, accept_names=accept_names
+        )
 
     async def aclose(self) -> None:
         """Ring what is still to be rung."""
@@ -123,13 +165,18 @@ class Session:
             await self._bell.aclose()
 
 
-def build_door(settings: Settings, ledger: Ledger, bell: BrokerBell, *, accept_names: bool = False) -> Door:
+def build_door(
+    settings: Settings, ledger: Ledger, bell: BrokerBell, *, brands: LiveBrands, accept_names: bool = False
+) -> Door:
     """Return the door through which requests come in, as the settings want it."""
     from producers.enqueue import Door
     from worker.domain.parse import ParseRules
 
     rules = ParseRules(
-        region=settings.default_region, locale=settings.default_locale, accept_names=accept_names
+        region=settings.default_region,
+        locale=settings.default_locale,
+        accept_names=accept_names,
+        brands=brands,
     )
     return Door(
         ledger,
@@ -174,6 +221,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         )
         await session.ledger.open()
         await session.ledger.taught.refresh(session.catalogue)
+        await session.ledger.brands.refresh(session.brands)
         yield session
     finally:
         if session is not None:

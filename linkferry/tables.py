@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linkferry.frame import flags
 from linkferry.hints import as_typed
-from linkferry.output import console, print_fields, say
+from linkferry.output import brief_instant, console, print_fields, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _GAP = 2  #: blanks between two columns
 _LEAST_TEXT = 24  #: columns that running text needs to be readable
+_LEAST_NAME = 12  #: columns by which a name is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,41 @@ class Column:
     header: str
     rank: int = 0  #: 0 always shows; of the others, the highest goes first where room is short
     is_text: bool = False  #: running text, which may be wrapped; all else stays whole
+    is_name: bool = False  #: to be recognised, not copied: cut where room is short
+    least: int = _LEAST_TEXT  #: columns that its running text needs
+    brief: Callable[[str], str] | None = None  #: how a cell is written where room is short
+
+
+def when(header: str, rank: int = 0) -> Column:
+    """Return a column of instants, which go without year and seconds where room is short."""
+    return Column(header, rank, brief=brief_instant)
+
+
+def of_name(header: str = "customer", rank: int = 0) -> Column:
+    """Return a column of customers' names, cut where room is short."""
+    return Column(header, rank, is_name=True, least=_LEAST_NAME)
+
+
+Cells = Sequence[Sequence[str]]
 
 
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]]) -> None:
     """Print a plain table, or where even its first columns find no room, a block per row.
 
-    Cells are data: nothing in them is taken for markup.
+    Where room is short, cells are written briefly before a column goes. Cells are data: nothing in them is taken for
+    markup.
     """
     known = [each if isinstance(each, Column) else Column(each) for each in columns]
-    cells = [[_cell(cell) for cell in row] for row in rows]
+    whole = [[_cell(cell) for cell in row] for row in rows]
+    brief = [[_briefly(column, cell) for column, cell in zip(known, row, strict=True)] for row in whole]
     out = console()
     for highest in sorted({each.rank for each in known}, reverse=True):
         kept = [index for index, each in enumerate(known) if each.rank <= highest]
-        if _width(known, cells, kept) <= out.width:
-            out.print(_table(known, cells, kept))
-            return
-    _print_blocks(known, cells)
+        for cells in (whole, brief):
+            if _width(known, cells, kept, is_cut=cells is brief) <= out.width:
+                out.print(_table(known, _cut(known, cells, kept, out.width), kept))
+                return
+    _print_blocks(known, whole)
 
 
 def _cell(value: object) -> str:
@@ -48,20 +68,43 @@ def _cell(value: object) -> str:
     return as_typed(text, is_sandbox=flags().is_sandbox, by="linkferry")
 
 
-def _widths(column: Column, texts: Sequence[str]) -> int:
-    """Return how many columns of the terminal it needs at least."""
+def _briefly(column: Column, cell: str) -> str:
+    return cell if column.brief is None else column.brief(cell)
+
+
+def _least(column: Column, texts: Iterable[str], *, is_cut: bool = True) -> int:
+    """Return how many columns of the terminal it needs at least; a name is cut only where *is_cut*."""
     from rich.cells import cell_len
 
     longest = max((cell_len(text) for text in (column.header, *texts)), default=0)
-    return min(longest, _LEAST_TEXT) if column.is_text else longest
+    is_elastic = column.is_text or (column.is_name and is_cut)
+    return min(longest, max(column.least, cell_len(column.header))) if is_elastic else longest
 
 
-def _width(columns: Sequence[Column], cells: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
-    widths = (_widths(columns[index], [row[index] for row in cells]) for index in kept)
+def _width(columns: Sequence[Column], cells: Cells, kept: Sequence[int], *, is_cut: bool) -> int:
+    widths = (_least(columns[index], [row[index] for row in cells], is_cut=is_cut) for index in kept)
     return sum(widths) + _GAP * (len(kept) - 1)
 
 
-def _table(columns: Sequence[Column], cells: Sequence[Sequence[str]], kept: Sequence[int]) -> Table:
+def _cut(columns: Sequence[Column], cells: Cells, kept: Sequence[int], width: int) -> Cells:
+    """Return the cells with names cut to the room that the columns beside them leave."""
+    from rich.cells import cell_len, set_cell_size
+
+    names = [index for index in kept if columns[index].is_name]
+    if not names:
+        return cells
+    spare = (width - _width(columns, cells, kept, is_cut=True)) // len(names)
+    room = {index: _least(columns[index], [row[index] for row in cells]) + spare for index in names}
+
+    def fitted(index: int, cell: str) -> str:
+        if index not in room or cell_len(cell) <= room[index]:
+            return cell
+        return set_cell_size(cell, room[index] - 1).rstrip() + "…"
+
+    return [[fitted(index, cell) for index, cell in enumerate(row)] for row in cells]
+
+
+def _table(columns: Sequence[Column], cells: Cells, kept: Sequence[int]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -72,14 +115,14 @@ def _table(columns: Sequence[Column], cells: Sequence[Sequence[str]], kept: Sequ
             column.header,
             no_wrap=not column.is_text,
             overflow="fold" if column.is_text else "ignore",
-            min_width=_widths(column, [row[index] for row in cells]),
+            min_width=_least(column, [row[index] for row in cells]),
         )
     for row in cells:
         table.add_row(*(Text(row[index]) for index in kept))
     return table
 
 
-def _print_blocks(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+def _print_blocks(columns: Sequence[Column], cells: Cells) -> None:
     for row in cells:
         say(row[0])
         print_fields({column.header: text for column, text in zip(columns[1:], row[1:], strict=True)})

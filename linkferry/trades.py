@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from linkferry.session import build_door
 from producers.crm.config import LimitsFor, load_crms, parse_rules, values_of
@@ -41,14 +42,14 @@ def crm_trade(settings: Settings) -> Trades:
             WorkDeps(
                 crms=crms,
                 intake=shop.ledger.intake,
-                door=build_door(settings, shop.ledger, shop.bell),
+                door=build_door(settings, shop.ledger, shop.bell, brands=shop.brands),
                 stats=shop.stats,
                 clock=shop.clock,
                 worker_id=shop.worker_id,
                 lease_s=shop.lease_s,
                 keeping=shop.heartbeat.keeping,
                 is_draining=shop.draining.is_set,
-                rules={name: parse_rules(settings, name) for name in crms},
+                rules={name: replace(parse_rules(settings, name), brands=shop.brands) for name in crms},
             )
         )
 

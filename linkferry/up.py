@@ -18,6 +18,7 @@ from pathlib import Path
 from linkferry import embedded, up_lock
 from linkferry.embedded import EmbeddedError, FolderError
 from linkferry.frame import complain, hint
+from linkferry.listening import same_door
 from linkferry.session import open_session, quiet_logs
 from linkferry.supervisor import Plan, Supervisor, watch_supervisor
 from linkferry.web import FIRST_USER, WEB_STARTED
@@ -29,7 +30,6 @@ _LOOK_AFTER_KEEPER_S = 1.0
 _READY_WITHIN_S = 30.0
 _SANDBOX_WITHIN_S = 15.0
 _DRAIN_MARGIN_S = 20.0  # beyond the longest call: settle, mail, and the process's own end
-_SAME_DOOR = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # where a browser finds what listens everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +191,7 @@ async def _until_ready(settings: Settings, is_web_there: asyncio.Event) -> None:
 def print_banner(stack: Stack, first_key: str | None, *, has_users: bool) -> None:
     """Say what runs, where, and what is still to be set."""
     settings = stack.settings
-    host = _SAME_DOOR.get(settings.web_host, settings.web_host)
-    web = f"http://{host}:{settings.web_port}"
+    web = f"http://{same_door(settings.web_host)}:{settings.web_port}"
     lines = [
         *_console_lines(settings, web, has_users=has_users),
         ("HTTP API", f"{web}/v1/onboardings   (described at {web}/openapi.json)"),

@@ -22,10 +22,12 @@ from producers.api import ApiDeps, build_api
 from producers.crm.config import crm_path, load_crms
 from producers.crm.receiver import CrmDeps, crm_routes
 from producers.problems import MACHINE_PATHS, problem_middleware
+from producers.provider_webhook import Senders, WebhookDeps, provider_routes
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable, open_redis
 from worker.limits import Limits
 from worker.ops.console.app import add_console
 from worker.ops.console.deps import ConsoleDeps
+from worker.ops.console.whence import whence
 from worker.ops.metrics import metrics_text
 from worker.settings import Settings
 from worker.telemetry import Stats, configure_logging
@@ -69,6 +71,7 @@ def build_app(session: Session, opening: Opening | None = None) -> web.Applicati
     )
     app.add_routes(build_api(deps))
     add_crms(app, session, opening)
+    add_partner_webhook(app, session, opening)
     app.cleanup_ctx.append(_following_lessons(session, opening))
     app.add_routes([web.get("/metrics", _metrics_of(session))])
     app.on_response_prepare.append(add_machine_headers)
@@ -84,7 +87,9 @@ def console_deps(session: Session) -> ConsoleDeps:
         ledger=session.ledger,
         limits=session.limits,
         catalogue=session.catalogue,
+        brands=session.brands,
         bell=session.bell,
+        ask_partner=session.ask_partner if settings.has_credentials else None,
         machine_paths=MACHINE_PATHS,
         first_user=as_typed(FIRST_USER, is_sandbox=settings.is_sandbox, by="linkferry"),
         as_typed=lambda text: as_typed(text, is_sandbox=settings.is_sandbox, by="linkferry"),
@@ -105,6 +110,40 @@ def add_crms(app: web.Application, session: Session, opening: Opening) -> None:
     )
     app.add_routes(crm_routes(deps))
 
+    async def closing(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        for crm in crms.values():
+            await crm.aclose()
+
+    app.cleanup_ctx.append(closing)
+    app.cleanup_ctx.append(_counting(stats, session, opening))
+
+
+def add_partner_webhook(app: web.Application, session: Session, opening: Opening) -> None:
+    """Add the route that the partner reports completions to; without PROVIDER_WEBHOOK_SECRET nothing is at it."""
+    settings, stats = session.settings, Stats()
+    secret = settings.provider_webhook_secret
+    # In the sandbox the partner is this machine.
+    here = ("127.0.0.0/8", "::1") if settings.is_sandbox else ()
+    deps = WebhookDeps(
+        secret=None if secret is None else secret.get_secret_value(),
+        senders=Senders((*settings.provider_webhook_from, *here), has_proxies=bool(settings.trusted_proxies)),
+        address_of=lambda request: whence(request, settings).address,
+        intake=session.ledger.intake,
+        notebook=session.ledger.completing,
+        stats=stats,
+        max_waiting=settings.max_waiting,
+        is_forwarding=settings.forward_url is not None,
+    )
+    app.add_routes(provider_routes(deps))
+    app.cleanup_ctx.append(_counting(stats, session, opening))
+
+
+def _counting(
+    stats: Stats, session: Session, opening: Opening
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return what hands counters to the ledger while the server runs, and at its end."""
+
     async def counted(_app: web.Application) -> AsyncIterator[None]:
         flushing = asyncio.create_task(_flush(stats, session.ledger, opening))
         yield
@@ -112,22 +151,21 @@ def add_crms(app: web.Application, session: Session, opening: Opening) -> None:
         await asyncio.gather(flushing, return_exceptions=True)
         if opening.is_open:
             await _flush_once(stats, session.ledger)
-        for crm in crms.values():
-            await crm.aclose()
 
-    app.cleanup_ctx.append(counted)
+    return counted
 
 
 def _following_lessons(
     session: Session, opening: Opening
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return what lets the catalogue take up what operators teach, while the server runs."""
+    """Return what takes up the lessons and brands that operators keep, while the server runs."""
 
     async def follow() -> None:
         await opening.wait()
         while True:
             with contextlib.suppress(LedgerUnavailable, LedgerFull):  # it stays as it is until Redis answers
                 await session.ledger.taught.refresh(session.catalogue)
+                await session.ledger.brands.refresh(session.brands)
             await asyncio.sleep(_LEARN_EVERY_S)
 
     async def following(_app: web.Application) -> AsyncIterator[None]:

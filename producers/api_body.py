@@ -123,6 +123,18 @@ MEMBERS = (
         name="external_id", meaning="The customer's id in your CRM.", max_length=200, example="contact-77"
     ),
     Member(name="channel_policy", meaning="Which channels get a message.", enum=tuple(ChannelPolicy)),
+    Member(
+        name="brand",
+        meaning="Who the messages are from: the name of a brand profile. Without it the default's.",
+        max_length=40,
+        example="acme",
+    ),
+    Member(
+        name="agreed",
+        meaning='The customer asked for this: messages say "as agreed".',
+        types=("boolean", "integer", "string"),
+        example=True,
+    ),
 )
 PRODUCTS = Member(
     name="products",

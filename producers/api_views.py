@@ -72,4 +72,6 @@ def delivery_view(delivery: DeliveryRecord) -> dict[str, Any]:
         "reason": delivery.reason,
         "changed_at": iso_of_ms(delivery.changed_at_ms),
         "due_at": iso_of_ms(delivery.due_at_ms),
+        "waits_for": delivery.waits_for,
+        "waits_until": iso_of_ms(delivery.due_at_ms) if delivery.waits_for else None,
     }

@@ -290,4 +290,6 @@ def _delivery() -> dict[str, Any]:
         reason=_TEXT_OR_NULL,
         changed_at=_TIME,
         due_at=_TIME_OR_NULL,
+        waits_for={"enum": ["window", None]},
+        waits_until=_TIME_OR_NULL,
     )

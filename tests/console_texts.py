@@ -38,7 +38,10 @@ _FORMS = re.compile(r"\.(one|two)$")
 _MARKS = {"_", "N_", "gettext"}
 
 #: Where a request's fields are read, and which argument of what is called there is the code of what is wrong.
-_READERS = ("domain/fields.py", "domain/parse.py", "domain/phone.py", "ops/edit.py", "ops/readdress.py")
+_READERS = (
+    *("domain/brand.py", "domain/fields.py", "domain/parse.py", "domain/phone.py"),
+    *("ops/brands.py", "ops/edit.py", "ops/readdress.py"),
+)
 _CODE_AT = {"refuse": 1, "warn": 1, "Problem": 1, "PhoneProblem": 0}
 
 

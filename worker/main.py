@@ -16,16 +16,27 @@ from functools import partial
 
 import dramatiq
 import structlog
-from jinja2 import TemplateError
 
 from worker import actors
 from worker.broker import BrokerBell, DoorbellBroker, make_broker
 from worker.clock import Clock, SystemClock
-from worker.dispatch import Composer, MailDispatcher, RecipientAllowlist, Sender, SmsDispatcher, make_provider
+from worker.dispatch import (
+    BadTemplateError,
+    Composer,
+    MailDispatcher,
+    RecipientAllowlist,
+    Sender,
+    SmsDispatcher,
+    make_provider,
+)
 from worker.dispatch.alerts import AlertSink, MailAlerts, WebhookAlerts
+from worker.dispatch.compose_trial import prove
 from worker.dispatch.webhook import WebhookSink
+from worker.domain.brand import Brand, LiveBrands, brand_from_settings
 from worker.domain.outgoing import SinkPlan
 from worker.domain.reasons import Catalogue
+from worker.domain.send_window import SendWindow
+from worker.domain.send_window_syntax import is_off
 from worker.domain.states import Channel, Lane
 from worker.engine import LoopWorker
 from worker.execution.heartbeat import Heartbeat
@@ -78,13 +89,33 @@ def build_sender(settings: Settings) -> Sender:
         raise SettingsError(f"LINKFERRY_EMAIL_FROM: {exc}") from exc
 
 
+def own_brand(settings: Settings) -> Brand:
+    """Return the brand that the settings make; raises SettingsError for an EMAIL_FROM without a usable address."""
+    sender = build_sender(settings)
+    return brand_from_settings(
+        brand_name=sender.brand_name, reply_to=sender.reply_to, sms_sender=settings.sms_from
+    )
+
+
 def build_composer(settings: Settings, sender: Sender) -> Composer:
     """Return what writes the messages. Raises SettingsError for templates that can't serve."""
     try:
         allowlist = RecipientAllowlist(settings.recipient_allowlist)
-        return Composer(settings.templates_dir, sender=sender, allowlist=allowlist)
-    except (OSError, KeyError, ValueError, TemplateError) as exc:
-        raise SettingsError(f"LINKFERRY_TEMPLATES_DIR {settings.templates_dir}: {exc}") from exc
+        composer = Composer(settings.templates_dir, sender=sender, allowlist=allowlist)
+        prove(composer)
+    except (OSError, BadTemplateError) as exc:
+        raise SettingsError(f"LINKFERRY_TEMPLATES_DIR: {exc}") from exc
+    return composer
+
+
+def build_window(settings: Settings) -> SendWindow | None:
+    """Return when messages may go out, or None for always. Raises SettingsError for one that makes no sense."""
+    if is_off(settings.send_window):
+        return None
+    try:
+        return SendWindow.parse(settings.send_window)
+    except ValueError as exc:  # checked when the settings were read, and changed since
+        raise SettingsError(f"LINKFERRY_SEND_WINDOW {exc}") from exc
 
 
 def build_dispatchers(settings: Settings, sender: Sender, catalogue: Catalogue) -> dict[Channel, Dispatcher]:
@@ -152,6 +183,7 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
         partner=build_partner(settings, limits, TokenStore(redis, namespace=settings.namespace)),
         catalogue=catalogue,
         composer=build_composer(settings, sender),
+        brands=LiveBrands(partial(own_brand, settings)),
         dispatchers=build_dispatchers(settings, sender, catalogue),
         bell=BrokerBell(broker),
         stats=Stats(),
@@ -162,9 +194,12 @@ def build_shop(settings: Settings, broker: dramatiq.Broker, *, worker_id: str) -
         ),
         # Two beats may be missed before a lease runs out.
         heartbeat=Heartbeat(ledger, interval_s=settings.lease_s / 3),
+        window=build_window(settings),
+        is_live_exempt=settings.send_window_live,
         lease_s=settings.lease_s,
         call_timeout_s=settings.provider_timeout,
         resend_after_s=settings.doubt_grace_s,
+        doubt_grace_s=settings.doubt_grace_s,
     )
 
 

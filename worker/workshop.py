@@ -26,12 +26,15 @@ from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 from worker.maintenance.acts import ActDriver, ActPruner
 from worker.maintenance.alerts import AlertTeller, AlertWatch
 from worker.maintenance.beat import Beat
+from worker.maintenance.completing import duties_of_completion
 from worker.maintenance.feed import Feeder
 from worker.maintenance.lookup import LookUp
 from worker.maintenance.minder import Duty, Minder, end_tasks
 from worker.maintenance.prune import Pruner
+from worker.maintenance.remind import Reminder
 from worker.maintenance.rescue import Rescuer
 from worker.maintenance.watch import Watch
+from worker.maintenance.window import WindowMinder
 from worker.settings import Settings
 from worker.telemetry import LoopLag
 
@@ -48,8 +51,9 @@ _KEEP_UNTOLD_S = 30 * 86_400.0
 #: What was wrong and is over is known for a season.
 _KEEP_INCIDENTS_S = 90 * 86_400.0
 _LOOK_EVERY_S = 15.0
-#: How late a worker goes by what an operator has taught, at most, with a second or so for its turn.
+#: How late a worker goes by what an operator has taught or said of a brand, at most, with a second or so for its turn.
 _LEARN_EVERY_S = 2.0
+_REMIND_EVERY_S = 15.0
 #: Events, or entries of the trail, at one turn.
 _PRUNED_AT_ONCE = 2_000
 
@@ -62,6 +66,27 @@ def new_worker_id() -> str:
 
 def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
     """Return what a worker minds besides its attempts. The single ones call the partner or raise alarms."""
+    watch = Watch(ledger=shop.ledger, limits=shop.limits, stats=shop.stats, dead_keep_s=settings.dead_keep)
+    reminder = Reminder(ledger=shop.ledger, stats=shop.stats, after_s=settings.reminders)
+    return [
+        _feeding(shop),
+        Duty(name="ring_messages", run_once=partial(handlers.ring_messages, shop), every_s=0.5),
+        _judging_what_waits(shop),
+        *_duties_of_rescue(shop, settings),
+        Duty(name="token", run_once=shop.partner.token, every_s=5.0, is_single=True),
+        *_duties_of_doubts(shop, settings),
+        _pruning(shop, settings),
+        Duty(name="watch", run_once=watch.run_once, every_s=2.0, is_single=True),
+        Duty(name="remind", run_once=reminder.run_once, every_s=_REMIND_EVERY_S, is_single=True),
+        *duties_of_completion(shop, settings),
+        *_duties_of_events(shop.ledger, settings),
+        *_duties_of_alerts(shop, settings),
+        *_duties_of_acts(shop, settings),
+        *_duties_of_operators(shop, settings),
+    ]
+
+
+def _feeding(shop: Shop) -> Duty:
     feeder = Feeder(
         ledger=shop.ledger,
         limits=shop.limits,
@@ -69,6 +94,15 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         bulk_places=shop.places.bulk_creates,
         token=shop.partner.token,
     )
+    return Duty(name="feed", run_once=feeder.run_once, every_s=0.1)
+
+
+def _judging_what_waits(shop: Shop) -> Duty:
+    minder = WindowMinder(ledger=shop.ledger, closed_times=shop.closed_times)
+    return Duty(name="send_window", run_once=minder.run_once, every_s=_LEARN_EVERY_S, is_single=True)
+
+
+def _duties_of_rescue(shop: Shop, settings: Settings) -> list[Duty]:
     rescuer = Rescuer(
         ledger=shop.ledger,
         bell=shop.bell,
@@ -76,6 +110,14 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         resend_after_s=settings.doubt_grace_s,
         invitation_wait_s=settings.invitation_wait,
     )
+    return [
+        Duty(name="promote", run_once=rescuer.promote, every_s=0.25),
+        Duty(name="rescue", run_once=rescuer.rescue, every_s=min(2.0, settings.lease_s / 4)),
+        Duty(name="late_invitations", run_once=rescuer.send_late_invitations, every_s=2.0),
+    ]
+
+
+def _duties_of_doubts(shop: Shop, settings: Settings) -> list[Duty]:
     lookup = LookUp(
         ledger=shop.ledger,
         limits=shop.limits,
@@ -85,6 +127,14 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
         stats=shop.stats,
         grace_s=settings.doubt_grace_s,
     )
+    doubts_every_s = min(10.0, max(_LEAST_LOOK_UP_S, settings.doubt_grace_s / 3))
+    return [
+        Duty(name="look_up", run_once=lookup.run_once, every_s=doubts_every_s, is_single=True),
+        Duty(name="release", run_once=lookup.release_registered, every_s=60.0, is_single=True),
+    ]
+
+
+def _pruning(shop: Shop, settings: Settings) -> Duty:
     pruner = Pruner(
         ledger=shop.ledger,
         keep_s={
@@ -93,24 +143,7 @@ def duties_of(shop: Shop, settings: Settings) -> list[Duty]:
             JobState.CANCELLED: _KEEP_CANCELLED_S,
         },
     )
-    watch = Watch(ledger=shop.ledger, limits=shop.limits, stats=shop.stats, dead_keep_s=settings.dead_keep)
-    doubts_every_s = min(10.0, max(_LEAST_LOOK_UP_S, settings.doubt_grace_s / 3))
-    return [
-        Duty(name="feed", run_once=feeder.run_once, every_s=0.1),
-        Duty(name="ring_messages", run_once=partial(handlers.ring_messages, shop), every_s=0.5),
-        Duty(name="promote", run_once=rescuer.promote, every_s=0.25),
-        Duty(name="rescue", run_once=rescuer.rescue, every_s=min(2.0, settings.lease_s / 4)),
-        Duty(name="late_invitations", run_once=rescuer.send_late_invitations, every_s=2.0),
-        Duty(name="token", run_once=shop.partner.token, every_s=5.0, is_single=True),
-        Duty(name="look_up", run_once=lookup.run_once, every_s=doubts_every_s, is_single=True),
-        Duty(name="release", run_once=lookup.release_registered, every_s=60.0, is_single=True),
-        Duty(name="prune", run_once=pruner.run_once, every_s=60.0, is_single=True),
-        Duty(name="watch", run_once=watch.run_once, every_s=2.0, is_single=True),
-        *_duties_of_events(shop.ledger, settings),
-        *_duties_of_alerts(shop, settings),
-        *_duties_of_acts(shop, settings),
-        *_duties_of_operators(shop, settings),
-    ]
+    return Duty(name="prune", run_once=pruner.run_once, every_s=60.0, is_single=True)
 
 
 def _duties_of_events(ledger: Ledger, settings: Settings) -> list[Duty]:
@@ -147,6 +180,9 @@ def _duties_of_operators(shop: Shop, settings: Settings) -> list[Duty]:
     )
     return [
         Duty(name="taught", run_once=refresh, every_s=_LEARN_EVERY_S),
+        Duty(
+            name="brands", run_once=partial(shop.ledger.brands.refresh, shop.brands), every_s=_LEARN_EVERY_S
+        ),
         Duty(name="prune_trail", run_once=prune, every_s=60.0, is_single=True),
     ]
 
@@ -283,6 +319,7 @@ class Workshop(Middleware):
         await self.shop.ledger.outbox.enable(self._sinks, decides=self._decides)
         # Before the first attempt: what was taught holds from the start.
         await self.shop.ledger.taught.refresh(self.shop.catalogue)
+        await self.shop.ledger.brands.refresh(self.shop.brands)
 
     async def _drain(self) -> None:
         self.shop.draining.set()

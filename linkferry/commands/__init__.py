@@ -12,10 +12,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "backfill": ("backfill",),
     "jobs": ("job",),
     "customer": ("customer",),
+    "suppress": ("suppress",),
+    "watch": ("watch",),
     "failed": ("failed",),
     "act": ("act",),
     "batches": ("batch",),
+    "brand": ("brand",),
     "crm": ("crm",),
+    "provider": ("provider",),
     "events": ("events",),
     "alerts": ("alerts",),
     "lanes": ("pause", "resume"),
@@ -25,7 +29,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "resend": ("resend",),
     "reasons": ("reasons",),
     "audit": ("audit",),
-    "check": ("doctor", "config", "preview"),
+    "check": ("doctor", "config"),
+    "preview": ("preview", "test-send", "templates"),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from linkferry.commands import acting, filters
 from linkferry.frame import command
 from linkferry.output import emit, instant, print_fields, say
-from linkferry.tables import Column, print_table
+from linkferry.tables import Column, of_name, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -31,7 +30,7 @@ _COLUMNS = (
     Column("of", rank=1),
     Column("linked", rank=4),
     Column("failed again", rank=2),
-    Column("started", rank=3),
+    when("started", rank=3),
     Column("by", rank=5),
     Column("why", rank=6, is_text=True),
 )
@@ -46,99 +45,112 @@ def register(app: typer.Typer) -> None:
 
 
 def _register_looking(group: typer.Typer) -> None:
-    @command(group, "list")
-    async def list_acts(
-        session: Session, *, limit: filters.Limit = 50, cursor: filters.Cursor = None
-    ) -> None:
-        """List bulk acts, the last one started first.
+    command(group, "list")(list_acts)
+    command(group, "show")(show)
+    command(group, "watch")(watch)
 
-        Example: `linkferry act list --limit 10`
-        """
-        page = await filters.page(session.acts.list(limit=limit, cursor=cursor))
-        emit(page, lambda: _print_acts(page))
 
-    @command(group, "show")
-    async def show(
-        session: Session,
-        act_id: ActId,
-        *,
-        outcome: Outcome = None,
-        limit: filters.Limit = 50,
-        cursor: filters.Cursor = None,
-    ) -> None:
-        """Show one bulk act: who, when, why, on what, and what came of it. With --outcome, which jobs.
+async def list_acts(session: Session, *, limit: filters.Limit = 50, cursor: filters.Cursor = None) -> None:
+    """List bulk acts, the last one started first.
 
-        Example: `linkferry act show ACT --outcome failed_again`
-        """
-        from worker.domain.act import ActOutcome
+    Example: `linkferry act list --limit 10`
+    """
+    page = await filters.page(session.acts.list(limit=limit, cursor=cursor))
+    emit(page, lambda: _print_acts(page))
 
-        with acting.refusals():
-            document = await _document(session, act_id)
-        if outcome is None:
-            emit(document, lambda: _print_act(document))
-            return
-        wanted = filters.choice(ActOutcome, outcome, "--outcome").value
-        page = await filters.page(session.acts.items(act_id, outcome=wanted, cursor=cursor, limit=limit))
-        emit(page, lambda: _print_items(page))
 
-    @command(group, "watch")
-    async def watch(session: Session, act_id: ActId) -> int:
-        """Watch a bulk act until it has ended; Ctrl-C leaves it alone. Exit code 3 if some failed again.
+async def show(
+    session: Session,
+    act_id: ActId,
+    *,
+    outcome: Outcome = None,
+    limit: filters.Limit = 50,
+    cursor: filters.Cursor = None,
+    is_revealed: filters.Reveal = False,
+) -> None:
+    """Show one bulk act: who, when, why, on what, and what came of it. With --outcome, which jobs.
 
-        Example: `linkferry act watch ACT`
-        """
-        return await acting.follow(session, act_id.strip(), is_driver=False)
+    Example: `linkferry act show ACT --outcome failed_again`
+    """
+    from worker.domain.act import ActOutcome
+
+    with acting.refusals():
+        document = await _document(session, act_id)
+    if outcome is None:
+        emit(document, lambda: _print_act(document))
+        return
+    wanted = filters.choice(ActOutcome, outcome, "--outcome").value
+    page = await filters.page(
+        session.acts.items(
+            act_id.strip(), outcome=wanted, cursor=cursor, limit=limit, is_revealed=is_revealed
+        )
+    )
+    if is_revealed:
+        await session.trail.reveal(by=filters.operator(), shown=len(page["items"]), what="act show")
+    emit(page, lambda: _print_items(page))
+
+
+async def watch(session: Session, act_id: ActId) -> int:
+    """Watch a bulk act until it has ended; Ctrl-C leaves it alone. Exit code 3 if some failed again.
+
+    Example: `linkferry act watch ACT`
+    """
+    return await acting.follow(session, act_id.strip(), is_driver=False)
 
 
 def _register_steering(group: typer.Typer) -> None:
-    @command(group, "stop")
-    async def stop(session: Session, act_id: ActId, why: Why = "") -> None:
-        """Take no more of a bulk act's jobs; those that it requeued go on.
+    command(group, "stop")(stop)
+    command(group, "continue")(go_on)
+    command(group, "undo")(undo)
 
-        Example: `linkferry act stop ACT --why "the partner is down again"`
-        """
-        with acting.refusals():
-            document = await session.acts.stop(act_id.strip(), by=filters.operator(), why=why)
-        emit(document, lambda: acting.tell(document))
 
-    @command(group, "continue")
-    async def go_on(
-        session: Session,
-        act_id: ActId,
-        *,
-        why: Why = "",
-        is_detached: acting.Detach = False,
-    ) -> int:
-        """Go on with a bulk act that was stopped, or stopped by itself; its canary begins anew.
+async def stop(session: Session, act_id: ActId, why: Why = "") -> None:
+    """Take no more of a bulk act's jobs; those that it requeued go on.
 
-        Example: `linkferry act continue ACT --why "the template is mended"`
-        """
-        with acting.refusals():
-            document = await session.acts.go_on(act_id.strip(), by=filters.operator(), why=why)
-        if is_detached:
-            emit(document, lambda: say(f"Goes on. Look: linkferry act watch {act_id}"))
-            return 0
-        return await acting.follow(session, act_id.strip(), is_driver=True)
+    Example: `linkferry act stop ACT --why "the partner is down again"`
+    """
+    with acting.refusals():
+        document = await session.acts.stop(act_id.strip(), by=filters.operator(), why=why)
+    emit(document, lambda: acting.tell(document))
 
-    @command(group, "undo")
-    async def undo(
-        session: Session,
-        act_id: ActId,
-        *,
-        why: Why = "",
-        is_sure: filters.Yes = False,
-        is_detached: acting.Detach = False,
-    ) -> int:
-        """Take a bulk discard back: exactly the jobs that it discarded and that nobody touched since.
 
-        They stand in the failed queue again, with the reasons they had.
+async def go_on(
+    session: Session,
+    act_id: ActId,
+    *,
+    why: Why = "",
+    is_detached: acting.Detach = False,
+) -> int:
+    """Go on with a bulk act that was stopped, or stopped by itself; its canary begins anew.
 
-        Example: `linkferry act undo ACT --why "wrong reason"`
-        """
-        with acting.refusals():
-            preview = await session.acts.undo(act_id.strip(), by=filters.operator())
-        manner = acting.Manner(why=why, is_sure=is_sure, is_detached=is_detached)
-        return await acting.carry_out(session, preview, manner, is_asked=not is_sure, is_nothing_wrong=False)
+    Example: `linkferry act continue ACT --why "the template is mended"`
+    """
+    with acting.refusals():
+        document = await session.acts.go_on(act_id.strip(), by=filters.operator(), why=why)
+    if is_detached:
+        emit(document, lambda: say(f"Goes on. Look: linkferry act watch {act_id}"))
+        return 0
+    return await acting.follow(session, act_id.strip(), is_driver=True)
+
+
+async def undo(
+    session: Session,
+    act_id: ActId,
+    *,
+    why: Why = "",
+    is_sure: filters.Yes = False,
+    is_detached: acting.Detach = False,
+) -> int:
+    """Take a bulk discard back: exactly the jobs that it discarded and that nobody touched since.
+
+    They stand in the failed queue again, with the reasons they had.
+
+    Example: `linkferry act undo ACT --why "wrong reason"`
+    """
+    with acting.refusals():
+        preview = await session.acts.undo(act_id.strip(), by=filters.operator())
+    manner = acting.Manner(why=why, is_sure=is_sure, is_detached=is_detached)
+    return await acting.carry_out(session, preview, manner, is_asked=not is_sure, is_nothing_wrong=False)
 
 
 async def _document(session: Session, act_id: str) -> dict[str, Any]:
@@ -161,8 +173,8 @@ def _print_acts(page: dict[str, Any]) -> None:
             item["state"],
             item["done"],
             item["total"],
-            item["linked"] + item["sent"] if item["act"] == "requeue" else "",
-            item["failed_again"] if item["act"] == "requeue" else "",
+            item["linked"] + item["sent"] + item["revoked"] if item["act"] in acting.CALLING else "",
+            item["failed_again"] if item["act"] in acting.CALLING else "",
             instant(item["started_at"]),
             item["by"],
             item["why"],
@@ -183,13 +195,13 @@ def _print_act(document: dict[str, Any]) -> None:
             "state": document["state"],
             "by": document["by"],
             "why": document["why"],
-            "on": "given ids" if wanted is None else json.dumps(wanted, ensure_ascii=False),
+            "on": "given ids" if wanted is None else filters.in_words(wanted),
             "undoes": document["undo_of"],
             "undone by": document["undone_by"],
             "started": instant(document["started_at"]),
             "ended": instant(document["ended_at"]),
             "fit": f"{document['total']:,} of {document['seen']:,}",
-            "canary": document["is_canary"],
+            "canary": "a few first" if document["is_canary"] else "none: all at once",
         }
     )
     acting.tell(document)
@@ -202,8 +214,14 @@ def _print_items(page: dict[str, Any]) -> None:
         say("None.")
         return
     rows = [
-        (item["job_id"], item["outcome"], WHY_NOT.get(item["refusal"] or "", "")) for item in page["items"]
+        (
+            item["job_id"],
+            item["name"],
+            item["outcome"].replace("_", " "),
+            WHY_NOT.get(item["refusal"] or "", ""),
+        )
+        for item in page["items"]
     ]
-    print_table(("job", "outcome", Column("why", is_text=True)), rows)
+    print_table(("job", of_name(rank=1), "outcome", Column("why", is_text=True)), rows)
     if page["next"]:
         say(f"More: add --cursor {page['next']}")

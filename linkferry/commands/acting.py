@@ -32,7 +32,11 @@ PAST = {
     "discard": "discarded",
     "restore": "back in the failed queue",
     "cancel": "cancelled",
+    "replace": "being replaced",
+    "revoke": "being deleted at the partner",
 }
+#: Acts whose jobs then go to the partner, and come to ends of their own.
+CALLING = frozenset({"requeue", "replace", "revoke"})
 #: Between two steps of an act that this process drives, and between two looks at one that waits.
 _PAUSE_S = 0.01
 _LOOK_EVERY_S = 0.25
@@ -179,11 +183,12 @@ def tell(document: Document) -> None:
 
 
 def _ends(document: Document) -> Iterator[str]:
-    if document["act"] != "requeue":
+    if document["act"] not in CALLING:
         return
     counts = {
         "linked": document["linked"],
         "sent": document["sent"],
+        "revoked": document["revoked"],
         "failed again": document["failed_again"],
         "ended otherwise": document["ended_otherwise"],
         "under way": document["in_flight"],
@@ -209,7 +214,7 @@ def _expectation(preview: Document, *, is_canary: bool) -> Iterator[str]:
     calls, rate = preview["calls_needed"], preview["rate"]
     if calls and preview["seconds_at_rate"] is not None:
         yield f"{calls:,} calls to the partner: at least {span(preview['seconds_at_rate'])} at {rate:g}/s."
-    if preview["act"] == "requeue" and is_canary and preview["total"] > CANARY:
+    if preview["act"] in CALLING and is_canary and preview["total"] > CANARY:
         yield f"The first {CANARY} go alone, then more and more; it stops by itself where they fail again."
 
 

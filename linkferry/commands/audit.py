@@ -10,70 +10,82 @@ import typer
 from linkferry.commands import filters
 from linkferry.frame import FAILED, command, complain
 from linkferry.output import emit, instant, print_fields, say
-from linkferry.tables import Column, print_table
+from linkferry.tables import Column, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
 
 _COLUMNS = (
     "entry",
-    Column("when", rank=2),
+    when("when"),
     "who",
     "did",
-    Column("to what", rank=1),
-    Column("why", rank=3, is_text=True),
-    Column("how much", rank=4, is_text=True),
+    Column("to what", rank=2),
+    Column("why", rank=1, is_text=True, least=16),
+    Column("how much", rank=3, is_text=True),
 )
 _DAY = "`30m`, `2h` or `7d`"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to *app*."""
+    command(app, "audit")(audit)
 
-    @command(app, "audit")
-    async def audit(
-        session: Session,
-        *,
-        entry: Annotated[str | None, typer.Argument(help="One entry, to see all of it.")] = None,
-        by: Annotated[
-            str | None, typer.Option("--by", help="Only by this person or key: `dana`, or `cli:dana`.")
-        ] = None,
-        act: Annotated[
-            str | None, typer.Option("--act", help="Only this act, such as `discard` or `clear_hold`.")
-        ] = None,
-        job: Annotated[str | None, typer.Option("--job", help="Only what was done to this job.")] = None,
-        since: Annotated[str | None, typer.Option("--since", help=f"Only within the last {_DAY}.")] = None,
-        limit: filters.Limit = 50,
-        cursor: filters.Cursor = None,
-        is_revealed: filters.Reveal = False,
-    ) -> int:
-        """Show what operators did, newest first: who, when, to what, why, before and after.
 
-        Entries about a job are kept as long as the job. Bulk acts stand here once, with their filter and counts; each of their jobs
-        has its own history (`linkferry job show`).
+async def audit(
+    session: Session,
+    *,
+    entry: Annotated[str | None, typer.Argument(help="One entry, to see all of it.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Only by this person or key: `dana`, or `cli:dana`.")
+    ] = None,
+    act: Annotated[
+        str | None, typer.Option("--act", help="Only this act, such as `discard` or `clear_hold`.")
+    ] = None,
+    job: Annotated[str | None, typer.Option("--job", help="Only what was done to this job.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help=f"Only within the last {_DAY}.")] = None,
+    limit: filters.Limit = 50,
+    cursor: filters.Cursor = None,
+    is_revealed: filters.Reveal = False,
+) -> int:
+    """Show what operators did, newest first: who, when, to what, why, before and after.
 
-        Example: `linkferry audit --by dana --act discard --since 2d`
-        """
-        if entry is not None:
-            return await _show(session, entry.strip(), is_revealed=is_revealed)
-        page = await filters.page(
-            session.trail.find(
-                by=by,
-                act=act,
-                subject=None if job is None else job.strip(),
-                since_s=None if since is None else filters.seconds(since, "--since"),
-                cursor=cursor,
-                limit=limit,
-                is_revealed=is_revealed,
-            )
+    Entries about a job are kept as long as the job. Bulk acts stand here once, with their filter and counts; each of their jobs
+    has its own history (`linkferry job show`).
+
+    Example: `linkferry audit --by dana --act discard --since 2d`
+    """
+    if entry is not None:
+        return await _show(session, entry.strip(), is_revealed=is_revealed)
+    page = await filters.page(
+        session.trail.find(
+            by=by,
+            act=act,
+            subject=None if job is None else job.strip(),
+            since_s=None if since is None else filters.seconds(since, "--since"),
+            cursor=cursor,
+            limit=limit,
+            is_revealed=is_revealed,
         )
-        shown = sum(1 for each in page["items"] if "filter" in each["detail"] or "changes" in each["detail"])
-        if is_revealed:
-            await session.trail.reveal(by=filters.operator(), shown=shown, what="audit")
-        emit(page, lambda: print_trail(page))
-        if job is not None and not page["next"]:
-            say(f"Bulk acts on it stand in its own history: linkferry job show {job.strip()}")
-        return 0
+    )
+    shown = sum(1 for each in page["items"] if "filter" in each["detail"] or "changes" in each["detail"])
+    if is_revealed:
+        await session.trail.reveal(by=filters.operator(), shown=shown, what="audit")
+    emit(page, lambda: print_trail(page))
+    if act is not None and not page["items"] and not page["next"]:
+        _note_act(act)
+    if job is not None and not page["next"]:
+        say(f"Bulk acts on it stand in its own history: linkferry job show {job.strip()}")
+    return 0
+
+
+def _note_act(act: str) -> None:
+    """Say where no act is called so."""
+    from worker.ops.trail import ACTS
+
+    if act not in ACTS:
+        near = filters.did_you_mean(act, ACTS) or " `linkferry audit` shows what there is."
+        complain(f"--act {act}: no act is called so.{near}")
 
 
 async def _show(session: Session, entry_id: str, *, is_revealed: bool) -> int:
@@ -95,7 +107,7 @@ def print_trail(page: dict[str, Any]) -> None:
             instant(each["at"]),
             each["by"],
             each["act"],
-            each["subject"],
+            each["subject"] or _file_of(each),
             each["why"],
             _brief(each["detail"]),
         )
@@ -117,21 +129,31 @@ def print_entry(document: dict[str, Any]) -> None:
     say(f"{document['by']} {document['text']}")
     detail = document["detail"]
     shown = {name: _plain(value) for name, value in detail.items() if name != "changes"}
+    if isinstance(detail.get("filter"), dict):
+        shown["filter"] = filters.in_words(detail["filter"])
     fields = {"when": instant(document["at"]), "to what": document["subject"], "why": document["why"]}
     print_fields({**fields, **shown})
     for change in detail.get("changes", []) if isinstance(detail.get("changes"), list) else []:
         say(f"  {change['field']}: {change['before'] or '(empty)'} → {change['after'] or '(empty)'}")
 
 
+def _file_of(entry: dict[str, Any]) -> str:
+    """Return where an export went."""
+    return str(entry["detail"].get("to", "")) if entry["act"] == "export" else ""
+
+
 def _brief(detail: dict[str, Any]) -> str:
-    """Return the numbers of an entry, or what it changed, in a few words."""
+    """Return the numbers of an entry, what it was about, or what it changed, in a few words."""
     if isinstance(detail.get("changes"), list):
         return "changed " + ", ".join(change["field"] for change in detail["changes"])
-    return ", ".join(
+    parts = [
         f"{name} {value}"
         for name, value in detail.items()
         if isinstance(value, str) and value and len(value) <= 40 and name not in {"before", "after"}
-    )
+    ]
+    if isinstance(detail.get("filter"), dict):
+        parts.append(f"of {filters.in_words(detail['filter'])}")
+    return ", ".join(parts)
 
 
 def _plain(value: object) -> str:

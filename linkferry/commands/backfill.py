@@ -9,12 +9,32 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
 from linkferry import frame
 from linkferry.commands import filters
+from linkferry.commands.backfill_options import (
+    AcceptNames,
+    BrandName,
+    ChannelWords,
+    CheckLogos,
+    Delimiter,
+    DryRun,
+    Encoding,
+    File,
+    IsPreflight,
+    Mapping,
+    MaxErrors,
+    OnlyReady,
+    Quiet,
+    Report,
+    Resume,
+    SheetName,
+    SuccessFile,
+    Wait,
+)
 from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, USAGE, CommandError, command, complain
 from linkferry.notices import tell_what_is_missing
 from linkferry.output import emit
@@ -25,6 +45,7 @@ if TYPE_CHECKING:
     from producers.backfill.intake import BackfillOptions
     from producers.backfill.problems import InputProblemError
     from producers.backfill.results import BackfillResult
+    from worker.domain.parse import ParseRules
     from worker.settings import Settings
 
 _UNDER_WAY = ("available", "scheduled", "running", "in_doubt")
@@ -44,79 +65,6 @@ _USAGE_CODES = frozenset(
     }
 )
 
-File = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="CSV, Excel or OpenDocument with a header (CSV may be .gz); `-` is standard input.",
-    ),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check every row and say what would come of it; record nothing.")
-]
-IsPreflight = Annotated[
-    bool,
-    typer.Option(
-        "--preflight",
-        help="First ask the partner's two lists which numbers are registered, near expiry, linked or onboarded.",
-    ),
-]
-OnlyReady = Annotated[
-    bool,
-    typer.Option(
-        "--only-ready",
-        help="Preflight, then record only rows whose number is ready; the others go into the unprocessed file.",
-    ),
-]
-CheckLogos = Annotated[
-    bool,
-    typer.Option("--check-logos", help="First fetch each distinct logo once: https, png or jpg, 200×60."),
-]
-Report = Annotated[
-    bool,
-    typer.Option(
-        "--report", help="With --dry-run: write bad rows into a failed file, with all that is wrong."
-    ),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option("--encoding", metavar="NAME", help="Of the text, where it does not show: windows-1255."),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        "--delimiter", metavar="CHAR", help="Between cells: comma, semicolon, tab, pipe, or the character."
-    ),
-]
-SheetName = Annotated[
-    str | None,
-    typer.Option("--sheet", metavar="NAME", help="Which sheet of a workbook, by its name or number."),
-]
-Mapping = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="FIELD=COLUMN", help="Which column a field is in; may be repeated."),
-]
-ChannelWords = Annotated[
-    list[str] | None,
-    typer.Option("--channel", help="`email`, `sms` or `none`, for rows that do not say; may be repeated."),
-]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait until every job has come to its end. Exit code 3 if some failed.")
-]
-Resume = Annotated[
-    str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
-]
-AcceptNames = Annotated[
-    bool, typer.Option("--accept-names", help="Send names in the form the partner accepts where it differs.")
-]
-MaxErrors = Annotated[
-    int | None, typer.Option("--max-errors", min=0, help="Stop when more rows than this are bad.")
-]
-SuccessFile = Annotated[
-    bool, typer.Option("--success-file", help="Also write down the rows that stand, each with its jobs.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to *app*."""
@@ -135,6 +83,7 @@ def register(app: typer.Typer) -> None:
         delimiter: Delimiter = None,
         sheet: SheetName = None,
         channels: ChannelWords = None,
+        brand: BrandName = None,
         is_waiting: Wait = False,
         resume: Resume = None,
         is_accepting_names: AcceptNames = False,
@@ -164,7 +113,8 @@ def register(app: typer.Typer) -> None:
         _refuse_contradictions(source, wishes, is_dry=is_dry)
         try:
             options = replace(
-                _options(settings, mapping, channels, accept_names=is_accepting_names),
+                _options(mapping, channels),
+                rules=_rules(settings, brand=brand, accept_names=is_accepting_names),
                 reading=ReadOptions(encoding=encoding, delimiter=delimiter, sheet=sheet),
                 max_errors=max_errors,
                 resume=resume,
@@ -196,18 +146,22 @@ def _refuse_contradictions(source: Path | BinaryIO, wishes: Wishes, *, is_dry: b
         raise CommandError(message, exit_code=USAGE)
 
 
-def _options(
-    settings: Settings, mapping: list[str] | None, channels: list[str] | None, *, accept_names: bool
-) -> BackfillOptions:
-    from producers.backfill.columns import read_map
-    from producers.backfill.intake import BackfillOptions
+def _rules(settings: Settings, *, brand: str | None, accept_names: bool) -> ParseRules:
     from worker.domain.parse import ParseRules
 
-    rules = ParseRules(
-        region=settings.default_region, locale=settings.default_locale, accept_names=accept_names
+    return ParseRules(
+        region=settings.default_region,
+        locale=settings.default_locale,
+        accept_names=accept_names,
+        brand=brand.strip().casefold() if brand else None,
     )
+
+
+def _options(mapping: list[str] | None, channels: list[str] | None) -> BackfillOptions:
+    from producers.backfill.columns import read_map
+    from producers.backfill.intake import BackfillOptions
+
     return BackfillOptions(
-        rules=rules,
         mapping=tuple(read_map(text) for text in mapping or ()),
         defaults={"channels": _channel_words(channels)} if channels else {},
         by=filters.operator(),
@@ -311,10 +265,12 @@ async def _backfill(
     is_quiet: bool,
     found: dict[str, Any],
 ) -> int:
+    from linkferry.commands.backfill_check import with_brands
     from linkferry.commands.backfill_view import say_result
     from linkferry.progress import waiting_progress, writing_progress
     from producers.backfill.importer import run_backfill
 
+    options = with_brands(options, session.brands)
     stop = asyncio.Event()
     _stop_on_signals(stop)
     door = session.door(accept_names=options.rules.accept_names)

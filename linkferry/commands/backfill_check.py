@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from linkferry.commands.backfill_view import why_missing
+from linkferry.frame import USAGE, CommandError
 from linkferry.onlooker import open_onlooker
 from linkferry.progress import checking_progress
 from linkferry.session import quiet_logs
@@ -18,6 +19,8 @@ from producers.backfill.forecast import Forecast
 from producers.backfill.intake import BackfillOptions
 from producers.backfill.logos import LogoCheck, LogoFetcher
 from producers.backfill.preflight import Missing, Preflight
+from worker.domain.brand import LiveBrands, read_brand
+from worker.domain.fields import Notes
 from worker.domain.parse import Problem
 from worker.domain.reasons import Catalogue
 from worker.settings import Settings
@@ -97,6 +100,16 @@ def look_over(
     return asyncio.run(_look_over(settings, source, options, wishes))
 
 
+def with_brands(options: BackfillOptions, brands: LiveBrands) -> BackfillOptions:
+    """Return the options with the brands that rows may name; raises CommandError for a `--brand` that is none."""
+    notes = Notes()
+    if options.rules.brand is not None and read_brand(options.rules.brand, brands, notes) is None:
+        [problem] = notes.errors
+        message = f"--brand: {problem.message}. {problem.remedy} Nothing was recorded."
+        raise CommandError(message, exit_code=USAGE)
+    return replace(options, rules=replace(options.rules, brands=brands))
+
+
 async def _look_over(
     settings: Settings, source: Path | BinaryIO, options: BackfillOptions, wishes: Wishes
 ) -> Looked:
@@ -108,6 +121,7 @@ async def _look_over(
 
     async with AsyncExitStack() as stack:
         onlooker = await stack.enter_async_context(open_onlooker(settings))
+        options = with_brands(options, await onlooker.brands())
         preflight = None
         if wishes.is_preflight:
             preflight = Preflight(

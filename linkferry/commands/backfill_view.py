@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 MOST_SHOWN = 20  #: rows whose errors or notes are shown
+_KEPT = "stand in the failed queue and keep their numbers"
 _WAVES_SHOWN = 8
 _STANDING_WORDS = {
     Standing.READY: "ready",
@@ -194,6 +195,11 @@ def say_result(result: BackfillResult, jobs: dict[str, int] | None) -> None:
         f"Run {result.run}: {tally.rows} rows, {tally.accepted} accepted, {tally.duplicates} known already, "
         f"{tally.rejected} bad, in {result.elapsed_s:.1f} s."
     )
+    if result.accepted_before:
+        say(_whole_run_line(result))
+    if tally.in_failed_queue:
+        for line in _failed_lines(tally):
+            say(line)
     if result.failed_file:
         say(f"Bad rows: {result.failed_file} (mend them there and backfill that file)")
     if result.unprocessed_file and result.stop is None:
@@ -204,6 +210,24 @@ def say_result(result: BackfillResult, jobs: dict[str, int] | None) -> None:
     elif result.unprocessed_file:
         say(f"Rows not come to: {result.unprocessed_file}")
     _say_jobs(result.run, jobs, is_any_accepted=bool(tally.accepted))
+
+
+def _whole_run_line(result: BackfillResult) -> str:
+    """Return what a resumed run came to with what it had done before."""
+    tally, before = result.tally, result.accepted_before
+    return (
+        f"With what it had accepted before it was resumed: {before + tally.accepted} accepted, "
+        f"{max(0, tally.duplicates - before)} known already."
+    )
+
+
+def _failed_lines(tally: Tally) -> Iterator[str]:
+    """Say why rows known already are not asked for anew, and what to do."""
+    count = tally.in_failed_queue
+    stand = "stands in the failed queue and keeps its number" if count == 1 else _KEPT
+    yield f"{count} of those known already {stand}: nothing was asked for anew. The first: {tally.first_failed}"
+    yield "  To try them again as they stand: linkferry failed requeue (ids, or the filters of the export)"
+    yield "  To bring these rows in instead: linkferry failed discard (likewise), then backfill this file again"
 
 
 def _say_jobs(run: str, jobs: dict[str, int] | None, *, is_any_accepted: bool) -> None:

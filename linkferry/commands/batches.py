@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import batch_view, filters
+from linkferry.commands.story import say_wrapped
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
 from linkferry.output import confirm, emit, instant, print_fields, say
 from linkferry.tables import Column, print_table
@@ -88,14 +89,17 @@ def _register_steering(group: typer.Typer) -> None:
     @command(group, "pause")
     async def pause(session: Session, run: Run, why: filters.Why = "") -> None:
         """Start no more of this batch's jobs."""
-        await _batch(session, run)
+        if (await _batch(session, run))["cancelled_at"]:
+            raise _cancelled(run, "paused")
         await session.commands.pause(f"batch:{run}", by=filters.operator(), why=why)
         emit({"batch": run, "paused": True}, lambda: say(f"Paused. Go on with: linkferry batch resume {run}"))
 
     @command(group, "resume")
     async def resume(session: Session, run: Run, why: filters.Why = "") -> None:
         """Go on with this batch; a hold on it is cleared too."""
-        await _batch(session, run)
+        batch = await _batch(session, run)
+        if batch["cancelled_at"] and not (batch["paused"] or batch["held"]):
+            raise _cancelled(run, "resumed")
         cleared = await session.commands.resume(f"batch:{run}", by=filters.operator(), why=why)
         emit(
             {"batch": run, "paused": False, "holds_cleared": cleared},
@@ -168,6 +172,13 @@ async def _batch(session: Session, run: str) -> dict[str, Any]:
     return document
 
 
+def _cancelled(run: str, past: str) -> CommandError:
+    return CommandError(
+        f"Batch {run} was cancelled: nothing of it is left to be {past}. To ask for its links after all, backfill its "
+        f"file again. What came of it: linkferry batch show {run}"
+    )
+
+
 def _no_such_batch(run: str) -> CommandError:
     return CommandError(f"There is no batch {run}. `linkferry batch list` shows what there is.")
 
@@ -187,6 +198,8 @@ def _print_batch(document: dict[str, Any]) -> None:
     print_fields(shown)
     for remedy in batch_view.remedies(document):
         say(remedy)
+    if progress["window"]["said"]:
+        say_wrapped(progress["window"]["said"]["text"])
     if progress["import"] == "cut_off":
         complain(batch_view.way_to_go_on(document))
 

@@ -1,15 +1,13 @@
-"""`linkferry status`, `doctor`, `config`, `preview`: look without touching."""
+"""`linkferry doctor` and `config`: look without touching."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from linkferry import frame
-from linkferry.commands import filters
 from linkferry.frame import DONE, FAILED, command, hint
 from linkferry.output import console, emit, say
 
@@ -25,7 +23,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     _register_state(app)
     _register_settings(app)
-    _register_words(app)
 
 
 def _register_state(app: typer.Typer) -> None:
@@ -53,7 +50,7 @@ def _register_state(app: typer.Typer) -> None:
 
 
 def _examine(*, is_live: bool, address: str | None) -> list[Finding]:
-    from linkferry import doctor
+    from linkferry import doctor, doctor_mail, doctor_window
     from linkferry.embedded import EmbeddedError
     from linkferry.session import on_some_redis, quiet_logs
 
@@ -62,6 +59,7 @@ def _examine(*, is_live: bool, address: str | None) -> list[Finding]:
 
     async def examine_all(on_redis: Settings) -> list[Finding]:
         findings = await doctor.examine(on_redis, is_embedded=settings.redis_url is None)
+        findings += [*doctor_window.look_at_window(on_redis), *await doctor_mail.examine(on_redis)]
         if is_live:
             from linkferry.doctor_live import examine_live
 
@@ -100,61 +98,6 @@ def _register_settings(app: typer.Typer) -> None:
             for note in notes
         ]
         emit({"items": items, "next": None, "total": len(items)}, lambda: print_config(notes))
-
-
-def _register_words(app: typer.Typer) -> None:
-    @command(app, "preview")
-    def preview(
-        locale: Annotated[str | None, typer.Option("--locale", help="`he` or `en`.")] = None,
-        channel: Annotated[
-            str | None, typer.Option("--channel", help="`email` or `sms`; both without it.")
-        ] = None,
-        html: Annotated[
-            Path | None, typer.Option("--html", help="Write the mail's HTML to this file.")
-        ] = None,
-    ) -> None:
-        """Show the messages a customer would get, with made-up data. Nothing is sent.
-
-        Example: `linkferry preview --locale en --html mail.html`
-        """
-        document = _preview(locale, channel)
-        if html is not None and "email" in document:
-            html.write_text(document["email"]["html"], encoding="utf-8")
-            say(f"HTML written to {html}")
-        emit(document, lambda: _print_preview(document))
-
-
-def _preview(locale: str | None, channel: str | None) -> dict[str, Any]:
-    from worker.dispatch import preview_invitation, sample_request
-    from worker.domain.states import Channel
-    from worker.main import build_sender
-
-    settings = frame.settings()
-    chosen = None if channel is None else filters.choice(Channel, channel, "--channel")
-    if locale not in {None, "he", "en"}:
-        message = f"--locale {locale}: say `he` or `en`."
-        raise frame.CommandError(message, exit_code=frame.USAGE)
-    shown = preview_invitation(
-        sample_request(locale or settings.default_locale),
-        sender=build_sender(settings),
-        templates_dir=settings.templates_dir,
-    )
-    document: dict[str, Any] = {}
-    if chosen in {None, Channel.EMAIL}:
-        mail = shown.mail
-        document["email"] = {"subject": mail.subject, "text": mail.text, "html": mail.html}
-    if chosen in {None, Channel.SMS}:
-        document["sms"] = {"text": shown.sms.text, "segments": shown.sms.segments}
-    return document
-
-
-def _print_preview(document: dict[str, Any]) -> None:
-    if "email" in document:
-        say(f"E-mail: {document['email']['subject']}")
-        say(document["email"]["text"])
-    if "sms" in document:
-        say(f"SMS, {document['sms']['segments']} parts:")
-        say(document["sms"]["text"])
 
 
 def print_findings(findings: list[Finding]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import bulk, filters
+from linkferry.commands.story import say_wrapped
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
 from linkferry.output import emit, instant, print_fields, print_json, say
 from linkferry.tables import Column, print_table
@@ -64,68 +65,72 @@ def _register_trial(group: typer.Typer) -> None:
 
 
 def _register_looking(group: typer.Typer) -> None:
-    @command(group, "list")
-    async def list_crms(
-        session: Session,
-        *,
-        is_shown: Annotated[
-            bool, typer.Option("--show-path", help="Show the URLs whole: who has one can knock.")
-        ] = False,
-    ) -> None:
-        """List the CRMs: which are on, their URLs, their last event, how many stand where."""
-        from linkferry.crms import overview
+    command(group, "list")(list_crms)
+    command(group, "events")(events)
+    command(group, "show")(show)
 
-        items = await overview(session, is_path_shown=is_shown)
-        emit(
-            {"items": items, "next": None, "total": len(items)},
-            lambda: _print_crms(items, is_path_shown=is_shown),
+
+async def list_crms(
+    session: Session,
+    *,
+    is_shown: Annotated[
+        bool, typer.Option("--show-path", help="Show the URLs whole: who has one can knock.")
+    ] = False,
+) -> None:
+    """List the CRMs: which are on, their URLs, their last event, how many stand where."""
+    from linkferry.crms import overview
+
+    items = await overview(session, is_path_shown=is_shown)
+    emit(
+        {"items": items, "next": None, "total": len(items)},
+        lambda: _print_crms(items, is_path_shown=is_shown),
+    )
+
+
+async def events(
+    session: Session,
+    *,
+    state: State = None,
+    source: Source = None,
+    reason: Reason = None,
+    limit: filters.Limit = 50,
+    cursor: filters.Cursor = None,
+) -> None:
+    """List events that came in, the latest change first.
+
+    Example: `linkferry crm events --state failed --source hubspot`
+    """
+    from worker.ops.events_in import EventQueries
+
+    queries = EventQueries(session.ledger)
+    page = await filters.page(
+        queries.events(
+            source=await _source(session, source),
+            state=_state(state),
+            reason=_reason(reason),
+            cursor=cursor,
+            limit=limit,
         )
+    )
+    emit(page, lambda: _print_events(page))
 
-    @command(group, "events")
-    async def events(
-        session: Session,
-        *,
-        state: State = None,
-        source: Source = None,
-        reason: Reason = None,
-        limit: filters.Limit = 50,
-        cursor: filters.Cursor = None,
-    ) -> None:
-        """List events that came in, the latest change first.
 
-        Example: `linkferry crm events --state failed --source hubspot`
-        """
-        from worker.ops.events_in import EventQueries
+async def show(
+    session: Session,
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id.")],
+    is_revealed: filters.Reveal = False,
+) -> int:
+    """Show one event: what it said, what is wrong with it, its jobs and its history."""
+    from worker.ops.events_in import EventQueries
 
-        queries = EventQueries(session.ledger)
-        page = await filters.page(
-            queries.events(
-                source=await _source(session, source),
-                state=_state(state),
-                reason=_reason(reason),
-                cursor=cursor,
-                limit=limit,
-            )
-        )
-        emit(page, lambda: _print_events(page))
-
-    @command(group, "show")
-    async def show(
-        session: Session,
-        event_id: Annotated[str, typer.Argument(metavar="ID", help="An event's id.")],
-        is_revealed: filters.Reveal = False,
-    ) -> int:
-        """Show one event: what it said, what is wrong with it, its jobs and its history."""
-        from worker.ops.events_in import EventQueries
-
-        document = await EventQueries(session.ledger).event(event_id.strip(), is_revealed=is_revealed)
-        if document is None:
-            complain(f"There is no event {event_id}. `linkferry crm events` shows what there is.")
-            return FAILED
-        if is_revealed:
-            await session.trail.reveal(by=filters.operator(), subject=event_id.strip(), what="crm event")
-        emit(document, lambda: _print_event(document))
-        return 0
+    document = await EventQueries(session.ledger).event(event_id.strip(), is_revealed=is_revealed)
+    if document is None:
+        complain(f"There is no event {event_id}. `linkferry crm events` shows what there is.")
+        return FAILED
+    if is_revealed:
+        await session.trail.reveal(by=filters.operator(), subject=event_id.strip(), what="crm event")
+    emit(document, lambda: _print_event(document))
+    return 0
 
 
 def _register_mending(group: typer.Typer) -> None:
@@ -212,9 +217,11 @@ async def _source(session: Session, name: str | None) -> str | None:
 def _reason(word: str | None) -> str | None:
     """Return a reason of events; refuse one that no event can have."""
     from worker.domain.event import EVENT_REASONS
+    from worker.domain.report import REPORT_REASONS
 
-    if word is not None and word not in EVENT_REASONS:
-        message = f"--reason {word}: say one of {', '.join(sorted(EVENT_REASONS))}."
+    known = EVENT_REASONS | REPORT_REASONS
+    if word is not None and word not in known:
+        message = f"--reason {word}: say one of {', '.join(sorted(known))}."
         raise CommandError(message, exit_code=USAGE)
     return word
 
@@ -286,6 +293,13 @@ def _print_events(page: dict[str, Any]) -> None:
         say(f"More: add --cursor {page['next']}")
 
 
+_ALTERED = "altered"
+_ABOUT_ALTERED = (
+    "The same event came before with other words: a CRM that uses an event's key twice, or somebody who replays it "
+    "changed. The first stands; of this one nothing was done. Compare the two with --reveal."
+)
+
+
 def _print_event(document: dict[str, Any]) -> None:
     apart = {"body", "history", "problems", "job_ids"}
     print_fields({name: value for name, value in document.items() if name not in apart})
@@ -295,6 +309,10 @@ def _print_event(document: dict[str, Any]) -> None:
         say("  contact: another than the first request's; the first stands, and nothing was sent anew")
         for job in document["job_ids"]:
             say(f"  -> To send it elsewhere: linkferry resend {job} --to ADDRESS")
+    if document["reason"] == _ALTERED and document["state"] == "failed":
+        say_wrapped(_ABOUT_ALTERED, indent="  ")
+        say(f"  -> If it is right as it is now: linkferry crm retry {document['event_id']}")
+        say(f"  -> If it is not yours, or was a test: linkferry crm discard {document['event_id']}")
     for problem in document["problems"]:
         say(f"  {problem['field']}: {problem['message']} -> {problem['remedy']}")
     for entry in document["history"]:

@@ -11,7 +11,7 @@ from linkferry.commands.story import fields_line, print_timeline, say_wrapped
 from linkferry.frame import FAILED, command, complain
 from linkferry.notices import sandbox_beside
 from linkferry.output import emit, instant, say
-from linkferry.tables import Column, print_table
+from linkferry.tables import Column, of_name, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -22,16 +22,19 @@ Query = Annotated[
         metavar="WHO", help="A number, an e-mail address, a business's name, an external id, a job's id."
     ),
 ]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Do not ask the partner: show only what is known here.")
+]
 Document = dict[str, Any]
 _CANDIDATES = (
     "ask for",
-    Column("name", rank=1),
+    of_name("name", rank=1),
     Column("number", rank=2),
     Column("jobs", rank=3),
-    Column("latest", rank=4),
+    when("latest", rank=4),
 )
-_LINKS = ("job", "state", Column("product", rank=2), Column("number", rank=1), Column("changed", rank=3))
-_MESSAGES = ("channel", "state", Column("to", rank=1), Column("changed", rank=2), Column("reason", rank=3))
+_LINKS = ("job", "state", Column("product", rank=2), Column("number", rank=1), when("changed", rank=3))
+_MESSAGES = ("channel", "state", Column("to", rank=1), when("changed", rank=2), Column("reason", rank=3))
 
 
 def register(app: typer.Typer) -> None:
@@ -40,14 +43,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="customer", help="One customer: links, messages, what happened, what to say.")
 
     @command(group, "show")
-    async def show(session: Session, query: Query, is_revealed: filters.Reveal = False) -> int:
-        """Show a customer's links, messages and story, and what to say. Several that fit are listed.
+    async def show(
+        session: Session, query: Query, is_revealed: filters.Reveal = False, is_offline: Offline = False
+    ) -> int:
+        """Show a customer's links, messages and story, what the partner says right now, and what to say and do.
 
-        Example: `linkferry customer show 050-123-4567`
+        Several customers that fit are listed. Example: `linkferry customer show 050-123-4567`
         """
         from worker.ops.customer import customer
 
-        document = await customer(session.scene, query, is_revealed=is_revealed)
+        can_ask = session.settings.has_credentials and not is_offline
+        ask = session.ask_partner if can_ask else None
+        document = await customer(session.scene, query, is_revealed=is_revealed, ask=ask)
         if is_revealed and document["found"]:
             await _account_for(session, document)
         emit(document, lambda: print_customer(document))
@@ -94,6 +101,8 @@ def _print_whole(document: Document) -> None:
     known = {"external id": who["external_ids"], "reference": who["references"], "from": who["sources"]}
     say(fields_line({name: ", ".join(values) for name, values in known.items() if values}))
     say_wrapped(document["headline"]["text"])
+    for each in document["suppressed"]:
+        say_wrapped(_stopped(each))
     say("What to say and do")
     links = document["links"]
     jobs = _short_names(links)
@@ -109,6 +118,9 @@ def _print_whole(document: Document) -> None:
             for each in links
         ],
     )
+    for each in links:
+        for fact in each.get("facts", ()):
+            say_wrapped(f"{_whose(jobs, each)}{fact['text']}", indent="  ", hanging="    ")
     if document["messages"]:
         say("Messages")
         print_table(_MESSAGES, [_message_row(each) for each in document["messages"]])
@@ -123,9 +135,16 @@ def _short_names(links: list[Document]) -> dict[str, str]:
     return {each["job_id"]: f"…{each['job_id'][-6:]}" for each in links} if len(links) > 1 else {}
 
 
+def _stopped(each: Document) -> str:
+    why = f" ({each['why']})" if each["why"] else ""
+    return f"On the stop list since {instant(each['since'])}, by {each['by']}{why}: {each['contact']} gets no message."
+
+
 def _whose(jobs: dict[str, str], advice: Document) -> str:
     return f"[{jobs[advice['job_id']]}] " if jobs else ""
 
 
 def _message_row(each: Document) -> tuple[object, ...]:
-    return each["channel"], each["state"], each["to"], instant(each["changed_at"]), each["reason"]
+    what = each["channel"] if each["template"] == "invitation" else f"{each['channel']} ({each['template']})"
+    why = f"waits until {instant(each['waits_until'])}" if each["waits_until"] else each["reason"]
+    return what, each["state"], each["to"], instant(each["changed_at"]), why

@@ -31,6 +31,8 @@ Name = Annotated[str, _text("--name", "Whom the message greets.")]
 Locale = Annotated[str, _text("--locale", "Language of the message: `he` or `en`.")]
 Channels = Annotated[str, _text("--channels", "`email`, `sms`, `email,sms` or `none`.")]
 ChannelPolicy = Annotated[str, _text("--channel-policy", "`all`, or the `first` that works.")]
+BrandName = Annotated[str, _text("--brand", "Who the messages are from; see `linkferry brand list`.")]
+IsAgreed = Annotated[bool, typer.Option("--agreed", help="The customer asked for it: messages say so.")]
 Reference = Annotated[str, _text("--reference", "Your own reference; comes back in answers and reports.")]
 ExternalId = Annotated[str, _text("--external-id", "The customer's id in your CRM.")]
 Key = Annotated[str, _text("--key", "Idempotency key: the same key again makes nothing new.")]
@@ -81,6 +83,8 @@ def _register_whatsapp(group: typer.Typer) -> None:
         locale: Locale = "",
         channels: Channels = "",
         channel_policy: ChannelPolicy = "",
+        brand: BrandName = "",
+        is_agreed: IsAgreed = False,
         reference: Reference = "",
         external_id: ExternalId = "",
         key: Key = "",
@@ -110,6 +114,8 @@ def _register_whatsapp(group: typer.Typer) -> None:
             "locale": locale,
             "channels": channels,
             "channel_policy": channel_policy,
+            "brand": brand,
+            "agreed": "1" if is_agreed else "",
             "reference": reference,
             "external_id": external_id,
         }
@@ -141,6 +147,8 @@ def _register_facebook(group: typer.Typer) -> None:
         locale: Locale = "",
         channels: Channels = "",
         channel_policy: ChannelPolicy = "",
+        brand: BrandName = "",
+        is_agreed: IsAgreed = False,
         reference: Reference = "",
         external_id: ExternalId = "",
         key: Key = "",
@@ -163,6 +171,8 @@ def _register_facebook(group: typer.Typer) -> None:
             "locale": locale,
             "channels": channels,
             "channel_policy": channel_policy,
+            "brand": brand,
+            "agreed": "1" if is_agreed else "",
             "reference": reference,
             "external_id": external_id,
         }

@@ -8,11 +8,11 @@ import typer
 
 from linkferry.commands import acting, failed_edit, failed_export, filters
 from linkferry.commands.group_view import print_groups
-from linkferry.commands.job_view import print_job, read_job
-from linkferry.commands.jobs import no_such_job, print_jobs
+from linkferry.commands.job_view import print_job, print_message, read_job, read_message
+from linkferry.commands.jobs import no_such_job, print_jobs, total_text
 from linkferry.frame import USAGE, CommandError, command
-from linkferry.output import emit, instant, print_fields, say
-from linkferry.tables import Column, print_table
+from linkferry.output import emit, instant, say
+from linkferry.tables import Column, of_name, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -36,62 +36,66 @@ def register(app: typer.Typer) -> None:
 
 
 def _register_looking(group: typer.Typer) -> None:
-    @command(group, "list")
-    @filters.filtered()
-    async def list_failed(
-        session: Session,
-        *,
-        chosen: filters.Chosen,
-        limit: filters.Limit = 50,
-        cursor: filters.Cursor = None,
-        is_revealed: filters.Reveal = False,
-    ) -> None:
-        """List what failed, newest first: jobs, then messages.
+    command(group, "list")(list_failed)
+    command(group, "groups")(show_groups)
+    command(group, "show")(show)
 
-        `--state dead` lists the dead letters instead: who made them so, and when they are deleted.
 
-        Example: `linkferry failed list --reason number_not_registered`
-        """
-        from worker.ops.retention import kept_s, with_expiry
+@filters.filtered()
+async def list_failed(
+    session: Session,
+    *,
+    chosen: filters.Chosen,
+    limit: filters.Limit = 50,
+    cursor: filters.Cursor = None,
+    is_revealed: filters.Reveal = False,
+) -> None:
+    """List what failed, newest first: jobs, then messages.
 
-        if chosen.stage == "delivery" and chosen.state == "in_doubt":
-            doubtful = await filters.page(session.queries.messages("in_doubt", cursor=cursor, limit=limit))
-            emit(doubtful, lambda: print_failed(doubtful))
-            return
-        state = filters.failed_states(chosen.state)[0].value
-        wanted = await chosen.read(session, state=state)
-        found = await filters.page(
-            session.queries.failed(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
-        )
-        if is_revealed:
-            await session.trail.reveal(by=filters.operator(), shown=len(found["items"]), what="failed list")
-        page = with_expiry(found, kept_s(session.settings))
-        emit(page, lambda: print_failed(page))
+    `--state dead` lists the dead letters instead: who made them so, and when they are deleted.
 
-    @command(group, "groups")
-    async def show_groups(session: Session) -> None:
-        """Show the failed queue by reason: how many, whether they grow, what it means, what to do."""
-        from worker.ops.groups import groups
+    Example: `linkferry failed list --reason number_not_registered`
+    """
+    from worker.ops.retention import kept_s, with_expiry
 
-        document = await groups(session.scene)
-        emit(document, lambda: print_groups(document))
+    if chosen.stage == "delivery" and chosen.state == "in_doubt":
+        doubtful = await filters.page(session.queries.messages("in_doubt", cursor=cursor, limit=limit))
+        emit(doubtful, lambda: print_failed(doubtful))
+        return
+    state = filters.failed_states(chosen.state)[0].value
+    wanted = await chosen.read(session, state=state)
+    found = await filters.page(
+        session.queries.failed(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
+    )
+    if is_revealed:
+        await session.trail.reveal(by=filters.operator(), shown=len(found["items"]), what="failed list")
+    page = with_expiry(found, kept_s(session.settings))
+    emit(page, lambda: print_failed(page))
 
-    @command(group, "show")
-    async def show(
-        session: Session,
-        job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
-        is_revealed: filters.Reveal = False,
-    ) -> int:
-        """Show one failed job (or message) with the partner's answer, its history and the remedy."""
-        document = await read_job(session, job_id, is_revealed=is_revealed)
-        if document is not None:
-            emit(document, lambda: print_job(document))
-            return 0
-        message = await session.queries.delivery(job_id.strip())
-        if message is None:
-            return no_such_job(session, job_id)
-        emit(message, lambda: print_fields(message))
+
+async def show_groups(session: Session) -> None:
+    """Show the failed queue by reason: how many, whether they grow, what it means, what to do."""
+    from worker.ops.groups import groups
+
+    document = await groups(session.scene)
+    emit(document, lambda: print_groups(document))
+
+
+async def show(
+    session: Session,
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    is_revealed: filters.Reveal = False,
+) -> int:
+    """Show one failed job (or message) with the partner's answer, its history and the remedy."""
+    document = await read_job(session, job_id, is_revealed=is_revealed)
+    if document is not None:
+        emit(document, lambda: print_job(document))
         return 0
+    message = await read_message(session, job_id, is_revealed=is_revealed)
+    if message is None:
+        return no_such_job(session, job_id)
+    emit(message, lambda: print_message(message))
+    return 0
 
 
 def _register_mending(group: typer.Typer) -> None:
@@ -134,7 +138,7 @@ def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
         job_ids: JobIds = None,
         chosen: filters.Chosen,
         is_all: All = False,
-        why: filters.Why = "",
+        why: filters.WhyOfMany = "",
         is_sure: filters.Yes = False,
         is_detached: acting.Detach = False,
         has_no_canary: acting.NoCanary = False,
@@ -171,20 +175,32 @@ async def _mend(
     return await acting.on_filter(session, act, wanted, states, manner)
 
 
+_FAILED_COLUMNS = (
+    "job",
+    of_name(rank=2),
+    "reason",
+    when("failed", rank=1),
+    Column("number", rank=3),
+    Column("attempt", rank=4),
+    Column("product", rank=5),
+    Column("lane", rank=6),
+)
 _MESSAGE_COLUMNS = (
     "message",
+    of_name(rank=2),
     "reason",
-    Column("state", rank=1),
-    Column("changed", rank=2),
-    Column("failures", rank=3),
+    when("changed", rank=1),
+    Column("state", rank=3),
+    Column("failures", rank=4),
 )
 _DEAD_COLUMNS = (
     "job",
+    of_name(rank=2),
     "reason",
-    Column("given up by", rank=1),
-    Column("since", rank=3),
-    Column("deleted", rank=2),
-    Column("number", rank=4),
+    when("deleted", rank=1),
+    Column("given up by", rank=3, brief=lambda by: by.partition(" (")[0]),
+    when("since", rank=4),
+    Column("number", rank=5),
 )
 
 
@@ -194,6 +210,8 @@ def print_failed(page: dict[str, Any]) -> None:
     messages = [item for item in page["items"] if item["stage"] == "delivery"]
     if jobs and all(item["state"] == "dead" for item in jobs):
         _print_dead({**page, "items": jobs})
+    elif jobs and all(item["state"] == "failed" for item in jobs):
+        _print_jobs({**page, "items": jobs, "next": None if messages else page["next"]})
     elif jobs or not messages:
         print_jobs({**page, "items": jobs, "next": None if messages else page["next"]})
     if not messages:
@@ -201,9 +219,10 @@ def print_failed(page: dict[str, Any]) -> None:
     rows = [
         (
             item["delivery_id"],
+            item.get("name"),
             item["reason"],
-            item["state"],
             instant(item["changed_at"]),
+            item["state"],
             item["failures"],
         )
         for item in messages
@@ -213,14 +232,35 @@ def print_failed(page: dict[str, Any]) -> None:
         say(f"More: add --cursor {page['next']}")
 
 
+def _print_jobs(page: dict[str, Any]) -> None:
+    rows = [
+        (
+            item["job_id"],
+            item["name"],
+            item["reason"],
+            instant(item["changed_at"]),
+            item["number"],
+            item["attempt"],
+            item["product"],
+            item["lane"],
+        )
+        for item in page["items"]
+    ]
+    print_table(_FAILED_COLUMNS, rows)
+    say(f"{len(rows)} of {total_text(page)}.")
+    if page["next"]:
+        say(f"More: add --cursor {page['next']}")
+
+
 def _print_dead(page: dict[str, Any]) -> None:
     rows = [
         (
             item["job_id"],
+            item["name"],
             item["reason"],
+            instant(item["expires_at"]),
             _dead_by(item),
             instant(item["changed_at"]),
-            instant(item["expires_at"]),
             item["number"],
         )
         for item in page["items"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
-from linkferry.commands.bulk import require_consent
+from linkferry.commands.bulk import reason_for, require_consent
 from linkferry.commands.jobs import no_such_job
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain, flags
 from linkferry.output import confirm, emit, say
@@ -35,53 +35,56 @@ Form = dict[str, Any]
 
 def register(group: typer.Typer) -> None:
     """Add the command to *group*."""
-
-    @command(group, "edit")
-    async def edit(
-        session: Session,
-        *,
-        job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
-        changes: Annotated[
-            list[str] | None,
-            typer.Option("--set", metavar="FIELD=VALUE", help="A field and its new value; empty clears it."),
-        ] = None,
-        why: filters.Why = "",
-        is_sure: filters.Yes = False,
-        is_revealed: filters.Reveal = False,
-    ) -> int:
-        """Correct a failed job's request and let it try again. Without --set your editor opens with all of it.
-
-        The fields are those of a backfill's columns. They are read by the same rules, all that is wrong is told at once,
-        and before and after are shown before anything is done. Both are kept: `linkferry audit --job JOB`.
-
-        Example: `linkferry failed edit 01k8…w --set whatsapp=0501234567 --why "customer called"`
-        """
-        form = await session.editing.form(job_id.strip(), is_revealed=is_revealed)
-        if form is None:
-            return no_such_job(session, job_id)
-        if is_revealed:
-            await session.trail.reveal(by=filters.operator(), subject=form["job_id"], what="edit")
-        if not form["can_edit"]:
-            complain(
-                f"{form['job_id']} is {form['state']}: only a failed job or a dead letter can be edited."
-            )
-            return FAILED
-        if changes:
-            check = await session.editing.check(form["job_id"], _read_changes(changes), seen=form["seen"])
-        else:
-            check = await _in_editor(session, form)
-        if check.request is None:
-            return _refuse(check)
-        _show(check, is_revealed=is_revealed)
-        if not is_sure:
-            require_consent("Requeue it with these changes?")
-        edited = await session.editing.requeue_edited(
-            form["job_id"], _fields_of(check), by=filters.operator(), why=why, seen=form["seen"]
-        )
-        return _report(edited, is_revealed=is_revealed)
+    command(group, "edit")(edit)
 
 
-def _read_changes(changes: list[str]) -> dict[str, str]:
+async def edit(
+    session: Session,
+    *,
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field and its new value; empty clears it."),
+    ] = None,
+    why: filters.WhyOfMany = "",
+    is_sure: filters.Yes = False,
+    is_revealed: filters.Reveal = False,
+) -> int:
+    """Correct a failed job's request and let it try again. Without --set your editor opens with all of it.
+
+    The fields are those of a backfill's columns. They are read by the same rules, all that is wrong is told at once,
+    and before and after are shown before anything is done. Both are kept: `linkferry audit --job JOB`.
+
+    An edit whose request other jobs share touches those too, and so needs a why.
+
+    Example: `linkferry failed edit 01k8…w --set whatsapp=0501234567 --why "customer called"`
+    """
+    form = await session.editing.form(job_id.strip(), is_revealed=is_revealed)
+    if form is None:
+        return no_such_job(session, job_id)
+    if is_revealed:
+        await session.trail.reveal(by=filters.operator(), subject=form["job_id"], what="edit")
+    if not form["can_edit"]:
+        complain(f"{form['job_id']} is {form['state']}: only a failed job or a dead letter can be edited.")
+        return FAILED
+    if changes:
+        check = await session.editing.check(form["job_id"], read_changes(changes), seen=form["seen"])
+    else:
+        check = await _in_editor(session, form)
+    if check.request is None:
+        return _refuse(check)
+    show_changes(check, is_revealed=is_revealed)
+    if not is_sure:
+        require_consent("Requeue it with these changes?")
+    why = reason_for(why, 1 + len(check.also_applies_to), is_asked=not is_sure)
+    edited = await session.editing.requeue_edited(
+        form["job_id"], _fields_of(check), by=filters.operator(), why=why, seen=form["seen"]
+    )
+    return _report(edited, is_revealed=is_revealed)
+
+
+def read_changes(changes: list[str]) -> dict[str, str]:
+    """Return the fields of `--set` options; raises CommandError (2) for one that is none."""
     fields: dict[str, str] = {}
     for each in changes:
         name, sign, value = each.partition("=")
@@ -107,7 +110,7 @@ async def _in_editor(session: Session, form: Form) -> EditCheck:
         check = await session.editing.check(form["job_id"], read_form(after), seen=form["seen"])
         if check.request is not None or after == text:
             return check
-        _say_problems(check)
+        say_problems(check)
         if not confirm("Mend it in the editor?"):
             return check
         text = after
@@ -170,16 +173,17 @@ def _edited(text: str) -> str:
 
 def _refuse(check: EditCheck) -> int:
     emit(check.document() | {"done": False}, lambda: None)
-    _say_problems(check)
+    say_problems(check)
     return FAILED
 
 
-def _say_problems(check: EditCheck) -> None:
+def say_problems(check: EditCheck) -> None:
+    """Tell all that is wrong with an edit."""
     for each in check.problems:
         complain(f"{each.field}: {each.message}. {each.remedy}".strip())
 
 
-def _show(check: EditCheck, *, is_revealed: bool) -> None:
+def show_changes(check: EditCheck, *, is_revealed: bool) -> None:
     """Show before and after; what the operator has written himself is shown whole."""
     if flags().is_json:
         return
@@ -198,7 +202,7 @@ def _report(edited: Edited, *, is_revealed: bool) -> int:
 
     emit(edited.document(is_revealed=is_revealed), lambda: say(_done_line(edited)) if edited.done else None)
     if edited.mended is None:
-        _say_problems(edited.check)
+        say_problems(edited.check)
     elif not edited.done:
         complain(f"Not requeued: {refusal_text(edited.mended)}.")
     return 0 if edited.done else FAILED

@@ -12,7 +12,7 @@ import typer
 
 from linkferry.commands import filters
 from linkferry.commands.batch_report import STDOUT, name_of, new_file, standard_output
-from linkferry.frame import USAGE, CommandError, command, complain, flags
+from linkferry.frame import FAILED, USAGE, CommandError, command, complain, flags
 from linkferry.output import print_json, say
 from linkferry.progress import reporting_progress
 
@@ -48,7 +48,8 @@ def register(group: typer.Typer) -> None:
 
         A job in the failed queue keeps its number: discard it before its row comes in anew, or edit it in place with
         `linkferry failed edit`. `--state dead` writes the dead letters. Numbers and contacts are whole, so the file is
-        for its owner only, and who made it is recorded before the first row leaves.
+        for its owner only, and who made it is recorded before the first row leaves. Where nothing matches, nothing is
+        written, and the exit code is 1.
 
         Example: `linkferry failed export mend.csv --class bad_data`
         """
@@ -63,6 +64,8 @@ def register(group: typer.Typer) -> None:
             )
 
         count = await _write(session, wanted, states, sink, record, is_quiet=is_quiet or path is None)
+        if not count:
+            return _nothing(path)
         _conclude(path, count, is_quiet=is_quiet, state=states[0])
         return 0
 
@@ -70,9 +73,14 @@ def register(group: typer.Typer) -> None:
 async def _write(
     session: Session, wanted: JobFilter, states: list[JobState], sink: Any, record: Record, *, is_quiet: bool
 ) -> int:
-    """Write the rows, once *record* has it in the trail how many are about to leave; return how many were written."""
-    from worker.ops.export import count, rows
+    """Write the rows, once *record* has it in the trail how many are about to leave; return how many were written.
 
+    Where there is none, nothing is recorded, and no file made.
+    """
+    from worker.ops.export import count, is_any, rows
+
+    if not await is_any(session.ledger, wanted, states):
+        return 0
     total, _ = await count(session.ledger, wanted, states)
     written = 0
     with sink as write, reporting_progress(is_quiet=is_quiet) as tell:
@@ -114,6 +122,14 @@ def _sink(path: Path | None, *, is_json: bool, is_forced: bool) -> Iterator[Writ
             stream.write(json.dumps(row, ensure_ascii=False) + "\n" if is_json else csv_line(row))
 
         yield write
+
+
+def _nothing(path: Path | None) -> int:
+    """Say that nothing matched; return the exit code."""
+    if flags().is_json and path is not None:
+        print_json({"file": None, "rows": 0})
+    complain("Nothing matches: nothing was written. `linkferry failed groups` shows what there is.")
+    return FAILED
 
 
 def _conclude(path: Path | None, count: int, *, is_quiet: bool, state: JobState) -> None:

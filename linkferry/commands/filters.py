@@ -7,13 +7,14 @@ import getpass
 import inspect
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linkferry.frame import USAGE, Body, CommandError, resolved
+from linkferry.frame import USAGE, Body, CommandError, complain, resolved
+from linkferry.output import span
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -34,7 +35,10 @@ ReasonClass = Annotated[
 ]
 Lane = Annotated[str | None, typer.Option("--lane", help="`live` or `bulk`.")]
 Batch = Annotated[str | None, typer.Option("--batch", help="Only this batch (a backfill's RUN).")]
-Source = Annotated[str | None, typer.Option("--source", help="Only this source: `api`, `cli` or `csv`.")]
+Source = Annotated[
+    str | None,
+    typer.Option("--source", help="Only this source: `api`, `cli`, `csv`, or a CRM such as `crm:hubspot`."),
+]
 Number = Annotated[
     str | None, typer.Option("--number", help="Only this number, however written: its own, or its contact's.")
 ]
@@ -63,6 +67,11 @@ Cursor = Annotated[str | None, typer.Option("--cursor", help="Go on where the la
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show numbers and contacts whole.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Why = Annotated[str, typer.Option("--why", help="Why; kept in the trail, see `linkferry audit`.")]
+WhyOfMany = Annotated[
+    str,
+    typer.Option("--why", help="Why; kept in the trail. One job may go without, more than one may not."),
+]
+_SOURCES = ("api", "cli", "csv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,7 @@ class Chosen:
             words["number"] = _digits(words["number"], session.settings.default_region)
         wanted = job_filter(**words)
         await require_known(session, reason=self.reason, batch=self.batch)
+        _note_source(session, self.source)
         return wanted
 
 
@@ -201,7 +211,8 @@ def _digits(number: str, region: str) -> str:
 async def require_known(session: Session, *, reason: str | None, batch: str | None) -> None:
     """Refuse a filter that nothing can match; raises CommandError (2), LedgerUnavailable."""
     if reason is not None and not await _is_reason(session, reason):
-        message = f"--reason {reason}: there is no such reason. `linkferry reasons list` names them."
+        near = did_you_mean(reason, await _reasons_like(session, reason))
+        message = f"--reason {reason}: there is no such reason.{near} `linkferry reasons list` names them."
         raise CommandError(message, exit_code=USAGE)
     if batch is not None and await session.ledger.batches.get(batch) is None:
         message = f"--batch {batch}: there is no such batch. `linkferry batch list` shows what there is."
@@ -213,6 +224,66 @@ async def _is_reason(session: Session, name: str) -> bool:
         return True
     # An operator's file may have named it once, and no longer does.
     return any(name == group.reason for group in await session.ledger.queries.groups())
+
+
+async def _reasons_like(session: Session, word: str) -> list[str]:
+    """Return the names that *word* may have been meant to be, those of codes that nobody taught included."""
+    names = [each.name for each in session.catalogue.all()]
+    names += [group.reason for group in await session.ledger.queries.groups()]
+    code = re.search(r"-?\d+$", word)
+    return [*names, f"unknown_{code[0]}"] if code else names
+
+
+def _note_source(session: Session, source: str | None) -> None:
+    """Say where no producer is called so; whoever brought jobs in under that name once is still found."""
+    from linkferry.crms import sources
+
+    if source is None:
+        return
+    known = [*_SOURCES, *sources(session.settings)]
+    if source not in known:
+        near = did_you_mean(source, known) or f" Known: {', '.join(known)}."
+        complain(f"--source {source}: no source is called so.{near}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a sentence, a blank before it, that names the one of *known* that is nearest; nothing where none is."""
+    from worker.domain.fields import nearest
+
+    near = nearest(word, known)
+    return f" Did you mean {near}?" if near else ""
+
+
+def in_words(wanted: Mapping[str, Any]) -> str:
+    """Return a filter's document as people say it: `failed, reason partner_timeout, older than 2 h`."""
+    states = wanted.get("states") or [wanted[name] for name in ("state",) if name in wanted]
+    stands = " or ".join(states)
+    said = [
+        _SAID[name].format(span(float(value)) if name.endswith("_s") else value)
+        for name, value in wanted.items()
+        if name in _SAID
+    ]
+    return ", ".join(filter(None, [stands, *said])) if said else f"all {stands}".strip()
+
+
+#: Names in a filter's document → how they are said.
+_SAID = {
+    "stage": "stage {}",
+    "reason": "reason {}",
+    "reason_class": "class {}",
+    "lane": "lane {}",
+    "batch": "batch {}",
+    "source": "source {}",
+    "number": "number {}",
+    "email": "e-mail {}",
+    "name": "name {}",
+    "external_id": "external id {}",
+    "reference": "reference {}",
+    "older_than_s": "unchanged for {}",
+    "newer_than_s": "changed within {}",
+    "min_attempts": "attempted {} times or more",
+    "min_requeues": "requeued {} times or more",
+}
 
 
 async def page(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`linkferry holds`: what stands still, and what was seen before it was stopped."""
+"""`linkferry holds`: what stands still, held or paused, and what was seen before it was stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linkferry.tables import Column, print_table
 if TYPE_CHECKING:
     from linkferry.session import Session
 
-BATCH = "batch:"
+BATCH, CHANNEL, CALLS = "batch:", "channel:", "calls"
 _EVIDENCE = ("job", "number", Column("code", rank=1), Column("what the partner answered", is_text=True))
 
 
@@ -22,18 +22,45 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "holds")
     async def holds(session: Session) -> None:
-        """Show what is held, why and since when, how much waits behind it, and the answers that made it.
+        """Show what is held, why and since when, how much waits behind it, and the answers that made it; then what is paused.
+
+        A hold is Linkferry's own, because calls failed alike; a pause is a person's.
 
         Example: `linkferry holds`, then `linkferry resume --lane live --why "the partner mended it"`
         """
+        from worker.ops.overview import paused
+
         items = await session.holds.all()
-        emit({"items": items, "next": None, "total": len(items)}, lambda: print_holds(items))
+        pauses = [
+            each for each in await paused(session.scene) if each["target"] != CALLS
+        ]  # that one is among the holds
+        document = {"items": items, "next": None, "total": len(items), "pauses": pauses}
+        emit(document, lambda: print_standstill(items, pauses))
+
+
+def print_standstill(items: list[dict[str, Any]], pauses: list[dict[str, Any]]) -> None:
+    """Print holds and pauses for people."""
+    if not items and not pauses:
+        say("Nothing is held. Nothing is paused.")
+    elif not items:
+        say("Nothing is held.")
+    print_holds(items)
+    for each in pauses:
+        name = f" ({each['name']})" if each["name"] else ""
+        say(f"{each['target']}{name} is paused")
+        print_fields(
+            {
+                "since": instant(each["since"]),
+                "by": each["by"],
+                "why": each["why"],
+                "waiting": f"{each['count']:,} jobs",
+                "then": how_to_lift(each["target"]),
+            }
+        )
 
 
 def print_holds(items: list[dict[str, Any]]) -> None:
     """Print holds for people."""
-    if not items:
-        say("Nothing is held.")
     for each in items:
         name = f" ({each['batch']})" if each["batch"] else ""
         say(f"{each['target']}{name} is held: {each['reason']}")
@@ -42,8 +69,8 @@ def print_holds(items: list[dict[str, Any]]) -> None:
                 "since": instant(each["since"]),
                 "waiting": f"{each['waiting']:,} jobs",
                 "means": each["meaning"],
-                "to do": each["remedy"],
-                "then": _how_to_clear(each["target"]),
+                "to do": each["outlook"]["text"] if each["outlook"] else each["remedy"],
+                "then": how_to_lift(each["target"]),
             }
         )
         if each["evidence"]:
@@ -54,7 +81,10 @@ def _row(job: dict[str, Any]) -> tuple[Any, ...]:
     return job["job_id"], job["number"], job["code"], job["answer"] or job["state"]
 
 
-def _how_to_clear(target: str) -> str:
+def how_to_lift(target: str) -> str:
+    """Return the command that ends a hold or pause of *target*."""
     if target.startswith(BATCH):
         return f"linkferry batch resume {target.removeprefix(BATCH)}"
-    return "linkferry resume" if target == "calls" else f"linkferry resume --lane {target}"
+    if target.startswith(CHANNEL):
+        return f"linkferry resume --channel {target.removeprefix(CHANNEL)}"
+    return "linkferry resume" if target == CALLS else f"linkferry resume --lane {target}"

@@ -26,6 +26,8 @@ _SHOWN = (
     "line",
     "reference",
     "external_id",
+    "brand",
+    "is_agreed",
     "accepted_at",
     "changed_at",
     "due_at",
@@ -51,6 +53,47 @@ async def read_job(session: Session, job_id: str, *, is_revealed: bool) -> Docum
     return document
 
 
+async def read_message(session: Session, message_id: str, *, is_revealed: bool) -> Document | None:
+    """Return one message and whom it is for, a look at it unmasked accounted for; raises LedgerUnavailable."""
+    from linkferry.commands.filters import operator
+    from worker.ops.names import names_of
+
+    document = await session.queries.delivery(message_id.strip())
+    if document is None:
+        return None
+    own = document["delivery_id"]
+    if is_revealed:
+        await session.trail.reveal(by=operator(), subject=own, what="message")
+    return document | {"name": (await names_of(session.ledger, [own], is_revealed=is_revealed))[own]}
+
+
+def print_message(document: Document) -> None:
+    """Print one message for people."""
+    say(f"Message {document['delivery_id']}: {document['state'].replace('_', ' ')}")
+    further = f" {document['generation']}" if document["generation"] > 1 else ""
+    print_fields(
+        {
+            "customer": document["name"],
+            "channel": document["channel"],
+            "what": document["template"] + further,
+            "reason": document["reason"],
+            "reason_class": document["reason_class"],
+            "detail": document["detail"],
+            "failures": document["failures"] or None,
+            "doubts": document["doubts"] or None,
+            "changed_at": instant(document["changed_at"]),
+            "due_at": instant(document["due_at"]),
+            "jobs": ", ".join(document["job_ids"]),
+        }
+    )
+    for title, text in (("Why it is there", document["meaning"]), ("What to do", document["remedy"])):
+        if text:
+            say(title)
+            say_wrapped(text, indent="  ")
+    if document["job_ids"]:
+        say(f"Its whole story: linkferry job show {document['job_ids'][0]}")
+
+
 def print_job(document: Document) -> None:
     """Print all of one job for people."""
     say(f"Job {document['job_id']}: {document['state']}")
@@ -58,6 +101,9 @@ def print_job(document: Document) -> None:
     shown = {name: instant(value) if name.endswith("_at") else value for name, value in shown.items()}
     contact = {name: value for name, value in document["contact"].items() if value}
     print_fields(shown | {"contact": fields_line(contact)})
+    if document["change"]:
+        say("Its link")
+        say_wrapped(document["change"]["text"], indent="  ")
     say("Why it is there")
     say_wrapped(document["why_here"], indent="  ")
     for other in document["stops"][1:]:
@@ -71,7 +117,8 @@ def print_job(document: Document) -> None:
     print_timeline(document["timeline"])
     for each in document["deliveries"]:
         why = f": {each['reason']}" if each["reason"] else ""
-        say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{why}")
+        waits = f", waits until {instant(each['waits_until'])} (send window)" if each["waits_until"] else ""
+        say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{waits}{why}")
     _print_others(document)
 
 

@@ -11,7 +11,7 @@ from linkferry.commands.job_view import print_job, read_job
 from linkferry.frame import FAILED, command, complain
 from linkferry.notices import sandbox_beside
 from linkferry.output import emit, instant, say
-from linkferry.tables import Column, print_table
+from linkferry.tables import Column, of_name, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -21,10 +21,13 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
+    from linkferry.commands import replace  # which says with this module that there is no such job
+
     group = typer.Typer(no_args_is_help=True)
-    app.add_typer(group, name="job", help="Look at single jobs, or cancel one.")
+    app.add_typer(group, name="job", help="Look at single jobs, cancel one, replace or revoke links.")
     _register_finding(group)
     _register_one(group)
+    replace.register(group)
 
 
 def _register_finding(group: typer.Typer) -> None:
@@ -102,21 +105,32 @@ def _register_one(group: typer.Typer) -> None:
         return 0 if document["done"] else FAILED
 
 
+#: Where a link was being changed, calling that off leaves the job in another state.
+_CANCELLED = {
+    "cancelled": "Cancelled: {job}",
+    "linked": "Called off: {job} keeps its link as it is.",
+    "revoked": "Called off: the old link of {job} is deleted already, and no new one is made.",
+    "available": "The link of {job} may be deleted already: no new one is made, and the deleting is brought to its end.",
+    "scheduled": "The link of {job} may be deleted already: no new one is made, and the deleting is brought to its end.",
+}
+
+
 def _cancel_line(document: dict[str, Any]) -> str:
-    if document["state"] == "cancelled":
-        return f"Cancelled: {document['job_id']}"
+    if line := _CANCELLED.get(document["state"]):
+        return line.format(job=document["job_id"])
     return f"{document['job_id']} is being worked on: it ends as it may, and is not tried again."
 
 
 _COLUMNS = (
     "job",
     "state",
-    Column("number", rank=1),
+    of_name(rank=1),
     "reason",
-    Column("changed", rank=2),
-    Column("product", rank=3),
-    Column("attempt", rank=4),
-    Column("lane", rank=5),
+    when("changed", rank=2),
+    Column("number", rank=3),
+    Column("product", rank=4),
+    Column("attempt", rank=5),
+    Column("lane", rank=6),
 )
 
 
@@ -131,9 +145,10 @@ def print_jobs(page: dict[str, Any]) -> None:
         (
             item["job_id"],
             item["state"],
-            item["number"],
+            item["name"],
             item["reason"],
             instant(item["changed_at"]),
+            item["number"],
             item["product"],
             item["attempt"],
             item["lane"],

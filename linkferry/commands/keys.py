@@ -8,6 +8,7 @@ import typer
 
 from linkferry.commands import filters
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
+from linkferry.notices import sandbox_beside, tell_if_sandbox_beside
 from linkferry.output import emit, instant, say
 from linkferry.tables import Column, print_table
 
@@ -21,47 +22,55 @@ def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     group = typer.Typer(no_args_is_help=True)
     app.add_typer(group, name="key", help="Keys of the HTTP API: make, list, revoke.")
+    command(group, "add")(add)
+    command(group, "list")(list_keys)
+    command(group, "revoke")(revoke)
 
-    @command(group, "add")
-    async def add(session: Session, name: Name) -> int:
-        """Make a key and print it, this once: only its hash is kept.
 
-        Example: `linkferry key add website`
-        """
-        if any(each.name == name for each in await session.ledger.keys_of_api.list()):
-            complain(f"There is a key {name} already. Revoke it first, or take another name.")
-            return FAILED
-        try:
-            secret = await session.ledger.keys_of_api.add(name, by=filters.operator())
-        except ValueError as exc:
-            raise CommandError(f"{name[:80]!r}: {exc}.", exit_code=USAGE) from None
-        emit({"name": name, "key": secret}, lambda: _show_new(name, secret))
-        return 0
+async def add(session: Session, name: Name) -> int:
+    """Make a key and print it, this once: only its hash is kept.
 
-    @command(group, "list")
-    async def list_keys(session: Session) -> None:
-        """List the keys: who made them, when, and when they were last used."""
-        from worker.ops.views import iso
+    Example: `linkferry key add website`
+    """
+    if any(each.name == name for each in await session.ledger.keys_of_api.list()):
+        complain(f"There is a key {name} already. Revoke it first, or take another name.")
+        return FAILED
+    try:
+        secret = await session.ledger.keys_of_api.add(name, by=filters.operator())
+    except ValueError as exc:
+        raise CommandError(f"{name[:80]!r}: {exc}.", exit_code=USAGE) from None
+    tell_if_sandbox_beside(session)
+    emit({"name": name, "key": secret}, lambda: _show_new(name, secret))
+    return 0
 
-        items = [
-            {
-                "name": each.name,
-                "added_at": iso(each.added_at_ms),
-                "added_by": each.added_by,
-                "used_at": iso(each.used_at_ms),
-            }
-            for each in await session.ledger.keys_of_api.list()
-        ]
-        emit({"items": items, "next": None, "total": len(items)}, lambda: _print_keys(items))
 
-    @command(group, "revoke")
-    async def revoke(session: Session, name: Name) -> int:
-        """Make a key useless from now on."""
-        if not await session.ledger.keys_of_api.revoke(name, by=filters.operator()):
-            complain(f"There is no key {name}. `linkferry key list` names them.")
-            return FAILED
-        emit({"name": name, "revoked": True}, lambda: say(f"{name} is revoked."))
-        return 0
+async def list_keys(session: Session) -> None:
+    """List the keys: who made them, when, and when they were last used."""
+    from worker.ops.views import iso
+
+    items = [
+        {
+            "name": each.name,
+            "added_at": iso(each.added_at_ms),
+            "added_by": each.added_by,
+            "used_at": iso(each.used_at_ms),
+        }
+        for each in await session.ledger.keys_of_api.list()
+    ]
+    if not items:
+        tell_if_sandbox_beside(session)
+    emit({"items": items, "next": None, "total": len(items)}, lambda: _print_keys(items))
+
+
+async def revoke(session: Session, name: Name) -> int:
+    """Make a key useless from now on."""
+    if not await session.ledger.keys_of_api.revoke(name, by=filters.operator()):
+        elsewhere = sandbox_beside(session.settings)
+        complain(f"There is no key {name}. {elsewhere or '`linkferry key list` names them.'}")
+        return FAILED
+    tell_if_sandbox_beside(session)
+    emit({"name": name, "revoked": True}, lambda: say(f"{name} is revoked."))
+    return 0
 
 
 def _print_keys(items: list[dict[str, Any]]) -> None:

@@ -30,20 +30,22 @@ def register(app: typer.Typer) -> None:
 
 
 def _register_list(group: typer.Typer) -> None:
-    @command(group, "list")
-    def list_reasons(
-        is_taught: Annotated[bool, typer.Option("--taught", help="Only what was taught here.")] = False,
-    ) -> int:
-        """List every reason: what it means, what to do, what Linkferry does by itself, and who says so.
+    command(group, "list")(list_reasons)
 
-        Example: `linkferry reasons list --taught`
-        """
-        document = _listed()
-        if is_taught:
-            items = [each for each in document["items"] if each["from"] == "taught"]
-            document = {**document, "items": items, "total": len(items)}
-        emit(document, lambda: print_reasons(document["items"]))
-        return 0
+
+def list_reasons(
+    is_taught: Annotated[bool, typer.Option("--taught", help="Only what was taught here.")] = False,
+) -> int:
+    """List every reason: what it means, what to do, what Linkferry does by itself, and who says so.
+
+    Example: `linkferry reasons list --taught`
+    """
+    document = _listed()
+    if is_taught:
+        items = [each for each in document["items"] if each["from"] == "taught"]
+        document = {**document, "items": items, "total": len(items)}
+    emit(document, lambda: print_reasons(document["items"]))
+    return 0
 
 
 def _listed() -> dict[str, Any]:
@@ -67,86 +69,87 @@ def _listed() -> dict[str, Any]:
 
 
 def _register_teaching(group: typer.Typer) -> None:
-    @command(group, "set")
-    async def teach(
-        session: Session,
-        *,
-        reason: Annotated[
-            str, typer.Argument(metavar="NAME_OR_CODE", help="A reason, `unknown_77`, or the code `77`.")
-        ],
-        call: Call = None,
-        name: Annotated[
-            str | None, typer.Option("--name", help="What the code is to be called, such as `number_frozen`.")
-        ] = None,
-        reason_class: Annotated[
-            str | None, typer.Option("--class", help="Whose trouble it is, such as `bad_data`.")
-        ] = None,
-        policy: Annotated[
-            str | None, typer.Option("--policy", help="What happens by itself: fail, retry, snooze, discard.")
-        ] = None,
-        meaning: Annotated[str | None, typer.Option("--meaning", help="One sentence: what it means.")] = None,
-        remedy: Annotated[str | None, typer.Option("--remedy", help="One sentence: what to do.")] = None,
-        is_own_data: Annotated[
-            bool | None,
-            typer.Option("--own-data/--not-own-data", help="The row itself is at fault, not its neighbours."),
-        ] = None,
-        why: filters.Why = "",
-        is_requeue: Annotated[
-            bool, typer.Option("--requeue", help="Then requeue the jobs that failed with it, unasked.")
-        ] = False,
-    ) -> int:
-        """Give a code of the partner's that nobody knew its name, class and policy, or describe a reason anew.
+    command(group, "set")(teach)
+    command(group, "unset")(unteach)
 
-        It holds at once for every worker, wins over REASONS_FILE, and is kept in the ledger. What you do not say stays as
-        it is. Jobs that failed with it before are described by it too, and may be requeued.
 
-        Example: `linkferry reasons set unknown_77 --name number_frozen --class bad_data --policy fail --meaning "The
-        number is frozen." --remedy "Ask the customer for another number."`
-        """
-        from worker.ops.teach import TeachRefused
+async def teach(
+    session: Session,
+    *,
+    reason: Annotated[
+        str, typer.Argument(metavar="NAME_OR_CODE", help="A reason, `unknown_77`, or the code `77`.")
+    ],
+    call: Call = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What the code is to be called, such as `number_frozen`.")
+    ] = None,
+    reason_class: Annotated[
+        str | None, typer.Option("--class", help="Whose trouble it is, such as `bad_data`.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="What happens by itself: fail, retry, snooze, discard.")
+    ] = None,
+    meaning: Annotated[str | None, typer.Option("--meaning", help="One sentence: what it means.")] = None,
+    remedy: Annotated[str | None, typer.Option("--remedy", help="One sentence: what to do.")] = None,
+    is_own_data: Annotated[
+        bool | None,
+        typer.Option("--own-data/--not-own-data", help="The row itself is at fault, not its neighbours."),
+    ] = None,
+    why: filters.Why = "",
+    is_requeue: Annotated[
+        bool, typer.Option("--requeue", help="Then requeue the jobs that failed with it, unasked.")
+    ] = False,
+) -> int:
+    """Give a code of the partner's that nobody knew its name, class and policy, or describe a reason anew.
 
-        words = {
-            "class": reason_class,
-            "policy": policy,
-            "meaning": meaning,
-            "remedy": remedy,
-            "own_data": is_own_data,
-        }
-        if name is None and all(value is None for value in words.values()):
-            message = "Say what to teach: --name, --class, --policy, --meaning, --remedy or --own-data."
-            raise CommandError(message, exit_code=USAGE)
-        try:
-            lesson = await session.teaching.teach(
-                reason, by=filters.operator(), why=why, call=call, name=name, words=words
-            )
-        except TeachRefused as exc:
-            raise CommandError(str(exc), exit_code=USAGE) from None
-        if not (
-            is_requeue and flags().is_json and lesson["standing"]
-        ):  # then the act's document is the answer
-            emit(lesson, lambda: _say_lesson(lesson))
-        return await _requeue(session, lesson, why, is_sure=is_requeue) if lesson["standing"] else 0
+    It holds at once for every worker, wins over REASONS_FILE, and is kept in the ledger. What you do not say stays as
+    it is. Jobs that failed with it before are described by it too, and may be requeued.
 
-    @command(group, "unset")
-    async def unteach(
-        session: Session,
-        reason: Annotated[str, typer.Argument(metavar="NAME_OR_CODE", help="What was taught.")],
-        call: Call = None,
-        why: filters.Why = "",
-    ) -> int:
-        """Take back what was taught of a reason or code: what is shipped, or in REASONS_FILE, holds again.
+    Example: `linkferry reasons set unknown_77 --name number_frozen --class bad_data --policy fail --meaning "The
+    number is frozen." --remedy "Ask the customer for another number."`
+    """
+    from worker.ops.teach import TeachRefused
 
-        Example: `linkferry reasons unset unknown_77`
-        """
-        from worker.ops.teach import TeachRefused
+    words = {
+        "class": reason_class,
+        "policy": policy,
+        "meaning": meaning,
+        "remedy": remedy,
+        "own_data": is_own_data,
+    }
+    if name is None and all(value is None for value in words.values()):
+        message = "Say what to teach: --name, --class, --policy, --meaning, --remedy or --own-data."
+        raise CommandError(message, exit_code=USAGE)
+    try:
+        lesson = await session.teaching.teach(
+            reason, by=filters.operator(), why=why, call=call, name=name, words=words
+        )
+    except TeachRefused as exc:
+        raise CommandError(str(exc), exit_code=USAGE) from None
+    if not (is_requeue and flags().is_json and lesson["standing"]):  # then the act's document is the answer
+        emit(lesson, lambda: _say_lesson(lesson))
+    return await _requeue(session, lesson, why, is_sure=is_requeue) if lesson["standing"] else 0
 
-        try:
-            document = await session.teaching.unteach(reason, by=filters.operator(), why=why, call=call)
-        except TeachRefused as exc:
-            complain(str(exc))
-            return FAILED
-        emit(document, lambda: say(f"Taken back: {_about(document)}."))
-        return 0
+
+async def unteach(
+    session: Session,
+    reason: Annotated[str, typer.Argument(metavar="NAME_OR_CODE", help="What was taught.")],
+    call: Call = None,
+    why: filters.Why = "",
+) -> int:
+    """Take back what was taught of a reason or code: what is shipped, or in REASONS_FILE, holds again.
+
+    Example: `linkferry reasons unset unknown_77`
+    """
+    from worker.ops.teach import TeachRefused
+
+    try:
+        document = await session.teaching.unteach(reason, by=filters.operator(), why=why, call=call)
+    except TeachRefused as exc:
+        complain(str(exc))
+        return FAILED
+    emit(document, lambda: say(f"Taken back: {_about(document)}."))
+    return 0
 
 
 async def _requeue(session: Session, lesson: dict[str, Any], why: str, *, is_sure: bool) -> int:
@@ -166,10 +169,19 @@ async def _requeue(session: Session, lesson: dict[str, Any], why: str, *, is_sur
 
 def _say_lesson(lesson: dict[str, Any]) -> None:
     say(f"Taught: {_about(lesson)} ({lesson['class']}, {lesson['policy']}): {lesson['meaning']}")
+    if replaced := lesson["replaced"]:
+        said = ", ".join(f"{word} {_quoted(value)}" for word, value in replaced["words"].items())
+        say(f"It replaces what {replaced['by']} taught ({instant(replaced['at'])}): {said}")
     say("Every worker goes by it within 5 s.")
     if lesson["standing"]:
         count = lesson["standing"]
         say(f"{count:,} failed job{' stands' if count == 1 else 's stand'} under {lesson['stood_as']}.")
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"“{value}”" if " " in str(value) else str(value)
 
 
 def _about(document: dict[str, Any]) -> str:
@@ -180,11 +192,11 @@ def _about(document: dict[str, Any]) -> str:
 
 _COLUMNS = (
     "reason",
-    Column("class", rank=2),
+    Column("class", rank=1),
     Column("policy", rank=1),
     Column("from", rank=3),
     Column("codes", rank=5),
-    Column("what it means", rank=1, is_text=True),
+    Column("what it means", rank=2, is_text=True),
     Column("what to do", is_text=True),
     Column("taught", rank=4),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,13 +10,14 @@ import typer
 from linkferry.commands import filters
 from linkferry.commands.jobs import no_such_job
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
-from linkferry.output import emit, say
-from worker.domain.states import Channel
+from linkferry.output import emit, instant, say
+from worker.domain.states import Channel, Lane
 
 if TYPE_CHECKING:
     from linkferry.session import Session
     from worker.domain.request import OnboardingRequest
     from worker.ledger import Readdress
+    from worker.settings import Settings
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job whose link the message carries.")]
 To = Annotated[
@@ -53,7 +55,8 @@ def register(app: typer.Typer) -> None:
             job.id, channel=channel, to=readdress, by=filters.operator(), why=why
         )
         documents = [each.document() for each in resent]
-        lines = "\n".join(_line(each) for each in documents)
+        when = _when(session.settings, job.lane)
+        lines = "\n".join(_line(each, when) for each in documents)
         emit({"job_id": job.id, "messages": documents}, lambda: say(lines) if lines else None)
         if not resent:
             complain(
@@ -63,11 +66,24 @@ def register(app: typer.Typer) -> None:
         return 0 if any(each.done for each in resent) else FAILED
 
 
-def _line(document: dict[str, Any]) -> str:
+def _when(settings: Settings, lane: Lane) -> str:
+    """Return until when a message waits for the send window, for a line; nothing while it need not."""
+    from worker.domain.send_window import closed_until
+    from worker.ops.views import iso
+
+    if settings.send_window_live and lane is Lane.LIVE:
+        return ""
+    opens = closed_until(settings.send_window, datetime.now(UTC))
+    if opens is None:
+        return ""
+    return f" when the send window opens, at {instant(iso(round(opens.timestamp() * 1000)))}"
+
+
+def _line(document: dict[str, Any], when: str) -> str:
     from worker.ops.acts import WHY_NOT
 
     if document["done"]:
-        return f"{document['channel']}: will be sent again"
+        return f"{document['channel']}: will be sent again{when}"
     return f"{document['channel']}: not sent again, {WHY_NOT.get(document['refusal'], document['refusal'])}"
 
 

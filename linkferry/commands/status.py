@@ -58,7 +58,18 @@ async def read_status(session: Session) -> Document:
 
     seen = await overview(session.scene)
     status: Document = seen["status"]
-    added = ("at", "environment", "rate", "outage", "troubles", "holds", "pauses", "hour", "expiring")
+    added = (
+        "at",
+        "environment",
+        "rate",
+        "outage",
+        "troubles",
+        "holds",
+        "pauses",
+        "hour",
+        "expiring",
+        "window",
+    )
     return {**status, **{name: seen[name] for name in added}, "fleet": seen["workers"]}
 
 
@@ -78,6 +89,7 @@ def status_lines(document: Document) -> list[str]:
         *_alarm_lines(document),
         f"Jobs      {jobs or 'none yet'}",
         f"Messages  {messages or 'none yet'}",
+        *_window_lines(document["window"]),
         *_lane_lines(document["lanes"]),
         *_batch_lines(document["batches"]),
         _partner_line(document),
@@ -98,6 +110,11 @@ def _alarm_lines(document: Document) -> Iterator[str]:
         yield from wrapped(trouble["remedy"]["text"], indent="  ")
     if document["expiring"]["said"]:
         yield from wrapped(document["expiring"]["said"]["text"], indent="! ", hanging="  ")
+
+
+def _window_lines(window: Document) -> Iterator[str]:
+    if window["said"]:
+        yield from wrapped(window["said"]["text"], indent="          ")
 
 
 #: Said by the lines of lanes and batches, and by what is missing.

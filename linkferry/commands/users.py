@@ -11,6 +11,7 @@ import typer
 
 from linkferry.commands import filters
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain, flags
+from linkferry.notices import sandbox_beside, tell_if_sandbox_beside
 from linkferry.output import emit, instant, say
 from linkferry.tables import Column, print_table
 from worker.domain.roles import Role
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="The user's name; an e-mail address makes a good one.")]
 AsRole = Annotated[
-    Role,
+    str,
     typer.Option(
         "--role",
+        metavar="ROLE",
         help="viewer looks; operator reveals, mends and acts; admin also manages users and keys.",
     ),
 ]
+NewRole = Annotated[str, typer.Argument(metavar="ROLE", help="`viewer`, `operator` or `admin`.")]
 FromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input, one line.")
 ]
@@ -48,6 +51,8 @@ def register(app: typer.Typer) -> None:
         from worker.ops.accounts import user_view
 
         items = [user_view(user) for user in await session.ledger.users.list()]
+        if not items:
+            tell_if_sandbox_beside(session)
         emit({"items": items, "next": None, "total": len(items)}, lambda: _print_users(items))
 
 
@@ -56,7 +61,7 @@ def _register_passwords(group: typer.Typer) -> None:
     async def add(
         session: Session,
         name: Name,
-        role: AsRole = Role.VIEWER,
+        role: AsRole = Role.VIEWER.value,
         from_stdin: FromStdin = False,
         is_generated: Generate = False,
     ) -> int:
@@ -66,13 +71,15 @@ def _register_passwords(group: typer.Typer) -> None:
         """
         from worker.ops.accounts import read_name
 
+        chosen = filters.choice(Role, role, "--role")
+        tell_if_sandbox_beside(session)
         password, is_made = read_password(from_stdin=from_stdin, is_generated=is_generated)
         accounts = _accounts(session)
-        if refusal := await accounts.add(name, role, password, by=filters.operator()):
-            return _refused(refusal)
+        if refusal := await accounts.add(name, chosen, password, by=filters.operator()):
+            return _refused(session, refusal)
         known = read_name(name)
-        document = {"name": known, "role": role.value} | ({"password": password} if is_made else {})
-        emit(document, lambda: _show_made(f"Added: {known}, {role.value}.", password if is_made else None))
+        document = {"name": known, "role": chosen.value} | ({"password": password} if is_made else {})
+        emit(document, lambda: _show_made(f"Added: {known}, {chosen.value}.", password if is_made else None))
         return 0
 
     @command(group, "password")
@@ -85,10 +92,11 @@ def _register_passwords(group: typer.Typer) -> None:
         """
         known = _known(name)
         if await session.ledger.users.get(known) is None:
-            return _told(_unknown(), {}, "")
+            return _told(session, _unknown(), {}, "")
+        tell_if_sandbox_beside(session)
         chosen, is_made = read_password(from_stdin=from_stdin, is_generated=is_generated)
         if refusal := await _accounts(session).set_password(known, chosen, by=filters.operator()):
-            return _refused(refusal)
+            return _refused(session, refusal)
         document = {"name": known} | ({"password": chosen} if is_made else {})
         emit(document, lambda: _show_made(f"{known} has a new password.", chosen if is_made else None))
         return 0
@@ -103,24 +111,26 @@ def _register_changes(group: typer.Typer) -> None:
         """
         known = _known(name)
         refusal = await _accounts(session).disable(known, by=filters.operator())
-        return _told(refusal, {"name": known, "disabled": True}, f"{known} is disabled.")
+        return _told(session, refusal, {"name": known, "disabled": True}, f"{known} is disabled.")
 
     @command(group, "enable")
     async def enable(session: Session, name: Name) -> int:
         """Let a disabled user in again."""
         known = _known(name)
         refusal = await _accounts(session).enable(known, by=filters.operator())
-        return _told(refusal, {"name": known, "disabled": False}, f"{known} is enabled.")
+        return _told(session, refusal, {"name": known, "disabled": False}, f"{known} is enabled.")
 
     @command(group, "role")
-    async def role(session: Session, name: Name, role: Annotated[Role, typer.Argument()]) -> int:
+    async def role(session: Session, name: Name, role: NewRole) -> int:
         """Give a user another role; his sessions end at once.
 
         Example: `linkferry user role dana operator`
         """
         known = _known(name)
-        refusal = await _accounts(session).set_role(known, role, by=filters.operator())
-        return _told(refusal, {"name": known, "role": role.value}, f"{known} is {role.value} from now on.")
+        chosen = filters.choice(Role, role, "ROLE")
+        refusal = await _accounts(session).set_role(known, chosen, by=filters.operator())
+        document = {"name": known, "role": chosen.value}
+        return _told(session, refusal, document, f"{known} is {chosen.value} from now on.")
 
 
 def read_password(*, from_stdin: bool, is_generated: bool) -> tuple[str, bool]:
@@ -176,15 +186,18 @@ def _unknown() -> Refusal:
     return Refusal("user_unknown")
 
 
-def _refused(refusal: Refusal) -> int:
-    more = " `linkferry user list` names them." if refusal.code == "user_unknown" else ""
+def _refused(session: Session, refusal: Refusal) -> int:
+    more = ""
+    if refusal.code == "user_unknown":
+        more = f" {sandbox_beside(session.settings) or '`linkferry user list` names them.'}"
     complain(f"{refusal.text}{more}")
     return FAILED
 
 
-def _told(refusal: Refusal | None, document: dict[str, Any], line: str) -> int:
+def _told(session: Session, refusal: Refusal | None, document: dict[str, Any], line: str) -> int:
     if refusal:
-        return _refused(refusal)
+        return _refused(session, refusal)
+    tell_if_sandbox_beside(session)
     emit(document, lambda: say(line))
     return 0
 

@@ -27,8 +27,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         *("שם העסק", "שם עסק", "עסק", "שם החברה", "שם חברה", "חברה", "שם הארגון", "בית עסק", "שם בית העסק"),
     ),
     "display_name": (
-        *("whatsapp name", "whatsapp display name", "brand", "brand name", "public name", "name in whatsapp"),
-        *("שם תצוגה", "שם לתצוגה", "שם התצוגה", "שם בוואטסאפ", "שם לתצוגה בוואטסאפ", "שם המותג", "מותג"),
+        *("whatsapp name", "whatsapp display name", "brand name", "public name", "name in whatsapp"),
+        *("שם תצוגה", "שם לתצוגה", "שם התצוגה", "שם בוואטסאפ", "שם לתצוגה בוואטסאפ", "שם המותג"),
     ),
     "business_email": (
         *("company email", "business mail", "office email"),
@@ -81,6 +81,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "channels": ("channel", "send by", "send via", "ערוץ", "ערוצים", "ערוץ שליחה", "אופן שליחה"),
     "channel_policy": ("מדיניות ערוצים",),
     "server": ("server url", "שרת"),
+    "brand": ("brand profile", "our brand", "message brand", "מותג", "מותג שולח", "פרופיל מותג"),
+    "agreed": ("as agreed", "has agreed", "customer agreed", "הסכים", "סוכם", "כמוסכם", "לפי הסיכום"),
 }
 #: Names that people give to columns of different meaning.
 AMBIGUOUS: Mapping[str, tuple[str, ...]] = {

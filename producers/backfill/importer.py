@@ -272,7 +272,7 @@ class _Importer:
             tally.jobs += len(receipt.job_ids)
             self._note_success(row, receipt)
         elif receipt.verdict is Verdict.DUPLICATE:
-            tally.duplicates += 1
+            tally.note_known(receipt)
             if receipt.contact_differs:
                 tally.note_warnings(row.line, (contact_differs(receipt),))
             self._note_success(row, receipt)
@@ -393,4 +393,5 @@ class _Importer:
             unprocessed_file=self._files.unprocessed.path,
             stop=self._stop,
             go_on=self._command if self._stop else None,
+            accepted_before=self._before.accepted,
         )

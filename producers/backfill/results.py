@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from producers.backfill.reading import Assumptions
+from worker.domain.job import Receipt
 from worker.domain.parse import Problem
+from worker.domain.states import JobState
 
 SAMPLES_KEPT = 20  #: warnings and errors shown by the CLI; the failed file has all errors
 
@@ -29,6 +31,10 @@ class Tally:
     accepted: int = 0
     jobs: int = 0  #: links that the accepted rows ask for: one partner call each
     duplicates: int = 0  #: recorded before, by this file or another
+    in_failed_queue: int = (
+        0  #: of the duplicates: what was recorded stands in the failed queue, and keeps the number
+    )
+    first_failed: str | None = None  #: the job of the first of these
     rejected: int = 0  #: rows in the failed file: invalid ones and conflicts
     conflicts: int = 0  #: of the rejected: their number stands with other data
     warnings: int = 0  #: rows with a warning
@@ -37,6 +43,13 @@ class Tally:
     warning_codes: Counter[str] = field(default_factory=Counter)
     errors: list[Noted] = field(default_factory=list)  #: the first few
     warned: list[Noted] = field(default_factory=list)  #: the first few
+
+    def note_known(self, receipt: Receipt) -> None:
+        """Count a row that was recorded before."""
+        self.duplicates += 1
+        if receipt.state is JobState.FAILED:
+            self.in_failed_queue += 1
+            self.first_failed = self.first_failed or next(iter(receipt.job_ids), None)
 
     def note_errors(self, line: int, problems: tuple[Problem, ...]) -> None:
         """Count a rejected row."""
@@ -95,6 +108,9 @@ class BackfillResult:
     unprocessed_file: Path | None = None
     stop: Stop | None = None  #: None: the whole file was read and all of it is durable
     go_on: str | None = None  #: the command that goes on with the run, where it was stopped
+    accepted_before: int = (
+        0  #: rows that this run had accepted before it was resumed: of the `duplicates` now
+    )
 
     @property
     def failed_file(self) -> Path | None:
@@ -118,6 +134,8 @@ class BackfillResult:
             "rows": tally.rows,
             "accepted": tally.accepted,
             "duplicates": tally.duplicates,
+            "in_failed_queue": tally.in_failed_queue,
+            "accepted_before": self.accepted_before,
             "rejected": tally.rejected,
             "conflicts": tally.conflicts,
             "warnings": tally.warnings,

@@ -103,6 +103,8 @@ def option_words(options: BackfillOptions) -> tuple[str, ...]:
     ):
         if word is not None:
             words += [f"--{name}", word]
+    if options.rules.brand is not None:
+        words += ["--brand", options.rules.brand]
     if options.rules.accept_names:
         words.append("--accept-names")
     # Gone on with otherwise, a run would record what it had held back.

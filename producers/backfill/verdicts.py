@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.domain.job import Receipt
 from worker.domain.parse import Problem
-from worker.domain.states import WAITING_STATES
+from worker.domain.states import WAITING_STATES, JobState
 
 
 def conflict(receipt: Receipt) -> Problem:
@@ -20,6 +20,11 @@ def conflict(receipt: Receipt) -> Problem:
         )
     if receipt.state in WAITING_STATES:
         remedy = f"If this row is right: linkferry job cancel {job}, then this row again; else leave it out."
+    elif receipt.state is JobState.FAILED:
+        remedy = (
+            f"If this row is right: linkferry failed edit {job} with its data, or linkferry failed discard {job} and "
+            "then this row again; else leave it out."
+        )
     else:
         remedy = f"See linkferry job show {job}; leave this row out if the first is right."
     message = f"this customer stands with other data already ({receipt.state.value}, job {job})"

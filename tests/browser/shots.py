@@ -1,4 +1,4 @@
-"""`make shots`: fill a sandbox with a day's work, and photograph the console for the docs.
+"""`make shots`: fill a sandbox with a day's work, and photograph the console and the messages for the docs.
 
 python -m tests.browser.shots [FOLDER] [NAME…]
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.browser.past import Past
 from tests.browser.pictures import shrunk
+from tests.browser.shots_messages import photograph_messages
 from tests.browser.stage import Stage, a_stage
 from tests.browser.visit import PHONE
 from worker.domain.act import Act
@@ -67,6 +68,8 @@ async def main(folder: Path, names: Sequence[str]) -> None:
             for name in names or SHOTS:
                 path, options = SHOTS[name]
                 await shoot(stage, folder / f"{name}.png", path.format(**known), dict(options))
+    if not names:
+        await photograph_messages(folder / "messages")
 
 
 async def shoot(stage: Stage, picture: Path, path: str, options: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ PAGES: Mapping[str, str] = {
     "nothing_found": "/search?q=nobody",
     "customers": "/customers",
     "customer": "/customers?q={number}",
+    "watch": "/watch",
+    "suppressed": "/suppressed",
     "acts": "/acts",
     "preview": "/acts/{preview}",
     "dead": "/dead",

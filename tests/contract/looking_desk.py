@@ -29,6 +29,7 @@ class LookingDesk(Desk):
         self.limits = Limits(client, namespace=namespace, ceiling=10.0, timing=timing)
         self.catalogue = Catalogue.shipped()
         self.has_credentials = True
+        self.reminders_s: tuple[float, ...] = ()
 
     @classmethod
     async def open(cls, client: redis.asyncio.Redis) -> LookingDesk:
@@ -57,6 +58,7 @@ class LookingDesk(Desk):
             max_waiting=1_000,
             failed_keep_s=180 * DAY_S,
             dead_keep_s=90 * DAY_S,
+            reminders_s=self.reminders_s,
         )
 
     async def overview(self) -> dict[str, Any]:

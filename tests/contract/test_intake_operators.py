@@ -317,6 +317,12 @@ async def test_one_event_is_mended_by_its_id(desk: IntakeDesk) -> None:
     assert shown is not None
     assert [entry["event"] for entry in shown["history"]] == ["retried", "discarded"]
     assert shown["history"][0]["by"] == "dana"
+    entries = (await desk.ledger.trail.find(subject=event)).items
+    assert [(each.act, each.by, each.detail["source"]) for each in entries] == [
+        ("event_discard", "dana", SOURCE),
+        ("event_retry", "dana", SOURCE),
+    ]
+    assert (await desk.ledger.trail.find(subject="nobody")).items == ()
 
 
 async def test_a_bulk_act_touches_what_was_shown(desk: IntakeDesk) -> None:

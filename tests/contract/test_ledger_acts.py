@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -176,6 +177,20 @@ async def test_however_many_drive_an_act_each_job_has_its_turn_once(desk: Desk, 
 
     assert (record.done, record.refused, record.in_flight) == (120, {}, 120)
     assert Counter(job.requeues for job in found) == {1: 120}
+
+
+async def test_a_step_that_took_long_makes_the_next_ones_smaller(
+    acts: ActsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody waits long for the server while an act runs; the act comes to its end all the same."""
+    act_id = await acts.start(Act.DISCARD, await acts.failed(60))
+    clock = itertools.count(step=0.01)
+    monkeypatch.setattr("worker.ledger.acts.perf_counter", lambda: next(clock))
+    taken = [(await acts.step(act_id)).taken for _ in range(5)]
+    record = await acts.drive(act_id)
+
+    assert taken == [25, 12, 6, 3, 3]
+    assert (record.done, record.state) == (60, ActState.DONE)
 
 
 async def test_a_step_by_one_who_looked_too_early_takes_nothing(

@@ -12,6 +12,7 @@ from worker.domain.outcome import Fail, FoundOurs, Linked, Refused
 from worker.domain.states import Channel, JobState, Lane
 
 UNKNOWN = Refused(fail=a_fail())
+NOT_REGISTERED = Fail(reason="number_not_registered", reason_class="not_registered", is_own_data=True)
 OWN = Refused(fail=own_fail())
 
 
@@ -271,9 +272,8 @@ async def test_a_hold_explained_away_is_cleared(desk: Desk) -> None:
     """All of its evidence was the rows' own data: nothing is wrong with the partner."""
     await desk.accept_batch("b", 50)
     failed = await desk.drain(Lane.BULK, UNKNOWN)
-    better = Fail(reason="number_not_registered", reason_class="not_registered", is_own_data=True)
     for job in failed[:4]:
-        await desk.ledger.explain(job, better)
+        await desk.ledger.explain(job, NOT_REGISTERED)
     assert await held(desk) == {"batch:b": "unknown_17"}
     await desk.ledger.explain(failed[4], FoundOurs(linked=LINKED))
 
@@ -281,14 +281,42 @@ async def test_a_hold_explained_away_is_cleared(desk: Desk) -> None:
     assert len(await desk.ledger.feed(Lane.BULK, want=50)) == 5
 
 
+async def test_a_hold_is_cleared_though_one_of_its_rows_was_mended_by_hand(desk: Desk) -> None:
+    """A row that somebody edited, requeued or gave up no longer stands in the way of the look-up's word."""
+    await desk.accept_batch("b", 50)
+    mended, *others = await desk.drain(Lane.BULK, UNKNOWN)
+    await desk.ledger.discard(mended, by="cli:dana", why="no customer of ours")
+    for job in others:
+        await desk.ledger.explain(job, NOT_REGISTERED)
+
+    assert await held(desk) == {}
+
+
+async def test_a_hold_knows_what_its_fails_were_explained_as(desk: Desk) -> None:
+    """Looked up and not; and nothing of it is left to the next hold."""
+    await desk.accept_batch("b", 50)
+    failed = await desk.drain(Lane.BULK, UNKNOWN)
+    fresh = await desk.ledger.batches.outlook("batch:b")
+    for job in failed[:3]:
+        await desk.ledger.explain(job, NOT_REGISTERED)
+    await desk.ledger.explain(failed[3], UNKNOWN.fail)
+    partly = await desk.ledger.batches.outlook("batch:b")
+    await desk.ledger.batches.clear_hold("batch:b")
+    after = await desk.ledger.batches.outlook("batch:b")
+
+    assert (fresh.standing, fresh.is_explaining, fresh.explained) == (5, True, {})
+    assert (partly.standing, partly.looked_up, partly.is_explaining) == (2, 1, False)
+    assert partly.explained == {"number_not_registered": 3}
+    assert (after.standing, after.explained) == (0, {})
+
+
 async def test_a_hold_stands_while_one_fail_is_not_the_row_s_own(desk: Desk) -> None:
     """Something may still be wrong for all."""
     await desk.accept_batch("b", 50)
     failed = await desk.drain(Lane.BULK, UNKNOWN)
-    own = Fail(reason="number_not_registered", reason_class="not_registered", is_own_data=True)
     systemic = Fail(reason="account_blocked", reason_class="credentials")
     for job in failed[:4]:
-        await desk.ledger.explain(job, own)
+        await desk.ledger.explain(job, NOT_REGISTERED)
     await desk.ledger.explain(failed[4], systemic)
 
     assert await held(desk) == {"batch:b": "unknown_17"}

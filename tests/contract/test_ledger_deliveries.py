@@ -187,7 +187,7 @@ async def test_a_delivery_nobody_made_is_not_to_be_had(desk: Desk, nobody: str) 
 async def test_a_link_that_is_gone_is_not_sent(desk: Desk) -> None:
     """The job left `linked` between its message's making and its sending."""
     delivery = await desk.a_delivery()
-    await desk.redis.hset("{test}:j:" + delivery.split(".", maxsplit=1)[0] + "w", "s", "onboarded")
+    await desk.redis.hset("{test}:j:" + delivery.split(".", maxsplit=1)[0] + "w", "s", "revoked")
 
     assert await desk.ledger.deliveries.claim(delivery, worker_id="w1", lease_s=60) is None
     record = await desk.ledger.deliveries.get(delivery)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from worker.domain.outcome import Linked, Refused, Undelivered
 from worker.domain.request import Contact, OnboardingRequest, Product
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, finding, search
+from worker.ledger.scripts import Scripts
 
 LEVI = a_request(
     whatsapp="972501234567",
@@ -135,6 +137,31 @@ async def test_more_than_can_be_compared_is_told_as_at_least(
 
     assert (page.total, page.is_total_exact) == (200, False)
     assert len(await found(desk, JobFilter(name="flowers"), limit=200)) == len(jobs)
+
+
+async def test_what_costs_a_script_too_much_is_looked_up_by_several(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word that many share: each script stops when it has done enough, and nobody is lost between two of them."""
+    requests = [replace(LEVI, whatsapp=f"9725012345{nth}") for nth in range(10, 40)]
+    jobs = [(await desk.accept(request=request)).job_ids[0] for request in requests]
+    calls: Counter[str] = Counter()
+    run = Scripts.run
+
+    async def counted(self: Scripts, verb: str, *args: str | float) -> object:
+        calls[verb] += 1
+        return await run(self, verb, *args)
+
+    monkeypatch.setattr(Scripts, "run", counted)
+    whole = await found(desk, JobFilter(name="gardens"))
+    at_once = dict(calls)
+    monkeypatch.setattr(search, "_COST_PER_SCRIPT", 50_000)
+    calls.clear()
+    in_pieces = await found(desk, JobFilter(name="gardens"))
+
+    assert in_pieces == whole
+    assert sorted(whole) == sorted(jobs)
+    assert calls["search_count"] > 10 * at_once["search_count"]
 
 
 async def test_values_that_share_a_checksum_are_told_apart(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import redis.asyncio
 
@@ -10,6 +13,7 @@ from tests.factories import a_request, an_invitation
 from worker.domain.outcome import Absent, Fail, Outcome, Refused, Sent, Undelivered
 from worker.domain.request import Product
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
+from worker.ledger.scripts import text
 from worker.ledger.survey import Again, Whereabouts
 
 pytestmark = pytest.mark.redis
@@ -278,16 +282,34 @@ async def test_batches_are_named(desk: Desk) -> None:
 
 
 async def test_asking_changes_nothing(desk: Desk) -> None:
-    """The books are right after every question."""
+    """Not one key, nor its type, nor how long it is, after every question."""
     job = (await desk.accept()).job_ids[0]
     await desk.end(job, Refused(fail=a_fail()))
+    before = await everything(desk.redis)
     survey = desk.ledger.survey
     await survey.whereabouts(job)
     await survey.affected("all")
     await survey.channels()
     await survey.fullness()
+    await survey.failed_again([("link", "unknown_17")])
+    await survey.newest_failed("unknown_17", 5)
 
+    assert len(before) > 5
+    assert await everything(desk.redis) == before
     await desk.balance()
+
+
+async def everything(client: redis.asyncio.Redis) -> dict[str, object]:
+    """Return what every key holds."""
+    read: dict[str, Callable[[str], Any]] = {
+        "string": client.get,
+        "hash": client.hgetall,
+        "set": client.smembers,
+        "list": lambda key: client.lrange(key, 0, -1),
+        "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+    }
+    keys = [text(key) for key in await client.keys("*")]
+    return {key: await read[text(await client.type(key))](key) for key in keys}
 
 
 async def test_a_server_at_its_limit_is_full(real_redis: redis.asyncio.Redis) -> None:

@@ -177,7 +177,7 @@ async def test_who_was_sent_his_link_looks_for_it(desk: LookingDesk) -> None:
     job = await dana(desk)
     await tell(desk, job)
 
-    assert await said_of(desk, job) == ("customer_sent", "advice_sent", f"linkferry resend {job}")
+    assert await said_of(desk, job) == ("customer_sent", "advice_sent_email", f"linkferry resend {job}")
 
 
 async def test_whose_address_is_wrong_is_asked_for_another(desk: LookingDesk) -> None:
@@ -188,7 +188,7 @@ async def test_whose_address_is_wrong_is_asked_for_another(desk: LookingDesk) ->
     await desk.end(nobody, LINKED)
 
     assert await said_of(desk, job) == (
-        "customer_linked",
+        "customer_bounced",
         "advice_not_sent",
         f"linkferry resend {job} --to ADDRESS",
     )

@@ -27,6 +27,16 @@ async def break_the_partner(desk: LookingDesk) -> None:
         await desk.limits.note(ok=False, elapsed_s=0.1)
 
 
+async def a_held_batch(desk: LookingDesk, *, rows: int) -> list[str]:
+    """Let the first five of a batch fail for a reason nobody knows; return them."""
+    await desk.ledger.batches.open("b", name="november.csv", source="csv", by="dana", total=rows)
+    await desk.accept_batch("b", rows)
+    failed = await desk.ledger.feed(Lane.BULK, want=5)
+    for job in failed:
+        await desk.end(job, Refused(fail=a_fail("unknown_17")))
+    return failed
+
+
 async def test_an_idle_ferry_has_no_troubles(desk: LookingDesk) -> None:
     """Nothing is wrong, and every part of the picture is there all the same."""
     seen = await desk.overview()
@@ -152,10 +162,7 @@ async def test_a_lane_paused_as_one_of_all_says_by_whom(desk: LookingDesk) -> No
 
 async def test_a_hold_tells_why_and_how_many_wait_behind_it(desk: LookingDesk) -> None:
     """With the batch's name, as people know it."""
-    await desk.ledger.batches.open("b", name="november.csv", source="csv", by="dana", total=8)
-    await desk.accept_batch("b", 8)
-    for job in await desk.ledger.feed(Lane.BULK, want=5):
-        await desk.end(job, Refused(fail=a_fail("unknown_17")))
+    await a_held_batch(desk, rows=8)
 
     [hold] = (await desk.overview())["holds"]
 
@@ -167,6 +174,30 @@ async def test_a_hold_tells_why_and_how_many_wait_behind_it(desk: LookingDesk) -
     )
     assert "Batch november.csv is held" in hold["text"]
     assert hold["since"] is not None
+
+
+async def test_a_hold_that_is_being_looked_up_asks_for_nothing_yet(desk: LookingDesk) -> None:
+    """Not for a lesson, which the reason's own remedy asks for: the look-up may clear it by itself."""
+    jobs = await a_held_batch(desk, rows=8)
+    [looking] = (await desk.overview())["troubles"]
+    await desk.ledger.explain(jobs[0], own_fail("number_not_registered"))
+    await desk.ledger.explain(jobs[1], a_fail("unknown_17"))
+    [partly] = (await desk.overview())["troubles"]
+
+    assert "partner's lists are being looked at" in looking["remedy"]["text"]
+    assert "teach" not in looking["remedy"]["text"]
+    assert "Explained by now: number_not_registered (1). 4 failures are left" in partly["remedy"]["text"]
+    assert "linkferry batch resume b" in partly["remedy"]["text"]
+
+
+async def test_a_held_batch_with_nothing_behind_it_is_a_fact_and_no_trouble(desk: LookingDesk) -> None:
+    """As the alerts have it; it is listed all the same, as it is among the holds and batches."""
+    await a_held_batch(desk, rows=5)
+
+    seen = await desk.overview()
+
+    assert seen["troubles"] == []
+    assert [(hold["batch"], hold["count"]) for hold in seen["holds"]] == [("b", 0)]
 
 
 async def test_rate_and_charts_follow_the_work(desk: LookingDesk) -> None:

@@ -41,8 +41,8 @@ def wrap() -> None:
             await hold("begun")
         return claimed
 
-    async def held_begin_send(self: Deliveries, lease: Lease) -> bool:
-        is_begun = await begin_send(self, lease)
+    async def held_begin_send(self: Deliveries, lease: Lease, **kwargs: Any) -> bool:
+        is_begun = await begin_send(self, lease, **kwargs)
         await hold(lease.subject_id.split(".")[1])
         return is_begun
 

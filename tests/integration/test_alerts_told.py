@@ -27,7 +27,7 @@ from worker.domain.alert_words import Environment
 from worker.domain.alerts import AlertPhase, TellingState, Thresholds
 from worker.domain.outcome import Refused
 from worker.domain.standard_webhooks import parse_secret
-from worker.domain.states import JobState
+from worker.domain.states import JobState, Lane
 from worker.limits import Limits
 from worker.maintenance.alerts import AlertTeller, AlertWatch
 from worker.telemetry import Stats
@@ -162,7 +162,7 @@ async def test_a_hold_is_told_at_once_and_its_clearing(real_redis: redis.asyncio
         await fleet.desk.ledger.batches.hold("batch:b1", "unknown_17")
         await fleet.workers[0].turn()
         assert fleet.posts == [
-            ("alert.opened", "[Linkferry live, test] batch:b1 is held: unknown_17. 3 jobs wait")
+            ("alert.opened", "[Linkferry live, test] Batch b1 is held: unknown_17. 3 jobs wait")
         ]
         assert "linkferry batch resume b1" in fleet.receiver.got[0]["data"]["commands"]
 
@@ -171,6 +171,22 @@ async def test_a_hold_is_told_at_once_and_its_clearing(real_redis: redis.asyncio
         assert len(fleet.posts) == 1
         await fleet.look_for(30)
         assert [kind for kind, _ in fleet.posts] == ["alert.opened", "alert.ended"]
+
+
+async def test_a_hold_that_a_look_up_may_clear_is_told_of_a_minute_later(
+    real_redis: redis.asyncio.Redis,
+) -> None:
+    """Not at all where it is cleared meanwhile; else with the word that nothing is to be done yet."""
+    async with a_fleet(real_redis) as fleet:
+        await fleet.desk.accept_batch("b1", 9)
+        await fleet.desk.drain(Lane.BULK, Refused(fail=a_fail()))
+        await fleet.look_for(45)
+        assert "batch:b1" in await fleet.desk.ledger.batches.holds()
+        assert fleet.posts == []
+
+        await fleet.look_for(30)
+        assert len(fleet.posts) == 1
+        assert fleet.receiver.got[0]["data"]["what_to_do"].startswith("Nothing yet")
 
 
 async def test_a_live_customer_who_waits_too_long_is_told_of(real_redis: redis.asyncio.Redis) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from linkferry.commands.backfill_view import say_result
 from producers.backfill.importer import run_backfill
 from producers.backfill.intake import BackfillOptions
 from producers.backfill.reader import InputProblemError, ReadOptions
@@ -112,6 +113,20 @@ async def test_over_all_result_files_of_a_run_each_bad_row_stands_once(tmp_path,
     assert sorted(lines) == list(range(2, 2_002, 10))
     assert len(set(lines)) == len(lines)
     assert second.tally.rejected == 200
+
+
+async def test_a_resumed_run_tells_the_whole_of_it(tmp_path, ledger, capsys) -> None:
+    """What it had accepted before is not said to be known from elsewhere."""
+    path = a_file(tmp_path, [good(n) for n in range(900)])
+    await backfill(a_file(tmp_path, [good(0)], name="other.csv"), ledger)
+    first = await backfill(path, ledger, after=300)
+    second = await backfill(path, ledger, resume=first.run)
+    say_result(second, None)
+
+    assert 0 < first.tally.accepted < 899
+    assert second.accepted_before == first.tally.accepted
+    said = "With what it had accepted before it was resumed: 899 accepted, 1 known already."
+    assert said in capsys.readouterr().out
 
 
 async def test_a_resumed_run_without_new_bad_rows_names_the_file_that_has_them(tmp_path, ledger) -> None:

@@ -200,6 +200,49 @@ def test_dead_letters_are_exported_mended_and_brought_in_again(cli: Cli, tmp_pat
     assert (new["number"], new["reference"]) == ("972501234568", "=A1")
 
 
+def test_an_export_of_nothing_writes_nothing(cli: Cli, tmp_path: Path) -> None:
+    """Neither a file nor an entry in the trail, nor does it touch a file that was there."""
+    a_failed(cli)
+    (tmp_path / "old.csv").write_text("mine")
+    cut = ("--number", "0509999999")
+
+    result = cli("failed", "export", "new.csv", *cut)
+
+    assert result.exit_code == 1
+    assert "Nothing matches: nothing was written." in result.stderr
+    assert cli("failed", "export", "old.csv", "--force", *cut).exit_code == 1
+    assert cli("failed", "export", "-", *cut).stdout == ""
+    assert cli.json("failed", "export", "new.csv", *cut, expect=1) == {"file": None, "rows": 0}
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old.csv", "mine")]
+    assert cli.json("audit", "--act", "export")["items"] == []
+
+
+def test_rows_that_stand_in_the_failed_queue_say_what_to_do(cli: Cli) -> None:
+    """Not only that they are known: as they stand, or instead."""
+    job = a_failed(cli)
+    cli("failed", "export", "all.csv")
+
+    result = cli("backfill", "all.csv", "--quiet")
+
+    assert "1 of those known already stands in the failed queue and keeps its number" in result.stdout
+    assert f"The first: {job}" in result.stdout
+    assert "linkferry failed requeue" in result.stdout
+    assert "linkferry failed discard" in result.stdout
+
+
+def test_a_mended_row_of_a_failed_job_says_what_to_do(cli: Cli, tmp_path: Path) -> None:
+    """It contradicts what stands there."""
+    job = a_failed(cli)
+    cli("failed", "export", "all.csv")
+    [row] = rows_of(tmp_path / "all.csv")
+    write_rows(tmp_path / "all.csv", [row | {"business_name": "Noa Flowers"}])
+
+    result = cli("backfill", "all.csv", "--quiet")
+
+    assert f"linkferry failed edit {job}" in result.stdout
+    assert f"linkferry failed discard {job}" in result.stdout
+
+
 def test_rows_of_failed_jobs_come_in_again_once_those_are_discarded(cli: Cli, tmp_path: Path) -> None:
     """Until then the number is theirs: nothing is brought in twice."""
     job = a_failed(cli)

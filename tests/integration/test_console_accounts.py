@@ -107,6 +107,17 @@ async def test_an_admin_changes_a_role(desk: ConsoleDesk) -> None:
     assert (await vera.get("/users")).status == 200
 
 
+async def test_a_role_that_somebody_has_already_is_said(desk: ConsoleDesk) -> None:
+    """Nothing is changed: no session ends, and no entry says that one did."""
+    browser = await desk.signed_in(Role.ADMIN)
+    vera = await desk.signed_in(Role.VIEWER)
+    answer = await browser.post("/users/role", {"name": VERA, "role": "viewer"}, csrf=await browser.csrf())
+
+    assert "has that role already: nothing was changed" in (await browser.get(answer.place)).text
+    assert (await vera.get("/")).status == 200
+    assert await desk.trail("user_role") == []
+
+
 async def test_an_admin_gives_a_new_password(desk: ConsoleDesk) -> None:
     """The old one and its sessions are worth nothing any more."""
     vera, browser = await desk.signed_in(Role.VIEWER), await desk.signed_in(Role.ADMIN)

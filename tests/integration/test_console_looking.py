@@ -257,7 +257,7 @@ async def test_a_customer_is_one_screen(looker: Looker, viewer: Browser) -> None
     )
     page = await viewer.get(f"/customers?q={job}")
     said = words_of(page)
-    assert "The link is made, but the customer has not been sent it." in said
+    assert "The link is made; the message with it is on its way." in said
     assert MASKED in said
     assert "d***@example.com" in said
     assert NUMBER not in page.text

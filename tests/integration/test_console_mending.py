@@ -1,8 +1,7 @@
-"""One job mended in the console: requeued, discarded, taken back, cancelled, its message sent again, its request edited."""
+"""One job mended in the console: requeued, discarded, taken back, cancelled, its message sent again; a code taught."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -10,15 +9,12 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from tests.integration.console_desk import Answer
 from tests.integration.console_mending import UNKNOWN, XSS, MendingDesk, a_mending_desk, post
 from worker.domain.outcome import Sent
-from worker.domain.request import Contact, OnboardingRequest
+from worker.domain.request import OnboardingRequest
 from worker.domain.roles import Role
 from worker.domain.states import JobState
 from worker.ops.readdress import readdressed
-
-_SEEN = re.compile(r'name="seen" value="([^"]+)"')
 
 
 @pytest.fixture
@@ -185,124 +181,6 @@ async def test_a_job_without_a_message_says_so(desk: MendingDesk) -> None:
     answer = await post(browser, f"/jobs/{job}/resend", channel="")
 
     assert answer.place == f"/jobs/{job}?told=no_message"
-
-
-# --- its request -------------------------------------------------------------------------------------------
-
-
-def typed(page: Answer, **fields: str) -> dict[str, str]:
-    """Return what the edit form sends: the mark of what was seen, and the fields that were changed."""
-    found = _SEEN.search(page.text)
-    assert found
-    return {"seen": found[1], **fields}
-
-
-async def test_an_edit_is_checked_shown_and_requeued(desk: MendingDesk) -> None:
-    """Before and after first, masked; then it waits again, and both stand in the trail."""
-    [job] = await desk.failed(business_name="Dana Flowers")
-    browser = await desk.console.signed_in(Role.OPERATOR)
-    form = await browser.get(f"/jobs/{job}/edit")
-    fields = typed(form, business_name="Dana Gardens")
-    check = await post(browser, f"/jobs/{job}/edit", **fields, do="check")
-
-    assert check.status == 200
-    assert "Before and after" in check.text
-    assert "Dana Flowers" not in check.text
-    assert "Requeue with these changes" in check.text
-    assert await desk.state(job) is JobState.FAILED
-    done = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue", why="she said so")
-    assert done.place == f"/jobs/{job}?told=edit"
-    record = await desk.ledger.queries.job(job)
-    assert record is not None
-    assert record.request.business_name == "Dana Gardens"
-    assert record.state is JobState.AVAILABLE
-    [entry] = await desk.console.trail("edit")
-    assert entry.why == "she said so"
-    assert "Dana Gardens" in entry.detail["changes"]
-
-
-async def test_what_is_wrong_stands_beside_its_field(desk: MendingDesk) -> None:
-    """Each with its message; what was typed stays, escaped, and nothing is requeued."""
-    [job] = await desk.failed()
-    browser = await desk.console.signed_in(Role.OPERATOR)
-    form = await browser.get(f"/jobs/{job}/edit")
-    fields = typed(form, whatsapp="12", business_name="!!!", onboarding_message=XSS)
-    answer = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue")
-
-    assert answer.status == 422
-    assert 'id="field-whatsapp-error"' in answer.text
-    assert 'id="field-business_name-error"' in answer.text
-    assert "&lt;script&gt;" in answer.text
-    assert "<script>alert" not in answer.text
-    assert await desk.state(job) is JobState.FAILED
-
-
-async def test_masked_fields_left_alone_stay_as_they_are(desk: MendingDesk) -> None:
-    """A form that comes back as it was shown changes nothing, and says so."""
-    [job] = await desk.failed()
-    browser = await desk.console.signed_in(Role.OPERATOR)
-    form = await browser.get(f"/jobs/{job}/edit")
-    assert "Dana" not in re.sub(r'class="who".*', "", form.text)
-    values = re.findall(r'<input type="text" value="([^"]*)"[^>]* name="(\w+)"', form.text)
-    fields = typed(form, **{name: value for value, name in values})
-    answer = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue")
-
-    assert values
-    assert answer.status == 422
-    assert "Nothing is changed" in answer.text
-
-
-async def test_a_reveal_is_recorded_before_it_is_shown(desk: MendingDesk) -> None:
-    """The whole form once, and an entry of who looked."""
-    [job] = await desk.failed(business_name="Dana Flowers")
-    browser = await desk.console.signed_in(Role.OPERATOR)
-    answer = await post(browser, f"/jobs/{job}/edit/reveal")
-
-    assert "Dana Flowers" in answer.text
-    [entry] = await desk.console.trail("reveal")
-    assert (entry.by, entry.subject) == ("user:oren", job)
-
-
-async def test_an_edit_of_what_another_edited_meanwhile_is_refused(desk: MendingDesk) -> None:
-    """Two operators on one job: the second sees that the request is another by now."""
-    [job] = await desk.failed()
-    oren = await desk.console.signed_in(Role.OPERATOR)
-    adina = await desk.console.signed_in(Role.ADMIN)
-    stale = typed(await adina.get(f"/jobs/{job}/edit"), business_name="Second")
-    first = typed(await oren.get(f"/jobs/{job}/edit"), business_name="First")
-    await post(oren, f"/jobs/{job}/edit", **first, do="requeue")
-    answer = await post(adina, f"/jobs/{job}/edit", **stale, do="requeue")
-
-    assert answer.status == 422 or "cannot be edited" in answer.text
-    record = await desk.ledger.queries.job(job)
-    assert record is not None
-    assert record.request.business_name == "First"
-
-
-async def test_a_job_that_has_not_failed_is_not_edited(desk: MendingDesk) -> None:
-    """Its form says so in place of the fields."""
-    job = await desk.linked()
-    browser = await desk.console.signed_in(Role.OPERATOR)
-    page = await browser.get(f"/jobs/{job}/edit")
-
-    assert "This job cannot be edited" in page.text
-    assert "field-whatsapp" not in page.text
-
-
-async def test_names_from_outside_are_escaped_in_the_form(desk: MendingDesk) -> None:
-    """Attributes as well as text."""
-    contact = Contact(name=f'x" onfocus="alert(1)" {XSS}', email="d@example.com", phone=None, locale="en")
-    [job] = await desk.failed(contact=contact, reference=f'"><svg onload=alert(1)>{XSS}')
-    browser = await desk.console.signed_in(Role.OPERATOR)
-    for page in (
-        await browser.get(f"/jobs/{job}"),
-        await browser.get(f"/jobs/{job}/edit"),
-        await post(browser, f"/jobs/{job}/edit/reveal"),
-    ):
-        assert page.status == 200
-        assert "<script>alert" not in page.text
-        assert "<svg onload" not in page.text
-        assert 'onfocus="alert' not in page.text
 
 
 # --- what a code means -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import redis.asyncio
 
 from tests.factories import a_request
 from tests.integration.runtime_shop import Bench, a_bench
+from worker.dispatch import BadTemplateError
 from worker.domain.job import Receipt
 from worker.domain.outcome import ChannelDown
 from worker.domain.request import Contact, Product
@@ -168,7 +169,7 @@ async def test_a_send_whose_beginning_could_not_be_written_down_is_no_send(
     deliveries = bench.shop.ledger.deliveries
     begin_send = deliveries.begin_send
 
-    async def lost(*_: object) -> bool:
+    async def lost(*_: object, **__: object) -> bool:
         raise LedgerUnavailable("ConnectionError")
 
     monkeypatch.setattr(deliveries, "begin_send", lost)
@@ -189,7 +190,7 @@ async def test_a_template_that_fails_costs_nobody_his_message(
     """An operator's template asks for what is not there: the channel is at fault, the message waits."""
 
     def broken(*_: object, **__: object) -> None:
-        raise KeyError("no_such_word")
+        raise BadTemplateError(Path("own/invitation.html.j2"), 7, "'nobody' is undefined")
 
     receipt = await bench.accept()
     await attempt(receipt.job_ids[0], Lane.LIVE, bench.shop)
@@ -197,7 +198,7 @@ async def test_a_template_that_fails_costs_nobody_his_message(
     outcome = await handlers.deliver(f"{receipt.invitation_id}.email.invitation.1", Channel.EMAIL, bench.shop)
 
     assert isinstance(outcome, ChannelDown)
-    assert outcome.fail.reason == "template_failed"
+    assert (outcome.fail.reason, outcome.fail.detail) == ("template_failed", "invitation.html.j2:7")
     (delivery,) = await bench.shop.ledger.deliveries.of_invitation(receipt.invitation_id)
     assert (delivery.state, delivery.failures) == (DeliveryState.PENDING, 0)
 

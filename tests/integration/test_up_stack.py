@@ -180,6 +180,26 @@ async def test_a_customer_posted_to_the_sandbox_gets_his_link_and_all_of_it_stop
 
 
 @pytest.mark.redis
+async def test_a_customer_played_in_the_sandbox_is_onboarded_within_seconds(sandbox_up: Up) -> None:
+    """His click on the sandbox's page comes back by the partner's webhook, which nobody had to set."""
+    up = sandbox_up
+    key = (await up.line(r"API key\s+(lf_\S+)"))[1]
+    jobs = [(await post_customer(up, key))["job_id"]]
+    jobs.append((await post_customer(up, key, products=["facebook:1"], whatsapp=None))["job_id"])
+
+    async def stand(state: str) -> bool:
+        return {(await get_job(up, key, job))["state"] for job in jobs} == {state}
+
+    await until(lambda: stand("linked"), "both are linked")
+    async with aiohttp.ClientSession() as http:
+        for job in jobs:
+            async with http.post((await get_job(up, key, job))["link"]) as page:
+                assert page.status == 200
+
+    await until(lambda: stand("onboarded"), "both are onboarded", within_s=10)
+
+
+@pytest.mark.redis
 async def test_a_killed_worker_is_replaced_within_two_seconds(sandbox_up: Up) -> None:
     """Neither its neighbour nor the web hears of it."""
     up = sandbox_up

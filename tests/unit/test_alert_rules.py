@@ -97,6 +97,7 @@ def mail(**view: Any) -> dict[str, Any]:
 ONE_OF_EACH: list[tuple[str, dict[str, Any], float]] = [
     # what is told, the facts, how long they stand before it is
     ("hold bulk", {"holds": [HOLD]}, 0),
+    ("hold batch:b7", {"holds": [dataclasses.replace(HOLD, target="batch:b7", is_explaining=True)]}, 60),
     ("calls_stopped credentials_held", {"closed": "credentials_held"}, 30),
     ("calls_stopped credentials_missing", {"closed": "credentials_missing", **live()}, 30),
     ("calls_stopped breaker_open", {"closed": "breaker_open"}, 600),
@@ -106,6 +107,7 @@ ONE_OF_EACH: list[tuple[str, dict[str, Any], float]] = [
     ("live_late live", live(oldest_s=61.0), 30),
     ("bulk_stalled bulk", bulk(taken=7), 600),
     ("failed_grows -", failing(hour=50), 0),
+    ("links_missing -", {"links_missing": 40, "links_missing_since_ms": EPOCH_MS}, 0),
     ("reason_surges unknown_17", failing(recent=20, hour=20), 0),
     ("expiring dead:2026-09-22", {"expiring": {"dead:2026-09-22": 1}}, 0),
     ("expiring failed:2026-09-22", {"expiring": {"failed:2026-09-22": 3}}, 0),

@@ -127,6 +127,18 @@ def test_a_hold_says_how_it_is_cleared() -> None:
 
     assert "linkferry batch resume b7" in alert_notice(incident_of(batch), AlertPhase.OPENED, LIVE).text
     assert "linkferry resume --lane live" in alert_notice(incident_of(lane), AlertPhase.OPENED, LIVE).text
+    assert "Batch b7 is held: unknown_17" in alert_notice(incident_of(batch), AlertPhase.OPENED, LIVE).subject
+
+
+def test_a_hold_that_is_being_looked_up_asks_for_nothing_yet() -> None:
+    """The look-up may clear it by itself: nobody is sent to mend what may be the rows' own data."""
+    params = {"target": "live", "reason": "unknown_21", "outlook": "explaining"}
+    hold = Trouble(kind=AlertKind.HOLD, scope="live", params=params)
+
+    text = alert_notice(incident_of(hold), AlertPhase.OPENED, LIVE).text
+
+    assert "What to do: Nothing yet: the partner's lists are being looked at." in text
+    assert "mend the cause" not in text
 
 
 def test_a_kind_of_another_version_is_told_all_the_same() -> None:

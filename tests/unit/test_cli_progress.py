@@ -40,6 +40,23 @@ def test_what_stops_before_the_first_row_says_nothing_of_a_run(capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_a_line_is_said_again_only_where_it_has_changed(capsys, monkeypatch) -> None:
+    """An act that waits does not fill a log with what was said before."""
+    now = [100.0]
+    monkeypatch.setattr(shown.time, "monotonic", lambda: now[0])
+    document = {"act_id": "a1", "total": 9, "done": 2, "waiting": 7, "in_flight": 2, "linked": 0, "sent": 0}
+    token = _flags.set(Flags())
+    try:
+        with shown.acting_progress() as show:
+            for minute, linked in enumerate((0, 0, 0, 1, 1)):
+                now[0] = 100.0 + 60 * (minute + 1)
+                show(document | {"failed_again": 0, "linked": linked})
+    finally:
+        _flags.reset(token)
+
+    assert [line.split(", ")[2] for line in capsys.readouterr().err.splitlines()] == ["0 linked", "1 linked"]
+
+
 @pytest.mark.parametrize("is_json", [True, False])
 def test_the_first_line_after_a_second_names_the_run_and_how_to_go_on(capsys, monkeypatch, is_json) -> None:
     """A kill leaves no chance to say it later; what is over sooner says nothing at all."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from jinja2 import Environment, UndefinedError
+from jinja2 import Environment, UndefinedError, meta
 
 from tests.console_texts import templates
 from worker.domain.roles import Role
@@ -100,8 +100,14 @@ def test_every_template_is_escaped_throughout() -> None:
 @pytest.mark.parametrize("name", [path.name for path in templates()])
 @pytest.mark.parametrize("language", ["en", "he"])
 def test_every_template_can_be_read(name: str, language: str) -> None:
-    """A template that does not compile is found before anybody opens its page."""
-    assert environment(language).get_template(name) is not None
+    """One that does not compile, or takes parts from another that is not there, is found before anybody opens its page."""
+    made = environment(language)
+    assert made.loader is not None
+    source, _, _ = made.loader.get_source(made, name)
+    parts = {part for part in meta.find_referenced_templates(made.parse(source)) if part}
+
+    assert callable(made.get_template(name).root_render_func)
+    assert parts <= set(made.list_templates())
 
 
 def macros() -> Any:

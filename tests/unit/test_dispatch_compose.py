@@ -14,6 +14,7 @@ from tests.factories import a_request
 from worker.dispatch import Composer, MailMessage, RecipientAllowlist, Sender, SmsMessage, check_links
 from worker.dispatch.links import FOREIGN_LINK, check_mail, is_sound
 from worker.dispatch.preview import (
+    BARE_BRAND,
     SAMPLE_DATE,
     SAMPLE_SENDER,
     preview_invitation,
@@ -76,7 +77,7 @@ def test_later_links_come_in_words_of_their_own() -> None:
     second = preview_invitation(sample_request("en"), generation=2).mail
 
     assert "further links" in second.subject
-    assert "stay valid" in second.text
+    assert "stay as they are" in second.text
     assert first.message_id != second.message_id
 
 
@@ -121,9 +122,13 @@ def test_whatever_the_names_a_message_is_fit_to_send(
     composer = Composer(
         sender=replace(SAMPLE_SENDER, brand_name=Sender.parse("a@b.example", brand_name=brand).brand_name)
     )
-    mail = composer.compose(sample_delivery(request, generation=generation), dated_at=SAMPLE_DATE)
+    mail = composer.compose(
+        sample_delivery(request, generation=generation), brand=BARE_BRAND, dated_at=SAMPLE_DATE
+    )
     sms = composer.compose(
-        sample_delivery(request, generation=generation, channel=Channel.SMS), dated_at=SAMPLE_DATE
+        sample_delivery(request, generation=generation, channel=Channel.SMS),
+        brand=BARE_BRAND,
+        dated_at=SAMPLE_DATE,
     )
 
     assert isinstance(mail, MailMessage)
@@ -138,8 +143,10 @@ def test_nobody_to_send_to_is_skipped() -> None:
     nobody = a_request(contact=Contact(name="Dana"))
     composer = Composer(sender=SAMPLE_SENDER, allowlist=RecipientAllowlist(["@acme.example"]))
 
-    assert composer.compose(sample_delivery(nobody), dated_at=SAMPLE_DATE) == Skipped(reason="no_contact")
-    outcome = composer.compose(sample_delivery(a_request()), dated_at=SAMPLE_DATE)
+    assert composer.compose(sample_delivery(nobody), brand=BARE_BRAND, dated_at=SAMPLE_DATE) == Skipped(
+        reason="no_contact"
+    )
+    outcome = composer.compose(sample_delivery(a_request()), brand=BARE_BRAND, dated_at=SAMPLE_DATE)
     assert outcome == Skipped(reason="not_in_allowlist")
 
 
@@ -151,7 +158,7 @@ def test_another_customers_link_is_never_sent(channel: Channel) -> None:
     delivery = sample_delivery(a_request(), [own, foreign], channel=channel)
 
     assert check_links(delivery) == FOREIGN_LINK
-    outcome = Composer(sender=SAMPLE_SENDER).compose(delivery, dated_at=SAMPLE_DATE)
+    outcome = Composer(sender=SAMPLE_SENDER).compose(delivery, brand=BARE_BRAND, dated_at=SAMPLE_DATE)
     assert outcome == Skipped(reason=FOREIGN_LINK)
 
 
@@ -162,7 +169,7 @@ def test_a_template_that_adds_an_address_sends_nothing(tmp_path: Path) -> None:
     )
     composer = Composer(tmp_path, sender=SAMPLE_SENDER)
 
-    outcome = composer.compose(sample_delivery(a_request()), dated_at=SAMPLE_DATE)
+    outcome = composer.compose(sample_delivery(a_request()), brand=BARE_BRAND, dated_at=SAMPLE_DATE)
     assert outcome == Skipped(reason=FOREIGN_LINK)
 
 
@@ -172,7 +179,9 @@ def test_a_template_that_forgets_a_link_sends_nothing(tmp_path: Path) -> None:
     composer = Composer(tmp_path, sender=SAMPLE_SENDER)
     request = replace(sample_request(), products=_ALL)
 
-    assert composer.compose(sample_delivery(request), dated_at=SAMPLE_DATE) == Skipped(reason=FOREIGN_LINK)
+    assert composer.compose(sample_delivery(request), brand=BARE_BRAND, dated_at=SAMPLE_DATE) == Skipped(
+        reason=FOREIGN_LINK
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +223,9 @@ def test_a_link_with_an_ampersand_arrives_whole() -> None:
         link="https://x.example/o?a=1&b=2",
         number=request.number,
     )
-    mail = Composer(sender=SAMPLE_SENDER).compose(sample_delivery(request, [link]), dated_at=SAMPLE_DATE)
+    mail = Composer(sender=SAMPLE_SENDER).compose(
+        sample_delivery(request, [link]), brand=BARE_BRAND, dated_at=SAMPLE_DATE
+    )
 
     assert isinstance(mail, MailMessage)
     assert "a=1&amp;b=2" in mail.html

@@ -102,9 +102,3 @@ def test_the_brand_is_the_display_name_unless_set() -> None:
     assert Sender.parse("Acme <a@acme.example>").brand_name == "Acme"
     assert Sender.parse("a@acme.example").brand_name == "acme.example"
     assert Sender.parse("Acme <a@acme.example>", brand_name="Other").brand_name == "Other"
-
-
-def test_a_help_contact_with_a_link_is_refused() -> None:
-    """A message carries its customer's own links and no other."""
-    with pytest.raises(ValueError, match="no link"):
-        Sender.parse("a@acme.example", help_contact="https://acme.example/help")

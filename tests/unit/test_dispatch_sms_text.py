@@ -32,7 +32,7 @@ def test_a_hebrew_text_names_who_and_whom() -> None:
     """Two parts."""
     text = _text("he", business_name="פרחי דנה")
 
-    assert text == "Acme: פרחי דנה, הקישור שלכם לחיבור WhatsApp:\nhttps://onboarding.example/123456"
+    assert text == "כאן Acme. פרחי דנה, הקישור שלכם לחיבור ל-WhatsApp:\nhttps://onboarding.example/123456"
 
 
 def test_a_long_name_is_cut_and_the_link_is_not() -> None:

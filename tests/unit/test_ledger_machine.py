@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fakeredis
@@ -19,8 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.contract.ledger_desk import DOUBTFUL, LINKED, SNOOZED, Desk, a_fail, own_fail, retry
 from tests.factories import a_request, an_invitation
 from worker.domain.act import Act
+from worker.domain.change import DELETING
 from worker.domain.job import ClaimedJob, JobRecord, Lease, NewInvitation, Verdict
-from worker.domain.outcome import Absent, FoundForeign, FoundOurs, Outcome, Refused, Sent
+from worker.domain.outcome import Absent, Deleted, Finished, FoundForeign, FoundOurs, Outcome, Refused, Sent
 from worker.domain.request import Product
 from worker.domain.states import CLAIM_FREE_STATES, TRANSITIONS, WAITING_STATES, Channel, JobState, Lane
 
@@ -37,6 +38,15 @@ OUTCOMES: dict[str, list[Outcome]] = {
     "settle_snoozed": [SNOOZED],
     "settle_doubt": [DOUBTFUL],
 }
+#: What a call comes to that deletes a link.
+OUTCOMES_OF_DELETES: dict[str, list[Outcome]] = {
+    "settle_deleted": [Deleted(), Deleted(is_found=False, late_s=30)],
+    "settle_finished": [Finished()],
+    "settle_failed": [Refused(fail=own_fail()), Refused(fail=a_fail(), is_discard=True)],
+    "settle_retry": [retry(), replace(retry(max_failures=2), is_maybe_done=True)],
+    "settle_snoozed": [SNOOZED],
+}
+INSTEAD = {"settle_linked": "settle_deleted", "settle_doubt": "settle_finished"}
 FINDINGS = [
     FoundOurs(linked=LINKED),
     FoundOurs(linked=LINKED, is_finished=True),
@@ -48,6 +58,8 @@ USUAL = {
     Act.DISCARD: [JobState.FAILED],
     Act.RESTORE: [JobState.DEAD],
     Act.CANCEL: [JobState.RUNNING, JobState.AVAILABLE],
+    Act.REPLACE: [JobState.LINKED, JobState.FAILED],
+    Act.REVOKE: [JobState.LINKED, JobState.FAILED],
 }
 OPEN = WAITING_STATES | {JobState.RUNNING, JobState.IN_DOUBT}
 
@@ -58,6 +70,7 @@ class Seen:
 
     number: str
     lease: Lease | None = None  #: the latest that was told to anybody
+    is_delete: bool = False  #: that lease was for deleting its link
     is_calling: bool = False  #: a call was begun and nothing has settled what became of it
     settled_with: set[str] = field(default_factory=set)
 
@@ -212,6 +225,8 @@ class LedgerMachine(RuleBasedStateMachine):
         claimed = self.act("claim", lambda: self.ledger.claim(job, worker_id="w1", lease_s=60))
         if isinstance(claimed, ClaimedJob):
             self.seen[job].lease = None if is_lost else claimed.lease
+            self.seen[job].is_delete = claimed.op in DELETING
+            assert not is_lost or self.records[job].op == claimed.op
 
     def begin_one(self, job: str) -> None:
         lease = self.seen[job].lease
@@ -232,7 +247,10 @@ class LedgerMachine(RuleBasedStateMachine):
         lease = seen.lease
         if lease is None:
             return
-        outcome = OUTCOMES[verb][kind % len(OUTCOMES[verb])]
+        if seen.is_delete:
+            verb = INSTEAD.get(verb, verb)
+        possible = OUTCOMES_OF_DELETES[verb] if seen.is_delete else OUTCOMES[verb]
+        outcome = possible[kind % len(possible)]
         settled = self.act(verb, lambda: self.ledger.settle(lease, outcome))
         if not settled.held:
             assert self.records[job].state is before
@@ -378,6 +396,17 @@ class LedgerMachine(RuleBasedStateMachine):
         """Return which act, if any, each job is under way for."""
         found = [await self.client.hget(f"{{test}}:j:{job}", "z") for job in self.records]
         return [mark.decode() for mark in found if mark is not None]
+
+    @invariant()
+    def a_change_is_under_way_only_where_one_can_be(self) -> None:
+        for record in self.records.values():
+            if record.op is not None:
+                assert record.state not in {
+                    JobState.LINKED,
+                    JobState.ONBOARDED,
+                    JobState.CANCELLED,
+                    JobState.REVOKED,
+                }
 
     @invariant()
     def one_job_stands_on_a_number(self) -> None:

@@ -320,6 +320,8 @@ async def test_items_are_listed_by_what_became_of_them(desk: Desk, acts: Acts) -
         "done",
     ]
     assert (first["total"], rest["next"], refused["total"]) == (4, None, 1)
-    assert refused["items"] == [{"job_id": jobs[1], "outcome": "refused", "refusal": "waits_already"}]
+    assert refused["items"] == [
+        {"job_id": jobs[1], "name": "Dana Flowers", "outcome": "refused", "refusal": "waits_already"}
+    ]
     with pytest.raises(ValueError, match="lost"):
         await acts.items(act_id, outcome="lost")

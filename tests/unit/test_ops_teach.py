@@ -94,6 +94,19 @@ async def test_a_reason_that_is_known_can_be_described_anew(
     assert catalogue.named("foreign_link").policy is Policy.DISCARD
 
 
+async def test_teaching_again_says_what_no_longer_holds(desk: Desk, teaching: Teaching) -> None:
+    """Whose words they were, and which; what only adds to them replaces nothing."""
+    first = await teaching.teach("77", name="page_frozen", words=WORDS, **BY)
+    again = await teaching.teach("77", name="page_frozen", words={"policy": "retry"}, **BY)
+    same = await teaching.teach("77", name="page_frozen", words={"own_data": True}, **BY)
+
+    assert first["replaced"] is None
+    assert again["replaced"] is not None
+    assert again["replaced"]["by"] == BY["by"]
+    assert again["replaced"]["words"] == {"policy": WORDS["policy"]}
+    assert same["replaced"] is None
+
+
 @pytest.mark.parametrize(
     ("asked", "more", "field", "message"),
     [
@@ -104,6 +117,15 @@ async def test_a_reason_that_is_known_can_be_described_anew(
         ("77", {"name": "frozen", "call": "create_x", "words": WORDS}, "name", "no such call"),
         ("foreign_link", {"name": "other", "words": WORDS}, "name", "is a name already"),
         ("foreign_link", {"words": {"policy": "drop"}}, "policy", "is not known"),
+        (
+            "unknwn_21",
+            {"name": "other", "words": WORDS},
+            "name",
+            r"no such reason.* Did you mean unknown_21\?",
+        ),
+        ("unknwn_21", {"words": WORDS}, "name", r"Did you mean unknown_21\?"),
+        ("foregn_link", {"name": "other", "words": WORDS}, "name", r"Did you mean foreign_link\?"),
+        ("77", {"name": "frozen", "words": {**WORDS, "class": "bad_dat"}}, "class", r"^class: .*bad_data\?$"),
     ],
 )
 async def test_what_cannot_be_used_is_named_and_nothing_is_kept(

@@ -9,7 +9,20 @@ import pytest
 
 from worker.ops.words import ENGLISH, WORDS, Tongue, render, said, span_text
 
-MODULES = ("troubles", "timeline", "here", "job_page", "groups", "customer", "overview")
+MODULES = (
+    "troubles",
+    "timeline",
+    "here",
+    "job_page",
+    "groups",
+    "customer",
+    "customer_said",
+    "partner_view",
+    "watching",
+    "overview",
+    "holds",
+    "known",
+)
 #: Codes that are made of a word of ours: the beginning → the words.
 MADE = {
     "trouble_": (
@@ -18,14 +31,23 @@ MADE = {
     ),
     "remedy_": (
         "no_worker redis_full queue_full credentials_missing calls_paused calls_paused_until credentials_held "
-        "breaker_open breaker_half_open partner_throttled lane_held batch_held lane_paused batch_paused channel_paused"
+        "breaker_open breaker_half_open partner_throttled lane_held batch_held lane_paused batch_paused channel_paused "
+        "lane_held_outlook batch_held_outlook"
     ),
-    "rescued_": "available in_doubt scheduled failed cancelled",
-    "resolved_": "linked onboarded failed available cancelled",
+    "no_such_": "reason reason_but source source_but batch batch_but",
+    "rescued_": "available in_doubt scheduled failed cancelled linked revoked",
+    "completed_": "list webhook",
+    "resolved_": "linked onboarded failed available cancelled revoked",
+    "attempt_": "cancelled called_off revoked",
     "explained_": "linked onboarded failed",
     "trend_": "new up down steady quiet",
-    "customer_": "onboarded sent linked waiting doubt failed",
-    "advice_": "onboarded dead in_doubt cancelled revoked",
+    "customer_": (
+        "onboarded finished_there sent bounced telling window suppressed linked waiting changing doubt failed vanished"
+    ),
+    "advice_": "onboarded dead in_doubt cancelled revoked sent_email sent_sms",
+    "message_": "waits window retry sending sent in_doubt failed skipped",
+    "reminder_": "waits window retry sending sent in_doubt failed skipped",
+    "watch_": "vanished vanished_do missing missing_do expiring expiring_do open_long open_long_do",
 }
 
 
@@ -41,6 +63,7 @@ BEGINS = [
     "lookup",
     "resolved",
     "explained",
+    "completed",
     "released",
     "here",
     "next",
@@ -48,6 +71,12 @@ BEGINS = [
     "customer",
     "advice",
     "message",
+    "reminder",
+    "fact",
+    "partner",
+    "watch",
+    "hold",
+    "no_such",
 ]
 #: Sentences, words of ours left out.
 SENTENCES = [code for code in WORDS if code.startswith(tuple(f"{begin}_" for begin in BEGINS))]
@@ -90,7 +119,14 @@ NAMES = {
     "message",
     "next",
     "next_at",
+    "partner",
+    "partner_dropped",
+    "partner_throttled",
+    "partner_timeout",
+    "partner_unreachable",
+    "partner_unreadable",
     "remedy",
+    "reminder",
     "rescued",
     "resolved",
     "trend",

@@ -211,7 +211,7 @@ def test_secrets_show_nowhere() -> None:
         REDIS_URL="redis://:hush-6@host",
         CRM_HUBSPOT_TOKEN="hush-7",
         EVENTS_SECRET="whsec_" + "hush8888" * 4,
-        PROVIDER_WEBHOOK_SECRET="hush-9",
+        PROVIDER_WEBHOOK_SECRET="hush-9-hush-9-hush",
         BROKER_URL="amqp://user:hush-10@rabbit",
     )
 

@@ -13,7 +13,7 @@ REAL = {
     "LINKFERRY_PROVIDER_URL": "https://real.example.com/api",
     "LINKFERRY_PROVIDER_CLIENT_ID": "real-id",
     "LINKFERRY_PROVIDER_CLIENT_SECRET": "real-secret",
-    "LINKFERRY_PROVIDER_WEBHOOK_SECRET": "real-hook",
+    "LINKFERRY_PROVIDER_WEBHOOK_SECRET": "real-hook-real-hook",
     "LINKFERRY_SMTP_URL": "smtp://real:real@mail.real.example.com",
     "LINKFERRY_EMAIL_FROM": "real@example.com",
     "LINKFERRY_MAIL_REPLY_TO": "real-reply@example.com",

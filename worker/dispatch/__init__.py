@@ -11,8 +11,10 @@ from worker.dispatch.preview import Preview, preview_invitation, sample_links, s
 from worker.dispatch.replies import outcome_of_reply
 from worker.dispatch.sms import SmsDispatcher
 from worker.dispatch.sms_answers import SmsProvider, make_provider
+from worker.dispatch.wording_file import BadTemplateError
 
 __all__ = [
+    "BadTemplateError",
     "Composer",
     "MailDispatcher",
     "MailMessage",

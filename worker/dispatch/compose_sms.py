@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.dispatch.segments import Encoding, is_gsm7, measure
 from worker.dispatch.wording import Wording
@@ -24,11 +24,13 @@ _TYPOGRAPHIC = str.maketrans(
 class SmsParts:
     """What goes into one text."""
 
-    kind: str  #: `one`, `several` or `further`: which heading
+    whats: Sequence[
+        str
+    ]  #: what is sent, the form to be preferred first: `as agreed, your link …`, `your link …`
     brand: str
     business: str
-    platform: str
     lines: Sequence[str]  #: the links, labelled where there are several
+    tail: str = ""  #: whom to call in doubt; the first thing to go
 
 
 def budget_segments(links: int, encoding: Encoding) -> int:
@@ -38,11 +40,11 @@ def budget_segments(links: int, encoding: Encoding) -> int:
 
 def compose_text(parts: SmsParts, wording: Wording) -> str:
     """Return the text: the fullest heading that fits over the links, which are never cut."""
-    bare = _joined(wording.sms[f"{parts.kind}_bare"].format(platform=parts.platform), parts)
+    bare = _text("bare", parts, wording)
     encoding = measure(bare).encoding
     limit = budget_segments(len(parts.lines), encoding)
     if encoding is Encoding.GSM7:
-        parts = _in_gsm7(parts)
+        parts = replace(parts, brand=gsm7_name(parts.brand), business=gsm7_name(parts.business))
 
     def fits(text: str) -> bool:
         size = measure(text)
@@ -62,18 +64,35 @@ def shortened(name: str, length: int, mark: str) -> str:
 
 
 def _candidates(parts: SmsParts, wording: Wording, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Yield texts, the best first: both names, the business's cut, ours alone, ours cut."""
-    mark = "." if measure(_joined("", parts)).encoding is Encoding.GSM7 and wording.locale == "en" else "…"
-
-    def text(kind: str, brand: str, business: str) -> str:
-        head = wording.sms[kind].format(brand=brand, business=business, platform=parts.platform)
-        return _joined(head, parts)
-
+    """Yield texts, the best first: all in full, without the tail, the business's name cut, ours alone, ours cut."""
+    is_plain = measure(_text("bare", parts, wording)).encoding is Encoding.GSM7
+    mark = "." if is_plain and wording.locale == "en" else "…"
+    frame = _frame(parts)
+    for what in parts.whats:
+        for tail in dict.fromkeys((parts.tail, "")):
+            yield _text(frame, parts, wording, what=what, tail=tail)
+    plain = {"what": parts.whats[-1], "tail": ""}
     if parts.business:
-        kind = parts.kind if parts.brand else f"{parts.kind}_unbranded"
-        yield from _cut_to_fit(parts.business, mark, lambda name: text(kind, parts.brand, name), fits)
+        yield from _cut_to_fit(
+            parts.business, mark, lambda name: _text(frame, parts, wording, business=name, **plain), fits
+        )
     if parts.brand:
-        yield from _cut_to_fit(parts.brand, mark, lambda name: text(f"{parts.kind}_nameless", name, ""), fits)
+        yield from _cut_to_fit(
+            parts.brand, mark, lambda name: _text("nameless", parts, wording, brand=name, **plain), fits
+        )
+
+
+def _frame(parts: SmsParts) -> str:
+    if parts.brand:
+        return "full" if parts.business else "nameless"
+    return "unbranded" if parts.business else "bare"
+
+
+def _text(frame: str, parts: SmsParts, wording: Wording, **changes: str) -> str:
+    values = {"what": parts.whats[-1], "brand": parts.brand, "business": parts.business} | changes
+    head = wording.sms[frame].format_map(values)
+    # Where no name stands before it, what is sent begins the sentence.
+    return "\n".join(filter(None, [head[:1].upper() + head[1:], *parts.lines, changes.get("tail", "")]))
 
 
 def _cut_to_fit(
@@ -93,16 +112,6 @@ def _cut_to_fit(
         yield best
 
 
-def _in_gsm7(parts: SmsParts) -> SmsParts:
-    return SmsParts(
-        kind=parts.kind,
-        brand=gsm7_name(parts.brand),
-        business=gsm7_name(parts.business),
-        platform=parts.platform,
-        lines=parts.lines,
-    )
-
-
 def gsm7_name(name: str) -> str:
     """Return *name* in GSM-7 letters, or nothing where its letters have no place there (Hebrew, Arabic, …)."""
     letters = []
@@ -113,7 +122,3 @@ def gsm7_name(name: str) -> str:
         elif unicodedata.category(letter)[0] not in "SM":
             return ""
     return " ".join("".join(letters).split())
-
-
-def _joined(head: str, parts: SmsParts) -> str:
-    return "\n".join([head, *parts.lines])

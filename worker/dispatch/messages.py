@@ -12,6 +12,8 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, parseaddr
 
+from worker.domain.brand import Brand
+
 _NAME_LIMIT = 64
 _WWW = re.compile(r"www\.", re.IGNORECASE)
 #: Letters, digits and spaces aside, what a display name keeps: all else has a meaning somewhere in RFC 5322.
@@ -25,34 +27,30 @@ class Sender:
     address: str
     brand_name: str
     reply_to: str | None = None
-    help_contact: str | None = None  #: whom to ask, in words; None: "answer this message"
 
     @classmethod
-    def parse(
-        cls,
-        email_from: str,
-        *,
-        brand_name: str | None = None,
-        reply_to: str | None = None,
-        help_contact: str | None = None,
-    ) -> Sender:
+    def parse(cls, email_from: str, *, brand_name: str | None = None, reply_to: str | None = None) -> Sender:
         """Return the sender for EMAIL_FROM (`Acme <links@acme.example>` or an address alone).
 
         Without a *brand_name* the display name serves, else the address's domain. Raises ValueError where no
-        usable address is in it, or where *help_contact* holds a link: messages carry the customer's own alone.
+        usable address is in it.
         """
         name, address = parseaddr(email_from)
         local, _, domain = address.rpartition("@")
         if not local or not domain or not address.isascii() or any(letter <= " " for letter in address):
             raise ValueError("EMAIL_FROM names no usable address: write `Name <address@domain>`")
-        contact = plain_text(help_contact or "")
-        if without_links(contact) != contact:
-            raise ValueError("the help contact must be a number, an address or words: no link")
         return cls(
             address=address,
             brand_name=without_links(brand_name or name) or domain,
             reply_to=reply_to,
-            help_contact=contact or None,
+        )
+
+    def for_brand(self, brand: Brand, locale: str) -> Sender:
+        """Return this sender under *brand*'s name and with where it wants answers; the address stays."""
+        return Sender(
+            address=self.address,
+            brand_name=without_links(brand.called(locale)) or self.brand_name,
+            reply_to=brand.reply_to or self.reply_to,
         )
 
     @property
@@ -114,6 +112,7 @@ class SmsMessage:
     to: str  #: digits with country code, no plus: 972501234567
     text: str
     segments: int  #: parts the networks will charge
+    sender: str | None = None  #: at most 11 letters, or a number; None: SMS_FROM's
     failures: int = 0
 
 

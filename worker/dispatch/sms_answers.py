@@ -30,6 +30,8 @@ RETRY_DELAYS_S = (30.0, 120.0, 600.0, 1800.0)
 RETRY_AFTER_CAP_S = 3600.0
 MAX_FAILURES = 6
 _ISRAEL = "972"
+_LONGEST_WORD = 11  #: of a sender in letters; GSM carries no more
+_LONGEST_SHORT_CODE = 6
 
 NINETY_NINE_DIGITAL_URL = "https://api.99digital.co.il/sms/sendMessage"
 TWILIO_URL = "https://api.twilio.com"
@@ -88,7 +90,7 @@ class NinetyNineDigital:
             )
         form = {
             "apiKey": self.api_key,
-            "from": self.sender,
+            "from": message.sender or self.sender,
             "to": "0" + message.to.removeprefix(_ISRAEL),
             "text": message.text,
         }
@@ -119,12 +121,15 @@ class Twilio:
 
     def request(self, message: SmsMessage) -> SmsRequest | Undelivered:
         """Return the call to make; numbers are in E.164."""
-        sender_field = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
+        sender = _twilio_sender(message.sender or self.sender)
+        # A brand of the name MGM is none.
+        is_service = sender.startswith("MG") and (sender == self.sender or len(sender) > _LONGEST_WORD)
+        sender_field = "MessagingServiceSid" if is_service else "From"
         token = base64.b64encode(f"{self.account}:{self.api_key}".encode()).decode("ascii")
         path = f"/2010-04-01/Accounts/{quote(self.account, safe='')}/Messages.json"
         return SmsRequest(
             url=self.url.rstrip("/") + path,
-            form={"To": f"+{message.to}", sender_field: self.sender, "Body": message.text},
+            form={"To": f"+{message.to}", sender_field: sender, "Body": message.text},
             headers={"Authorization": f"Basic {token}"},
         )
 
@@ -211,6 +216,12 @@ def _kept(answer: SmsAnswer) -> str:
     body = _json_object(answer.text)
     kept = {name: body[name] for name in _KEPT_FIELDS if name in body}
     return json.dumps(kept, ensure_ascii=False) if body else answer.text
+
+
+def _twilio_sender(sender: str) -> str:
+    """Return a brand's number as Twilio takes it, with its plus; letters, short codes and services as they are."""
+    is_number = sender.isdigit() and len(sender) > _LONGEST_SHORT_CODE
+    return f"+{sender}" if is_number else sender
 
 
 def _with_path(url: str, path: str) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from worker.dispatch.wording_file import LOCALES, read_wording
 from worker.domain.job import LinkToSend
 from worker.domain.request import OnboardingRequest, Product
 
-SHIPPED_TEMPLATES = Path(__file__).parent / "templates"
-LOCALES = ("he", "en")
 _ISRAEL = "972"
+_LEFT_TO_RIGHT = "\u200e"
 #: Lists made of our own words: isolated, `WhatsApp ו-Facebook` would be laid out from left to right.
-_IN_OUR_DIRECTION = frozenset({"platforms", "domains"})
+_IN_OUR_DIRECTION = frozenset({"platforms", "domains", "date", "when", "minutes"})
+
+__all__ = ["LOCALES", "Wording", "fill_html", "fill_text"]
 
 
 class Wording:
@@ -28,21 +32,18 @@ class Wording:
         self.subject: Mapping[str, str] = table["subject"]
         self.mail: Mapping[str, Any] = table["mail"]
         self.sms: Mapping[str, str] = table["sms"]
-        self._products: Mapping[str, Mapping[str, str]] = table["products"]
-        self._comma: str = table["list_comma"]
-        self._and: str = table["list_and"]
+        self._table = table
+        self._products: Mapping[str, Mapping[str, Any]] = table["products"]
 
     @classmethod
-    def load(cls, locale: str, folder: Path | None = None) -> Wording:
-        """Return the language *locale* from *folder*, or as shipped where the folder has none of it.
+    def load(cls, locale: str, folder: Path | None = None) -> Self:
+        """Return the language *locale*: as shipped, but for what *folder* words otherwise.
 
-        Raises OSError, tomllib.TOMLDecodeError or KeyError for a file that can't serve.
+        Raises BadTemplateError for an own file that can't serve.
         """
-        own = folder / f"{locale}.toml" if folder else None
-        path = own if own is not None and own.is_file() else SHIPPED_TEMPLATES / f"{locale}.toml"
-        return cls(locale, tomllib.loads(path.read_text(encoding="utf-8")))
+        return cls(locale, read_wording(locale, folder).table)
 
-    def product(self, link: LinkToSend, request: OnboardingRequest) -> Mapping[str, str]:
+    def product(self, link: LinkToSend, request: OnboardingRequest) -> Mapping[str, Any]:
         """Return the texts for one link's product; coexistence has its own."""
         is_coexistence = link.product is Product.WHATSAPP and request.is_coexistence
         return self._products["coexistence" if is_coexistence else link.product.value]
@@ -52,14 +53,35 @@ class Wording:
         once = list(dict.fromkeys(words))
         if len(once) < 2:
             return "".join(once)
-        return self._comma.join(once[:-1]) + self._and + once[-1]
+        return str(self._table["list_comma"].join(once[:-1]) + self._table["list_and"] + once[-1])
 
     def number(self, digits: str) -> str:
-        """Return a number as its owner reads it: in Hebrew the local form, else the international one."""
-        if not digits.startswith(_ISRAEL) or len(digits) != 12:
-            return f"+{digits}"
-        local = f"{digits[3:5]}-{digits[5:8]}-{digits[8:]}"
-        return f"0{local}" if self.locale == "he" else f"+972 {local}"
+        """Return a number as its owner reads it: in Hebrew Israel's in the local form, else the international one."""
+        if not digits.startswith(_ISRAEL) or len(digits) not in {11, 12}:
+            # In Hebrew a plus would go over to the number's other end.
+            return f"{_LEFT_TO_RIGHT if self.direction == 'rtl' else ''}+{digits}"
+        area, rest = digits[3:-7], digits[-7:]
+        local = f"{area}-{rest[:3]}-{rest[3:]}"
+        return f"0{local}" if self.locale == "he" else f"+{_ISRAEL} {local}"
+
+    def date(self, at_ms: int, *, told_at: datetime) -> str:
+        """Return the day of *at_ms* as it is said at *told_at* (aware): with its year where that is another."""
+        day = datetime.fromtimestamp(at_ms / 1000, _zone())
+        is_this_year = day.year == told_at.astimezone(_zone()).year
+        form: str = self._table["date" if is_this_year else "date_with_year"]
+        return form.format(day=day.day, month=self._table["months"][day.month - 1], year=day.year)
+
+    def when(self, at_ms: int | None, *, told_at: datetime) -> str:
+        """Return when something was: `on 3 March`, or `a few days ago` where nobody knows."""
+        if at_ms is None:
+            return str(self._table["when_undated"])
+        return str(self._table["when_dated"].format(date=self.date(at_ms, told_at=told_at)))
+
+
+@cache
+def _zone() -> ZoneInfo:
+    # Customers are Israel's: a link of one in the morning is that day's, whatever the server's clock shows.
+    return ZoneInfo("Asia/Jerusalem")
 
 
 def fill_text(template: str, values: Mapping[str, str]) -> str:

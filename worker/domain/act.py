@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from worker.domain.change import REPLACEABLE_STATES
 from worker.domain.states import JobState
 
 
@@ -15,6 +16,12 @@ class Act(StrEnum):
     DISCARD = "discard"  #: give it up: a dead letter
     CANCEL = "cancel"
     RESTORE = "restore"  #: a dead letter stands in the failed queue again, with the reason it had
+    REPLACE = "replace"  #: delete its link at the partner and make another
+    REVOKE = "revoke"  #: delete its link at the partner for good
+
+
+#: Acts whose jobs then go to the partner: each comes to an end of its own, and a canary goes first.
+CALLING_ACTS = frozenset({Act.REQUEUE, Act.REPLACE, Act.REVOKE})
 
 
 #: Act → the states in which a job is fit for it. `FIT` in mending.lua says the same.
@@ -23,6 +30,8 @@ FIT_STATES: Mapping[Act, frozenset[JobState]] = {
     Act.DISCARD: frozenset({JobState.FAILED}),
     Act.CANCEL: frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING}),
     Act.RESTORE: frozenset({JobState.DEAD}),
+    Act.REPLACE: REPLACEABLE_STATES,
+    Act.REVOKE: REPLACEABLE_STATES,
 }
 _WAIT = frozenset({JobState.AVAILABLE, JobState.SCHEDULED})
 
@@ -49,9 +58,10 @@ class ActOutcome(StrEnum):
     """What became of one of an act's jobs."""
 
     WAITING = "waiting"  #: its turn has not come
-    DONE = "done"  #: for a requeue: it waits, runs, or tries again
+    DONE = "done"  #: where calls follow: it waits, runs, or tries again
     LINKED = "linked"  #: requeued, and it has its link
     SENT = "sent"  #: the message went out
+    REVOKED = "revoked"  #: its link is deleted
     FAILED_AGAIN = "failed_again"
     ENDED_OTHERWISE = "ended_otherwise"  #: cancelled meanwhile, or the message in doubt
     REFUSED = "refused"  #: left alone; `REFUSALS` says why
@@ -63,6 +73,7 @@ OUTCOME_OF: Mapping[str, ActOutcome] = {
     "d": ActOutcome.DONE,
     "l": ActOutcome.LINKED,
     "s": ActOutcome.SENT,
+    "r": ActOutcome.REVOKED,
     "a": ActOutcome.FAILED_AGAIN,
     "o": ActOutcome.ENDED_OTHERWISE,
 }
@@ -84,4 +95,9 @@ REFUSALS: Mapping[str, str] = {
     "H": "changed_since",
     "M": "is_message",
     "S": "is_sent",
+    "P": "change_pending",
+    "K": "link_stands",
+    "I": "facebook_stays",
+    "N": "no_link",
+    "E": "past_cancelling",
 }

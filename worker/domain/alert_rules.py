@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from worker.domain.alerts import AlertKind, ChannelFacts, Facts, Incident, Thresholds, Trouble
+from worker.domain.alerts import AlertKind, ChannelFacts, Facts, HoldFacts, Incident, Thresholds, Trouble
 from worker.domain.states import Channel, Lane
 
 #: An incident that is not seen for so long is over.
@@ -27,6 +27,7 @@ MESSAGES_MS = 900_000
 
 _TOLD_FOR_S = 86_400.0  #: a telling is tried for so long
 _SEEN_TWICE_S = 30.0
+_EXPLAINED_WITHIN_S = 60.0  #: a hold that may clear itself by a look-up
 _FORGOTTEN_S = 3_600.0  #: an operator's pause with jobs behind it
 _SURGE_FACTOR = 3.0  #: of what is usual
 _ON_FACTOR = 1.5  #: an open surge goes on above it
@@ -154,6 +155,12 @@ def _troubles(
     for channel, messages in facts.channels.items():
         yield from _messages(channel, messages, facts.now_ms, limits, by_key)
     yield from _sinks(facts)
+    if facts.links_missing_since_ms is not None:
+        yield Trouble(
+            kind=AlertKind.LINKS_MISSING,
+            count=facts.links_missing,
+            since_ms=facts.links_missing_since_ms,
+        )
 
 
 def _stops(facts: Facts, limits: Thresholds) -> Iterator[Trouble]:
@@ -185,9 +192,17 @@ def _stops(facts: Facts, limits: Thresholds) -> Iterator[Trouble]:
             kind=AlertKind.HOLD,
             scope=hold.target,
             count=hold.waiting,
-            params={"target": hold.target, "reason": hold.reason},
+            params=_of_hold(hold),
             since_ms=hold.since_ms,
+            after_s=_EXPLAINED_WITHIN_S if hold.is_explaining else 0.0,
         )
+
+
+def _of_hold(hold: HoldFacts) -> dict[str, str | int]:
+    params: dict[str, str | int] = {"target": hold.target, "reason": hold.reason}
+    if hold.is_explaining:
+        params["outlook"] = "explaining"
+    return params
 
 
 def _late(

@@ -51,11 +51,17 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "alert.lane_paused.do": "Let it go on when the reason for the pause is gone.",
     "alert.hold.title": "{target} is held: {reason}. {count} jobs wait",
     "alert.hold.ended": "{target} is no longer held",
+    "alert.hold.batch.title": "Batch {name} is held: {reason}. {count} jobs wait",
+    "alert.hold.batch.ended": "Batch {name} is no longer held",
     "alert.hold.means": (
         "Its last five endings were all the same FAIL ({reason}), which is not the rows' own data. It was stopped so "
         "that the rest of it is not drained into the failed queue; its jobs wait and lose nothing."
     ),
     "alert.hold.do": "Look why they failed, mend the cause, then let it go on.",
+    "alert.hold.explaining.do": (
+        "Nothing yet: the partner's lists are being looked at. If the failures turn out to be the rows' own data, the "
+        "hold is cleared by itself."
+    ),
     "alert.live_late.title": "{count} live jobs wait, the oldest for {oldest_s} s",
     "alert.live_late.ended": "Live jobs are worked on in time again",
     "alert.live_late.means": (
@@ -118,6 +124,12 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "alert.events_stopped.events_failed.do": "See why, then tell them again.",
     "alert.events_stopped.events_dropped.means": "Too many events wait for it: further ones are counted and not kept.",
     "alert.events_stopped.events_dropped.do": "Mend the receiver, or switch it off.",
+    "alert.links_missing.title": "{count} of our links are missing from the partner's list at once",
+    "alert.links_missing.ended": "Our links are in the partner's list again, or few are missing",
+    "alert.links_missing.means": (
+        "So many do not go at once: the list is another account's, or wrong. No job was given up for it."
+    ),
+    "alert.links_missing.do": "Check that PROVIDER_CLIENT_ID is the account they were made with; else ask the partner.",
     "alert.other.title": "Something is wrong: {scope}",
     "alert.other.ended": "It is over: {scope}",
     "alert.other.means": "This version of Linkferry has no words for it.",
@@ -141,8 +153,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "events_stopped": ("linkferry events list", "linkferry events test"),
     "events_stopped.endpoint_gone": ("linkferry events test", "linkferry events retry --all"),
     "events_stopped.events_failed": ("linkferry events list", "linkferry events retry --all"),
+    "links_missing": ("linkferry doctor --live",),
     "other": ("linkferry alerts list",),
 }
+_BATCH = "batch:"
 _PAGES: Final[Mapping[AlertKind, str]] = {
     AlertKind.HOLD: "/holds",
     AlertKind.LANE_PAUSED: "/holds",
@@ -222,7 +236,8 @@ def alert_words(incident: Incident, *, is_ended: bool) -> Words:
         "do": _code(incident, "do"),
     }
     texts = {part: ALERT_WORDS[code].format_map(params) for part, code in codes.items()}
-    commands = _COMMANDS.get(f"{incident.kind}.{_variant(incident)}") or _COMMANDS[incident.kind.value]
+    special = (_COMMANDS.get(f"{incident.kind}.{variant}") for variant in _variants(incident))
+    commands = next(filter(None, special), _COMMANDS[incident.kind.value])
     page = _PAGES.get(incident.kind, "/alerts")
     return Words(
         codes=codes,
@@ -302,28 +317,30 @@ def _lines(incident: Incident, words: Words, *, is_end: bool) -> tuple[str, ...]
     return (f"Since {iso(incident.began_at_ms)}.{over} {words.means}", f"What to do: {words.do}")
 
 
-def _variant(incident: Incident) -> str:
+def _variants(incident: Incident) -> tuple[str, ...]:
     """Return what tells incidents of one kind apart in their words, where anything does."""
+    params = incident.params
     match incident.kind:
         case AlertKind.CALLS_STOPPED:
-            return incident.scope
+            return (incident.scope,)
         case AlertKind.EVENTS_STOPPED:
-            return incident.scope.rpartition(":")[2]
+            return (incident.scope.rpartition(":")[2],)
         case AlertKind.EXPIRING:
-            return incident.scope.partition(":")[0]
+            return (incident.scope.partition(":")[0],)
         case AlertKind.CHANNEL_STOPPED:
-            fault = incident.params.get("fault")
-            return "paused" if fault == "paused" else "refused" if fault else ""
+            fault = params.get("fault")
+            return ("paused",) if fault == "paused" else ("refused",) if fault else ()
+        case AlertKind.HOLD:
+            named = ("batch",) if incident.scope.startswith(_BATCH) else ()
+            return (*named, "explaining") if params.get("outlook") == "explaining" else named
         case _:
-            return ""
+            return ()
 
 
 def _code(incident: Incident, part: str) -> str:
-    special = f"alert.{incident.kind}.{_variant(incident)}.{part}"
-    general = f"alert.{incident.kind}.{part}"
-    if special in ALERT_WORDS:
-        return special
-    return general if general in ALERT_WORDS else f"alert.other.{part}"
+    special = (f"alert.{incident.kind}.{variant}.{part}" for variant in _variants(incident))
+    codes = (*special, f"alert.{incident.kind}.{part}")
+    return next((code for code in codes if code in ALERT_WORDS), f"alert.other.{part}")
 
 
 def _params(incident: Incident) -> dict[str, str | int]:
@@ -335,8 +352,10 @@ def _params(incident: Incident) -> dict[str, str | int]:
         "scope": incident.scope,
     }
     if incident.kind is AlertKind.HOLD:
-        batch = incident.scope.removeprefix("batch:")
+        batch = incident.scope.removeprefix(_BATCH)
         is_batch = batch != incident.scope
+        # A file's name may tell whose it is: whoever shows it to people of the house, and to nobody else, puts it in.
+        params["name"] = incident.params.get("name", batch)
         params["resume"] = (
             f"linkferry batch resume {batch}" if is_batch else f"linkferry resume --lane {batch}"
         )

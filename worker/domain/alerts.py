@@ -30,6 +30,7 @@ class AlertKind(StrEnum):
     MESSAGES_FAIL = "messages_fail"  #: most messages of a channel fail for good
     CHANNEL_STOPPED = "channel_stopped"  #: messages wait, and none goes out
     EVENTS_STOPPED = "events_stopped"  #: a receiver of our events does not take them
+    LINKS_MISSING = "links_missing"  #: so many links at once that the partner's list is not believed
     OTHER = "other"  #: as read, of a kind that only another version of Linkferry knows
 
     @classmethod
@@ -173,6 +174,7 @@ class HoldFacts:
     reason: str
     since_ms: int
     waiting: int
+    is_explaining: bool = False  #: the partner's lists are being looked at, which may clear it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,8 @@ class Facts:
     expiring: Mapping[str, int] = field(default_factory=dict)  #: by `expiry_windows`' scopes
     channels: Mapping[Channel, ChannelFacts] = field(default_factory=dict)
     sinks: Sequence[SinkFacts] = ()
+    links_missing: int = 0  #: in a list of the partner's that is not believed
+    links_missing_since_ms: int | None = None
 
     def lane(self, lane: Lane) -> LaneFacts:
         """Return how *lane* stands."""

@@ -43,6 +43,7 @@ _PLAIN = (
     "reference",
     "external_id",
     "server",
+    "brand",
 )
 
 
@@ -63,6 +64,7 @@ def canonical_fields(request: OnboardingRequest) -> dict[str, str]:
         "channel_policy": request.channel_policy or "",
         "account_id": _digits(request.account_id),
         "inbox_id": _digits(request.inbox_id),
+        "agreed": "1" if request.is_agreed else "",
     }
     return {name: str(fields[name]) for name in CANONICAL_FIELDS}
 

@@ -8,16 +8,19 @@ an unknown create is repeated once and counted as a possible orphan.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from worker.domain.change import job_id_of_reference
 from worker.domain.outcome import (
     Absent,
     AccountEntry,
     Answered,
+    Deleted,
     Doubtful,
     Ending,
     Fail,
     Finding,
+    Finished,
     FoundForeign,
     FoundOurs,
     Linked,
@@ -81,6 +84,42 @@ def classify_create(
             return _made(ending, attempt, number)
         case Answered():
             return _refused(ending, attempt)
+
+
+def classify_delete(ending: Ending, *, failures: int, catalogue: Catalogue, chance: float) -> Outcome:
+    """Return what the ledger is to be told of the delete of a WhatsApp link; arguments as of `classify_create`.
+
+    A delete may be said twice: one whose outcome nobody knows is retried, and is never in doubt.
+    """
+    attempt = _Attempt(
+        product=Product.WHATSAPP, failures=failures, orphans=0, catalogue=catalogue, chance=chance
+    )
+    match ending:
+        case NotDone():
+            return _surely_not_done(ending, attempt)
+        case Unanswered():
+            return _maybe_deleted(ending.reason, ending.detail, "", attempt)
+        case Answered(is_ok=True):
+            return Deleted()
+        case Answered():
+            return _not_deleted(ending, attempt)
+
+
+def _not_deleted(ending: Answered, attempt: _Attempt) -> Outcome:
+    if ending.code == _OK_CODE:
+        return _maybe_deleted("partner_unreadable", "FAIL with reason 1", ending.raw, attempt)
+    reason = attempt.catalogue.for_code("delete_account", ending.code)
+    if reason.name == "onboarding_not_found":
+        return Deleted(is_found=False)
+    if reason.name == "already_onboarded":
+        return Finished()
+    return _by_policy(reason, _fail(reason, code=ending.code, raw=ending.raw), attempt, None)
+
+
+def _maybe_deleted(name: str, detail: str, raw: str, attempt: _Attempt) -> Outcome:
+    reason = attempt.catalogue.named(name)
+    retry = _retry(reason, _fail(reason, raw=raw, detail=detail), attempt)
+    return replace(retry, is_maybe_done=True)
 
 
 def _surely_not_done(ending: NotDone, attempt: _Attempt) -> Outcome:
@@ -194,13 +233,25 @@ class Accounts:
     def __init__(self, entries: Iterable[AccountEntry]) -> None:
         self._by_reference: dict[str, AccountEntry] = {}
         self._by_number: dict[str, AccountEntry] = {}
+        self._latest: dict[str, AccountEntry] | None = None
         for entry in entries:
             _keep_finished(self._by_reference, (entry.reference or "").strip().lower(), entry)
             _keep_finished(self._by_number, _digits(entry.whatsapp) or "", entry)
 
-    def made_by(self, job_id: str) -> AccountEntry | None:
-        """Return the link that was made with this job's id as its reference."""
-        return self._by_reference.get(job_id.lower())
+    def made_by(self, reference: str) -> AccountEntry | None:
+        """Return the link that was made with this reference."""
+        return self._by_reference.get(reference.lower())
+
+    def latest_of(self, job_id: str) -> AccountEntry | None:
+        """Return the last link that was made for a job: after replacements, that with the highest number."""
+        if self._latest is None:
+            self._latest = {}
+            for reference, entry in sorted(
+                self._by_reference.items(), key=lambda each: (len(each[0]), each[0])
+            ):
+                if (owner := job_id_of_reference(reference)) is not None:
+                    self._latest[owner] = entry
+        return self._latest.get(job_id.lower())
 
     def of_number(self, number: str) -> AccountEntry | None:
         """Return the link that stands on *number*, whoever made it."""
@@ -214,7 +265,7 @@ def _keep_finished(index: dict[str, AccountEntry], key: str, entry: AccountEntry
 
 
 def finding_for(
-    job_id: str,
+    reference: str,
     number: str | None,
     is_coexistence: bool,  # noqa: FBT001 - a fact about the job, beside its number
     entries: Accounts | Iterable[AccountEntry],
@@ -223,16 +274,20 @@ def finding_for(
 ) -> Finding:
     """Return what a complete list, begun at *list_began_ms* (Redis time), says about a job.
 
-    The link is ours where its reference is the job's id. A coexistence job has no number of its own, so no
-    other link can stand in its way. Pass `Accounts` to ask one list about many jobs.
+    The link is ours where it bears *reference*: that of an earlier link of the same job, which it was to replace, is
+    another. A coexistence job has no number of its own, so no other link can stand in its way. Pass `Accounts` to ask
+    one list about many jobs.
     """
     accounts = entries if isinstance(entries, Accounts) else Accounts(entries)
-    if ours := accounts.made_by(job_id):
+    if ours := accounts.made_by(reference):
         return _ours(ours, catalogue)
     foreign = accounts.of_number(number) if number and not is_coexistence else None
     if foreign is None:
         return Absent(list_began_ms=list_began_ms)
     name = "already_onboarded" if foreign.is_finished else "foreign_link"
+    earlier = job_id_of_reference(foreign.reference)
+    if not foreign.is_finished and earlier is not None and earlier == job_id_of_reference(reference):
+        name = "replaced_link_stands"
     return FoundForeign(fail=_fail(catalogue.named(name), detail="found in the partner's list"))
 
 

@@ -24,6 +24,7 @@ _is_email = re.compile(
 _is_url = re.compile(
     r"(https?)://[^\s/?#@:\\]+\.[^\s/?#@:\\]+(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
 ).fullmatch
+_is_plain_url = re.compile(r"[^\\\"<>`{}|^]+").fullmatch
 _is_image = re.compile(r"\.(?:png|jpe?g)(?:$|[?#])", re.IGNORECASE).search
 _is_whole_float = re.compile(r"\d+\.0+").fullmatch
 _has_lost_digits = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+").fullmatch
@@ -237,6 +238,28 @@ def read_logo(text: str, notes: Notes) -> str | None:
             name, "check_logo", f"{name} does not end in .png or .jpg", "It must be a 200×60 px png or jpg."
         )
     return read_text(name, text, 1000, notes)
+
+
+def read_https(name: str, text: str, notes: Notes, *, limit: int, example: str) -> str | None:
+    """Return an address that begins with https:// and holds nothing that a message could not carry."""
+    match = _is_url(text)
+    if match is None or match[1].lower() != "https":
+        notes.refuse(
+            name,
+            "not_https",
+            f"{name} must be a web address that begins with https://",
+            f"Write it in full: {example}.",
+        )
+        return None
+    if not text.isascii() or not _is_plain_url(text):
+        notes.refuse(
+            name,
+            "bad_url",
+            f"{name} holds signs that a web address has to write in another way",
+            "Open the page and copy the address from the browser's address bar.",
+        )
+        return None
+    return read_text(name, text, limit, notes)
 
 
 def read_server(text: str, notes: Notes) -> str | None:

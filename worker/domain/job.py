@@ -91,6 +91,9 @@ class ClaimedJob:
     orphans: int  #: unknown Facebook creates so far
     request: OnboardingRequest
     lease: Lease
+    op: str | None = None  #: what is being done to a link that was made: see `worker.domain.change.Op`
+    replacements: int = 0  #: links that were replaced: a part of the new one's reference
+    linked_number: str | None = None  #: the number of the link that is to be deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class Settled:
     held: bool  #: False: the lease was no longer ours and nothing was written
     state: JobState | None = None  #: where the job stands now
     deliveries: tuple[str, ...] = ()  #: delivery ids that came due by this: to be rung
+    is_rung: bool = False  #: the job itself goes on at once: its bell is to be rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,7 @@ class LinkToSend:
     product: Product
     link: str
     number: str | None
+    replaces_at_ms: int | None = None  #: when the link was made that this one replaces; None: it replaces none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +124,12 @@ class ClaimedDelivery:
     id: str
     invitation_id: str
     channel: Channel
-    template: str  #: `invitation`
-    generation: int  #: 1 for the first message; later links of the same invitation come in later generations
+    template: str  #: `invitation` or `reminder`
+    generation: int  #: 1 for the first message; later links come in later ones. A reminder's is its number
     failures: int
     is_resend: bool  #: sent again after doubt: the same message, mark and all
     asked_again: int = 0  #: times an operator asked for it to be sent again: another message each time
+    first_sent_at_ms: int | None = None  #: when the invitation's first message went out; None: none did yet
     request: OnboardingRequest
     links: tuple[LinkToSend, ...]
     lease: Lease
@@ -175,6 +181,10 @@ class JobRecord:
     dead_by: str | None = None  #: of a dead letter: who gave it up, or `policy`: the reason's own
     dead_why: str | None = None
     dead_act: str | None = None  #: the bulk act by which
+    op: str | None = None  #: what is being done to its link: see `worker.domain.change.Op`
+    replacements: int = 0  #: links that were replaced by later ones
+    replaced_at_ms: int | None = None  #: when the link was made that the present one, or the coming one, replaces
+    next_request: OnboardingRequest | None = None  #: that of the new link, until the old one is deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,3 +205,4 @@ class DeliveryRecord:
     changed_at_ms: int
     due_at_ms: int | None
     job_ids: tuple[str, ...]
+    waits_for: str | None = None  #: of a pending one: `window`, put off until SEND_WINDOW opens

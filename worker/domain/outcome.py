@@ -87,6 +87,7 @@ class Retry:
     delay_s: float
     max_failures: int
     is_orphan: bool = False  #: a Facebook create of unknown outcome: a link may lie unused at the partner
+    is_maybe_done: bool = False  #: a delete of unknown outcome: the link may be gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,21 @@ class Doubtful:
     fail: Fail
 
 
-Outcome = Linked | Refused | Retry | Snoozed | Doubtful
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """The link that was to be deleted is no longer at the partner."""
+
+    is_found: bool = True  #: False: it was gone before
+    number: str | None = None  #: by which its job is not to be found any more: one that was the link's alone
+    late_s: float = 0.0  #: a lost delete may still be done so long after: a new link waits for that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The customer has finished with the link that was to be deleted: it can be neither changed nor deleted."""
+
+
+Outcome = Linked | Refused | Retry | Snoozed | Doubtful | Deleted | Finished
 
 
 # --- what a look-up found about one job --------------------------------------------------------------------

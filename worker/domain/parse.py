@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.domain.brand import LiveBrands, read_brand
 from worker.domain.fields import (
     Notes,
     Problem,
@@ -64,6 +65,8 @@ CANONICAL_FIELDS = (
     "server",
     "account_id",
     "inbox_id",
+    "brand",
+    "agreed",
 )
 LOCALES = ("he", "en")
 
@@ -89,15 +92,9 @@ _NEEDED_FOR_WHATSAPP = {
 _PRODUCTS: Mapping[str, Product] = {product.value: product for product in Product}
 _PRODUCT_WORDS = (*_PRODUCTS, "facebook")
 _ONLY_WHATSAPP = (Product.WHATSAPP,)
-_LOCALE_WORDS = {
-    "he": "he",
-    "iw": "he",
-    "hebrew": "he",
-    "עברית": "he",
-    "en": "en",
-    "english": "en",
-    "אנגלית": "en",
-}
+_LOCALE_WORDS = dict.fromkeys(("he", "iw", "hebrew", "עברית"), "he") | dict.fromkeys(
+    ("en", "english", "אנגלית"), "en"
+)
 _CHANNEL_WORDS = {channel.value: channel for channel in Channel} | {
     "mail": Channel.EMAIL,
     "e-mail": Channel.EMAIL,
@@ -112,6 +109,8 @@ class ParseRules:
     region: str = "IL"  #: where numbers without a country code belong
     locale: str = "he"  #: of customers who have none
     accept_names: bool = False  #: send names in their acceptable form where it differs from what was written
+    brand: str | None = None  #: of requests that name none
+    brands: LiveBrands | None = None  #: the brands that may be named; None: any, as nobody knows better here
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +153,7 @@ def parse_request(
     if not values.keys().isdisjoint(_FACEBOOK_ONLY):
         _read_omnichannel(values, products, notes, found)
     _read_ours(values, contact, notes, found)
+    _read_sender(values, rules, notes, found)
     if notes.errors:
         return InvalidRequest(tuple(notes.errors))
     return ParsedRequest(
@@ -354,6 +354,13 @@ def _read_ours(values: Mapping[str, str], contact: Contact, notes: Notes, found:
             choose("channel_policy", text, [policy.value for policy in ChannelPolicy], notes)
     if channels is not None or not (contact.email and contact.phone):
         _warn_of_silence(values, channels, notes)
+
+
+def _read_sender(values: Mapping[str, str], rules: ParseRules, notes: Notes, found: dict[str, Any]) -> None:
+    if text := values.get("brand") or rules.brand:
+        found["brand"] = read_brand(text, rules.brands, notes)
+    if text := values.get("agreed"):
+        found["is_agreed"] = read_switch("agreed", text, notes)
 
 
 def _read_channels(text: str, notes: Notes) -> tuple[Channel, ...]:

@@ -72,6 +72,8 @@ class OnboardingRequest:
     external_id: str | None = None  #: the customer's id in the caller's CRM
     channels: tuple[Channel, ...] | None = None  #: None: the configured default
     channel_policy: ChannelPolicy | None = None
+    brand: str | None = None  #: the profile that the messages come from; None: the default
+    is_agreed: bool = False  #: messages may say "as agreed"
 
     @property
     def is_coexistence(self) -> bool:
@@ -131,5 +133,7 @@ _PLAIN_FIELDS = (
     "inbox_id",
     "reference",
     "external_id",
+    "brand",
+    "is_agreed",
 )
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -88,21 +88,27 @@ def _move(sources: str, targets: str) -> Transition:
     )
 
 
-#: Ledger verb → the moves it may make. `settle_*` also takes a late answer out of `in_doubt`, by the call's token.
+#: Ledger verb → the moves it may make. Where a change of a link is called off, the job is linked again, or revoked. `settle_*` also takes a late answer out of `in_doubt`, by the call's token.
 TRANSITIONS: Mapping[str, Transition] = {
     "promote": _move("scheduled", "available"),
     "claim": _move("available", "running"),
     "settle_linked": _move("running in_doubt", "linked"),
-    "settle_failed": _move("running in_doubt", "failed available dead cancelled"),
-    "settle_retry": _move("running in_doubt", "scheduled failed available cancelled"),
-    "settle_snoozed": _move("running", "scheduled available cancelled"),
+    "settle_failed": _move("running in_doubt", "failed available dead cancelled linked revoked"),
+    "settle_retry": _move("running in_doubt", "scheduled failed available cancelled linked revoked"),
+    "settle_snoozed": _move("running", "scheduled available cancelled linked revoked"),
     "settle_doubt": _move("running in_doubt", "in_doubt"),
-    "resolve": _move("in_doubt", "linked onboarded failed available cancelled"),
+    "settle_deleted": _move("running", "available scheduled revoked"),
+    "settle_finished": _move("running", "onboarded"),
+    "resolve": _move("in_doubt", "linked onboarded failed available cancelled revoked"),
     "explain": _move("failed", "failed linked onboarded"),
     "release": _move("failed", "available"),
-    "rescue": _move("running", "available in_doubt scheduled failed cancelled"),
+    "rescue": _move("running", "available in_doubt scheduled failed cancelled linked revoked"),
     "requeue": _move("failed dead", "available"),
     "discard": _move("failed", "dead"),
     "restore": _move("dead", "failed"),
-    "cancel": _move("available scheduled running", "cancelled running"),
+    "cancel": _move("available scheduled running failed", "cancelled running linked revoked"),
+    "replace": _move("linked failed", "available"),
+    "revoke": _move("linked failed", "available revoked"),
+    "complete": _move("linked failed", "onboarded"),  #: failed: where its link only seemed to have vanished
+    "vanish": _move("linked", "failed"),
 }

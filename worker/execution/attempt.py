@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import structlog
 
+from worker.domain.change import reference_of
 from worker.domain.classify import classify_create
 from worker.domain.job import ClaimedJob, ClaimRefusal, Settled
 from worker.domain.outcome import Answered, Ending, NotDone, Outcome, Snoozed, Unanswered
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
+from worker.execution import changing
 from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.limits import Closed, LimitsUnavailable
@@ -92,25 +94,35 @@ async def _work(job: ClaimedJob, shop: Shop, *, send_by: float) -> Settled:
         ending = await _call(job, shop)
         elapsed_s = shop.clock.monotonic() - began
         await _tell_limits(ending, elapsed_s, shop)
-        outcome = classify_create(
-            job.product,
-            ending,
-            failures=job.failures,
-            orphans=job.orphans,
-            catalogue=shop.catalogue,
-            chance=random.random(),  # noqa: S311 - jitter, not a secret
-            number=job.request.number,
-        )
+        outcome = _outcome(job, ending, shop)
         settled = await surely(lambda: shop.ledger.settle(job.lease, outcome), job.id, shop)
+    if settled.is_rung:  # its old link is deleted, and its customer has none until the new one is made
+        shop.bell.ring([job.id], job.lane)
     _report(job, outcome, settled, elapsed_s, shop)
     return settled
 
 
 async def _call(job: ClaimedJob, shop: Shop) -> Ending:
-    body = create_body(job.request, job.product, job.id)
+    if changing.is_delete(job):
+        return await changing.delete(job, shop)
+    body = create_body(job.request, job.product, reference_of(job.id, job.replacements))
     if job.product is Product.WHATSAPP:
         return await shop.partner.create_whatsapp(body)
     return await shop.partner.create_facebook(body)
+
+
+def _outcome(job: ClaimedJob, ending: Ending, shop: Shop) -> Outcome:
+    if changing.is_delete(job):
+        return changing.outcome_of(job, ending, shop)
+    return classify_create(
+        job.product,
+        ending,
+        failures=job.failures,
+        orphans=job.orphans,
+        catalogue=shop.catalogue,
+        chance=random.random(),  # noqa: S311 - jitter, not a secret
+        number=job.request.number,
+    )
 
 
 def shows_health(ending: Answered | NotDone | Unanswered | list[Any]) -> bool:

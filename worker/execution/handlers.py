@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import structlog
-from jinja2 import TemplateError
 
+from worker.dispatch import BadTemplateError
+from worker.domain.brand import Brand
 from worker.domain.job import ClaimedDelivery
 from worker.domain.outcome import ChannelDown, DeliveryOutcome, Fail, Sent, Skipped
 from worker.domain.reasons import ReasonClass
 from worker.domain.request import Product
 from worker.domain.states import Channel, Lane
+from worker.domain.stop_list import SUPPRESSED, contacts_of
 from worker.execution.attempt import surely
 from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
@@ -21,8 +23,6 @@ log = structlog.get_logger()
 _MESSAGE_BELLS = 64
 #: A bell unheard for this long is rung again.
 RERING_AFTER_S = 10.0
-#: Of its lease, how much a send may take up to the message's last byte. The answer may come later.
-_SEND_SHARE = 0.75
 
 
 async def fan_out(job_id: str, shop: Shop) -> None:
@@ -38,7 +38,9 @@ async def ring_messages(shop: Shop) -> int:
     """
     count = 0
     for channel in shop.dispatchers:
-        due = await shop.ledger.deliveries.due(channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S)
+        due = await shop.ledger.deliveries.due(
+            channel, want=_MESSAGE_BELLS, rering_after_s=RERING_AFTER_S, closed=shop.closed_times()
+        )
         shop.bell.ring_deliveries(due, channel)
         count += len(due)
     return count
@@ -75,7 +77,7 @@ async def deliver(delivery_id: str, channel: Channel, shop: Shop) -> DeliveryOut
             await shop.ledger.deliveries.hand_back(delivery_id)
             return None
         delivery = await shop.ledger.deliveries.claim(
-            delivery_id, worker_id=shop.worker_id, lease_s=shop.lease_s
+            delivery_id, worker_id=shop.worker_id, lease_s=shop.lease_s, closed=shop.closed_times()
         )
         if delivery is None:
             await shop.channel_limits[channel].give_back(granted)
@@ -98,29 +100,42 @@ async def deliver(delivery_id: str, channel: Channel, shop: Shop) -> DeliveryOut
 
 
 async def _dispatch(delivery: ClaimedDelivery, shop: Shop) -> DeliveryOutcome:
+    # Asked here and not where messages are made: who asks for no more is spared what waits already as well.
+    contacts = contacts_of(delivery.request)
+    if await surely(lambda: shop.ledger.suppressing.holds(contacts), delivery.id, shop):
+        return Skipped(reason=SUPPRESSED)
     try:
-        message = shop.composer.compose(delivery, dated_at=shop.clock.now())
-    except (TemplateError, KeyError) as exc:
+        message = shop.composer.compose(delivery, brand=_brand_of(delivery, shop), dated_at=shop.clock.now())
+    except BadTemplateError as exc:
         # An operator's own template asks for what does not exist: nobody's message is to be lost for that.
         log.exception("template_failed", delivery_id=delivery.id)
         reason = shop.catalogue.named("template_failed")
-        fail = Fail(reason=reason.name, reason_class=reason.reason_class.value, detail=type(exc).__name__)
+        place = f"{exc.path.name}:{exc.line or 1}"
+        fail = Fail(reason=reason.name, reason_class=reason.reason_class.value, detail=place)
         return ChannelDown(fail=fail)
     if isinstance(message, Skipped):
         return message
 
     async def may_send() -> bool:
-        # From here on the ledger knows that the message may be out. False: another process has the delivery by now, or
-        # nobody knows whether it was written down: then the message stays here, and that is sure.
+        # From here on the ledger knows that the message may be out. False: another process has the delivery by now, the
+        # send window has closed meanwhile, or nobody knows whether it was written down: then the message stays here, and
+        # that is sure.
         try:
-            return await shop.ledger.deliveries.begin_send(delivery.lease)
+            return await shop.ledger.deliveries.begin_send(delivery.lease, closed=shop.closed_times())
         except (LedgerUnavailable, LedgerFull) as exc:
             log.warning("send_not_begun", delivery_id=delivery.id, error=type(exc).__name__)
             return False
 
     return await shop.dispatchers[delivery.channel].dispatch(
-        message, before_data=may_send, deadline_s=shop.lease_s * _SEND_SHARE
+        message, before_data=may_send, deadline_s=shop.send_within_s
     )
+
+
+def _brand_of(delivery: ClaimedDelivery, shop: Shop) -> Brand:
+    if shop.brands.is_removed(delivery.request.brand):
+        log.warning("brand_missed", delivery_id=delivery.id, brand=delivery.request.brand)
+        shop.stats.count("brands_missed")
+    return shop.brands.chosen(delivery.request.brand)
 
 
 def _report(delivery: ClaimedDelivery, outcome: DeliveryOutcome, shop: Shop, *, held: bool) -> None:

@@ -12,14 +12,19 @@ from worker.broker import BrokerBell
 from worker.clock import Clock
 from worker.dispatch import Composer
 from worker.dispatch.alerts import AlertSink
+from worker.domain.brand import LiveBrands
 from worker.domain.lessons import LiveCatalogue
 from worker.domain.outcome import DeliveryOutcome
+from worker.domain.send_window import ALWAYS_OPEN, ClosedTimes, SendWindow, closed_times
 from worker.domain.states import Channel, Lane
 from worker.execution.heartbeat import Heartbeat
 from worker.ledger import Ledger
 from worker.limits import Limits
 from worker.partner import PartnerClient
 from worker.telemetry import Stats
+
+#: Of a message's lease, how much sending it may take.
+_SEND_SHARE = 0.75
 
 
 class Dispatcher(Protocol):
@@ -89,5 +94,21 @@ class Shop:
     lease_s: float
     call_timeout_s: float
     resend_after_s: float  #: a mail in doubt is sent once more after this long
+    doubt_grace_s: float = 60.0  #: a call whose answer was lost may still be done so long after
     alert_sinks: Sequence[AlertSink] = ()  #: who hears of what is wrong
+    brands: LiveBrands = field(default_factory=LiveBrands)  #: who messages are from
+    window: SendWindow | None = None  #: when messages may go out; None: always
+    is_live_exempt: bool = False  #: single customers' invitations do not wait for it
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def send_within_s(self) -> float:
+        """Return how long a send may take up to the message's last byte. The answer may come later."""
+        return self.lease_s * _SEND_SHARE
+
+    def closed_times(self) -> ClosedTimes:
+        """Return when no message may begin to go out: early enough that its last byte is out when the window closes."""
+        if self.window is None:
+            return ALWAYS_OPEN
+        hour = self.clock.now().replace(minute=0, second=0, microsecond=0)
+        return closed_times(self.window, hour, early_s=self.send_within_s, is_live_exempt=self.is_live_exempt)

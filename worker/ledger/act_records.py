@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.domain.act import OUTCOME_OF, REFUSALS, Act, ActOutcome, ActState
+from worker.domain.act import CALLING_ACTS, OUTCOME_OF, REFUSALS, Act, ActOutcome, ActState
 from worker.domain.ramp import Ramp
 
 
@@ -47,16 +47,18 @@ class ActRecord:
     base_done: int = 0  #: done when its canary began
     base_ended: int = 0
     released_at_ms: int | None = None  #: when ids were last taken
+    revoked: int = 0
+    deletes: int = 0  #: of those that it replaces, how many take a delete before the create
 
     @property
     def ended(self) -> int:
         """Return how many of what it requeued came to an end."""
-        return self.linked + self.sent + self.failed_again + self.ended_otherwise
+        return self.linked + self.sent + self.revoked + self.failed_again + self.ended_otherwise
 
     @property
     def in_flight(self) -> int:
         """Return how many of what it requeued are still on their way."""
-        return self.done - self.ended if self.act is Act.REQUEUE else 0
+        return self.done - self.ended if self.act in CALLING_ACTS else 0
 
     @property
     def waiting(self) -> int:
@@ -154,6 +156,8 @@ def record_of(act_id: str, row: Mapping[str, str]) -> ActRecord:
         base_done=number("base_done"),
         base_ended=number("base_ended"),
         released_at_ms=instant("released"),
+        revoked=number("revoked"),
+        deletes=number("deletes"),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -23,8 +24,10 @@ from worker.ledger.keys import Keys
 from worker.ledger.paging import rank_of
 from worker.ledger.records import JobFilter, Page
 from worker.ledger.scripts import Scripts, text
+from worker.ledger.step_size import StepSize
 
-#: Requeueing a job takes the server some 60 µs, twice that in a large ledger: a script stays well below 5 ms.
+#: Requeueing a job takes the server some 60 µs, twice that in a large ledger: a script stays well below 5 ms. Where steps
+#: take longer all the same, they become smaller.
 IDS_PER_STEP = 25
 _WEIGHED_PER_SCRIPT = 50
 #: Ids of a filter's matches asked for at a time.
@@ -50,6 +53,7 @@ class Acts:
         self._scripts = scripts
         self._keys = keys
         self._finder = Finder(scripts, keys)
+        self._size = StepSize(IDS_PER_STEP)
 
     # --- the set ---------------------------------------------------------------------------------------------
 
@@ -140,7 +144,7 @@ class Acts:
         record = await self.get(act_id)
         if record is None or record.state is not ActState.RUNNING:
             return Step(record=record)
-        most = IDS_PER_STEP
+        most = self._size.ids
         if record.is_canary and record.waiting:
             ramp = record.ramp(now_ms=await self._scripts.now())
             if (why := failing(ramp)) is not None:
@@ -149,8 +153,14 @@ class Acts:
             most = min(most, room(ramp, rate=rate))
         taken = 0
         if most or not record.waiting:
-            taken = int(await self._scripts.run("act_step", act_id, record.at, most))
+            taken = await self._take(record, most)
         return _step(await self.get(act_id), taken)
+
+    async def _take(self, record: ActRecord, most: int) -> int:
+        began = perf_counter()
+        taken = int(await self._scripts.run("act_step", record.id, record.at, most))
+        self._size.took((perf_counter() - began) * 1000, ids=taken)
+        return taken
 
     async def stop(self, act_id: str, *, by: str, why: str) -> ActChange:
         """Take no more of a running act's set; what it requeued goes on. Raises LedgerUnavailable."""

@@ -9,10 +9,11 @@ from worker.domain.states import Channel, JobState, Lane
 from worker.ledger.codec import delivery_record, job_record
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
-from worker.ledger.records import Ahead, BatchRecord, BatchRow, CancelResult, Hold
+from worker.ledger.records import Ahead, BatchRecord, BatchRow, CancelResult, Hold, HoldOutlook
 from worker.ledger.scripts import Scripts, fields_of, text
 
 _JOBS_PER_SCRIPT = 100
+_AS = "as:"  #: begins what a hold's FAILs were explained as
 _BY_REASON = "r:"  #: begins a tally of failed jobs by their reason
 ALL = "all"
 CHANNEL = "channel:"
@@ -187,12 +188,34 @@ class Batches:
             holds = {text(target): text(value).split(UNIT_SEPARATOR) for target, value in rows.items()}
             async with self._scripts.redis.pipeline(transaction=False) as pipe:
                 for target in holds:
-                    pipe.hget(self._keys.tally + target, "available")
+                    pipe.hmget(self._keys.tally + target, "available", "scheduled")
                 waiting = await pipe.execute() if holds else []
         return {
-            target: Hold(reason=reason, since_ms=int(since), count=int(count or 0))
-            for (target, (reason, since)), count in zip(holds.items(), waiting, strict=True)
+            target: Hold(reason=reason, since_ms=int(since), count=sum(int(count or 0) for count in counts))
+            for (target, (reason, since)), counts in zip(holds.items(), waiting, strict=True)
         }
+
+    async def outlook(self, target: str) -> HoldOutlook:
+        """Return what has become of the FAILs that hold *target*; raises LedgerUnavailable."""
+        ids = await self.suspects(target)
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(self._keys.guard + target)
+                for job in ids:
+                    pipe.hget(self._keys.job + job, "s")
+                    pipe.zscore(self._keys.unexplained, job)
+                guard, *rows = await pipe.execute()
+        looked_at = [
+            score
+            for state, score in zip(rows[::2], rows[1::2], strict=True)
+            if state is not None and text(state) == JobState.FAILED
+        ]
+        facts = {text(name): int(count) for name, count in guard.items() if text(name).startswith(_AS)}
+        return HoldOutlook(
+            standing=len(looked_at),
+            looked_up=sum(score == 0 for score in looked_at),
+            explained={name.removeprefix(_AS): count for name, count in facts.items()},
+        )
 
     async def _records(self, ids: list[str]) -> list[BatchRecord]:
         if not ids:

@@ -212,6 +212,10 @@ def job_record(job_id: str, row: Sequence[Any]) -> JobRecord | None:
         dead_by=extra.get("dead_by") or None,
         dead_why=extra.get("dead_why") or None,
         dead_act=extra.get("dead_act") or None,
+        op=job.get("op"),
+        replacements=int(job.get("rn", 0)),
+        replaced_at_ms=_number(extra.get("replaced")),
+        next_request=request_of(extra["next"]) if extra.get("next") else None,
     )
 
 
@@ -252,6 +256,7 @@ def delivery_record(delivery_id: str, fields: Mapping[str, str]) -> DeliveryReco
         changed_at_ms=int(float(fields["c"])),
         due_at_ms=int(float(fields["d"])) if state is DeliveryState.PENDING else None,
         job_ids=tuple(invitation + code for code in fields["j"]),
+        waits_for=fields.get("h"),
     )
 
 

@@ -19,6 +19,7 @@ from worker.domain.outcome import (
     Skipped,
     Undelivered,
 )
+from worker.domain.send_window import ALWAYS_OPEN, ClosedTimes
 from worker.domain.states import Channel, DeliveryState
 from worker.ledger.accepting import ms
 from worker.ledger.codec import (
@@ -50,29 +51,40 @@ class Deliveries:
         self._keys = keys
         self._finder = MessageFinder(scripts, keys)
 
-    async def due(self, channel: Channel, *, want: int, rering_after_s: float = 10.0) -> list[str]:
+    async def due(
+        self,
+        channel: Channel,
+        *,
+        want: int,
+        rering_after_s: float = 10.0,
+        closed: ClosedTimes = ALWAYS_OPEN,
+    ) -> list[str]:
         """Choose deliveries whose bells are to be rung now, so that *want* bells (≤ 500) are outstanding.
 
-        Bells unclaimed for *rering_after_s* seconds are among them again. Raises LedgerUnavailable.
+        Bells unclaimed for *rering_after_s* seconds are among them again. Within the times *closed*, up to a hundred
+        are put off instead. Raises LedgerUnavailable.
         """
-        reply = await self._scripts.run("delivery_due", channel, want, ms(rering_after_s))
+        reply = await self._scripts.run("delivery_due", channel, want, ms(rering_after_s), closed.encode())
         return [text(item) for item in reply]
 
     async def hand_back(self, delivery_id: str) -> None:
         """Put a rung delivery that nobody has room for back to the front of its queue; raises LedgerUnavailable."""
         await self._scripts.run("delivery_hand_back", delivery_id)
 
-    async def claim(self, delivery_id: str, *, worker_id: str, lease_s: float) -> ClaimedDelivery | None:
+    async def claim(
+        self, delivery_id: str, *, worker_id: str, lease_s: float, closed: ClosedTimes = ALWAYS_OPEN
+    ) -> ClaimedDelivery | None:
         """Take a due delivery under a lease of *lease_s* seconds; None when it is not to be had.
 
-        One none of whose links stands any more is skipped. Raises LedgerUnavailable.
+        One none of whose links stands any more is skipped; within the times *closed* it is put off.
+        Raises LedgerUnavailable.
         """
         try:
             invitation, channel, template, generation = delivery_parts(delivery_id)
         except ValueError:
             return None
         token = new_token(worker_id)
-        reply = await self._scripts.run("delivery_claim", delivery_id, token, ms(lease_s))
+        reply = await self._scripts.run("delivery_claim", delivery_id, token, ms(lease_s), closed.encode())
         if not reply:
             return None
         return ClaimedDelivery(
@@ -84,17 +96,21 @@ class Deliveries:
             failures=int(reply[1]),
             is_resend=int(reply[2]) == 1,
             asked_again=int(reply[3]),
-            request=request_of(reply[4]),
-            links=_links(reply[5:]),
+            first_sent_at_ms=int(reply[4]) if reply[4] else None,
+            request=request_of(reply[5]),
+            links=_links(reply[6:]),
             lease=Lease(subject_id=delivery_id, token=token, expires_at_ms=int(reply[0]), ttl_s=lease_s),
         )
 
-    async def begin_send(self, lease: Lease) -> bool:
+    async def begin_send(self, lease: Lease, *, closed: ClosedTimes = ALWAYS_OPEN) -> bool:
         """Write down that the send begins now; the lease runs anew from here.
 
-        Return False when the lease is lost or over: then nothing may be sent. Raises LedgerUnavailable: the same.
+        Return False when nothing may be sent: the lease is lost or over, or a time *closed* has begun and the delivery
+        was put off. Raises LedgerUnavailable: the same.
         """
-        reply = await self._scripts.run("delivery_begin", lease.subject_id, lease.token, ms(lease.ttl_s))
+        reply = await self._scripts.run(
+            "delivery_begin", lease.subject_id, lease.token, ms(lease.ttl_s), closed.encode()
+        )
         return int(reply) == 1
 
     async def settle(
@@ -244,8 +260,14 @@ class Deliveries:
 def _links(flat: list[Any]) -> tuple[LinkToSend, ...]:
     words = [text(value) for value in flat]
     return tuple(
-        LinkToSend(job_id=job, product=product_of(job), link=link, number=number or None)
-        for job, link, number in zip(words[::3], words[1::3], words[2::3], strict=True)
+        LinkToSend(
+            job_id=job,
+            product=product_of(job),
+            link=link,
+            number=number or None,
+            replaces_at_ms=int(replaced) if replaced else None,
+        )
+        for job, link, number, replaced in zip(*(words[nth::4] for nth in range(4)), strict=True)
     )
 
 

@@ -125,16 +125,19 @@ class Intake:
         """Return the sources of which an event waits and is due; raises LedgerUnavailable."""
         return sorted(text(source) for source in await self._scripts.run("intake_due"))
 
-    async def retry(self, event_id: str, *, by: str, why: str) -> Mended:
+    async def retry(self, event_id: str, *, by: str, why: str, is_accounted: bool = False) -> Mended:
         """Let a failed event be worked on again, or one that waits for its time be so now, with all its tries.
 
-        Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull.
+        *is_accounted*: with an entry of its own in the trail; a bulk act leaves one for all of its events. Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull.
         """
-        return await self._mended("intake_retry", event_id, by, why)
+        return await self._mended("intake_retry", event_id, by, why, str(int(is_accounted)))
 
-    async def discard(self, event_id: str, *, by: str, why: str) -> Mended:
-        """Skip a failed or waiting event for good (reason `discarded`); its body goes. Raises LedgerUnavailable."""
-        return await self._mended("intake_discard", event_id, by, why)
+    async def discard(self, event_id: str, *, by: str, why: str, is_accounted: bool = False) -> Mended:
+        """Skip a failed or waiting event for good (reason `discarded`); its body goes.
+
+        *is_accounted* as in `retry`. Raises LedgerUnavailable.
+        """
+        return await self._mended("intake_discard", event_id, by, why, str(int(is_accounted)))
 
     async def prune(
         self, *, done_older_than_s: float = DONE_KEEP_S, failed_older_than_s: float, limit: int
@@ -261,8 +264,8 @@ class Intake:
         records = [event_record(event_id, row) for event_id, row in zip(ids, rows, strict=True)]
         return [record for record in records if record is not None]
 
-    async def _mended(self, verb: str, event_id: str, by: str, why: str) -> Mended:
-        reply = await self._scripts.run(verb, event_id, by, why)
+    async def _mended(self, verb: str, event_id: str, *words: str) -> Mended:
+        reply = await self._scripts.run(verb, event_id, *words)
         done, state = int(reply[0]) == 1, text(reply[1])
         return Mended(
             done=done, state=EventState(state) if state else None, refusal=None if done else text(reply[2])

@@ -10,6 +10,9 @@ from worker.ledger.accepting import Accepting
 from worker.ledger.acts import Acts
 from worker.ledger.api_keys import ApiKeys
 from worker.ledger.batches import Batches
+from worker.ledger.brands import Brands
+from worker.ledger.changing import Changing
+from worker.ledger.completing import Completing
 from worker.ledger.deliveries import Deliveries
 from worker.ledger.errors import translated
 from worker.ledger.fleet import Fleet
@@ -20,17 +23,20 @@ from worker.ledger.mending import Mending
 from worker.ledger.migrating import migrate
 from worker.ledger.outbox import Outbox
 from worker.ledger.queries import Queries
+from worker.ledger.reminding import Reminding
 from worker.ledger.scripts import Scripts
 from worker.ledger.series import SeriesReader
 from worker.ledger.sessions import Sessions
+from worker.ledger.suppressing import Suppressing
 from worker.ledger.survey import Survey
 from worker.ledger.taught import Taught
 from worker.ledger.trail import Trail
 from worker.ledger.users import Users
+from worker.ledger.window import Window
 from worker.ledger.working import Working
 
 
-class Ledger(Accepting, Working, Mending):
+class Ledger(Accepting, Working, Mending, Changing):
     """The jobs of one namespace, changed only by atomic, guarded verbs.
 
     Every verb is one script; what it says held, held. All instants are the server's. *now_ms* replaces its clock
@@ -61,6 +67,11 @@ class Ledger(Accepting, Working, Mending):
         self.trail = Trail(self._scripts, self._keys)
         self.acts = Acts(self._scripts, self._keys)
         self.taught = Taught(self._scripts, self._keys)
+        self.window = Window(self._scripts, self._keys)
+        self.completing = Completing(self._scripts, self._keys)
+        self.reminding = Reminding(self._scripts)
+        self.suppressing = Suppressing(self._scripts, self._keys)
+        self.brands = Brands(self._scripts, self._keys)
 
     async def open(self) -> None:
         """Load the scripts, and check the schema (or write it, in a new ledger; an older one's is brought to this).

@@ -124,7 +124,7 @@ class Mending:
         old = await self._record(job_id)
         if old is None:
             return Mended(done=False, state=None, refusal="gone")
-        record, claim = _rewritten(old, job_id, edit)
+        record, claim = rewritten(old, job_id, edit)
         terms = edited_terms(old, edit.request, job_id[:-1])
         changes = (base_of(old, edit.base), record, claim, *terms, edit.changes, edit.told)
         return _mended(await self._scripts.run("edit", job_id, by, why, *changes))
@@ -168,7 +168,7 @@ class Mending:
             return await self._scripts.redis.get(self._keys.invitation + job_id[:-1])
 
 
-def _rewritten(old: Any, job_id: str, edit: RequestEdit) -> tuple[str, str]:
+def rewritten(old: Any, job_id: str, edit: RequestEdit) -> tuple[str, str]:
     """Return an invitation's *old* record with the edited request in it, and its claim key; raises ValueError (products)."""
     request, (header, _) = edit.request, split_record(old)
     if "".join(product.code for product in request.products) != header["products"]:

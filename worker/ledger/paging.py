@@ -15,7 +15,8 @@ from worker.ledger.scripts import Scripts, text
 
 _MOST_ROWS = 500  #: read from one index at a time
 _LEAST_ROWS = 32
-CHUNK = 200  #: jobs matched per script: about 2 ms of the server's time
+CHUNK = 200  #: jobs looked at between two looks at the clock
+MATCHED_PER_SCRIPT = 100  #: about a millisecond of the server's time
 _SCAN_S = 1.0  #: how long a call goes on looking
 _RANK, _ROW, _HIT = r"\d{1,15}", r"\d{1,15}(\.\d{1,20})?:[0-9a-z]{1,40}", r"[0-9a-z]{1,40}"
 _MESSAGE = r"\d{1,15}(\.\d{1,20})?:[0-9a-z_.]{1,80}"

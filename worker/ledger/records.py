@@ -92,7 +92,28 @@ class Hold:
 
     reason: str
     since_ms: int
-    count: int  #: jobs that wait behind it
+    count: int  #: jobs that wait behind it, tries to come included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldOutlook:
+    """What has become of the FAILs that made a hold."""
+
+    standing: int = 0  #: that still stand failed and unexplained
+    looked_up: int = 0  #: of those: which the partner's lists are to explain, and have not yet
+    explained: Mapping[str, int] = field(
+        default_factory=dict
+    )  #: as what the others were explained, and how many
+
+    @property
+    def is_explaining(self) -> bool:
+        """Tell whether the look-up may still clear it by itself."""
+        return 0 < self.standing == self.looked_up
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing is left of what was explained in part."""
+        return not self.standing and bool(self.explained)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

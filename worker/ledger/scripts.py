@@ -19,8 +19,11 @@ _FOLDER = resources.files("worker.ledger") / "lua"
 PARTS = (
     "guards",
     "endings",
+    "changing",
     "settling",
     "sending",
+    "window",
+    "reminding",
     "search",
     "rewriting",
     "cancelling",
@@ -30,6 +33,7 @@ PARTS = (
     "trail",
     "users",
     "mending",
+    "replacing",
     "acting",
 )
 #: How long an accept waits for the disk; below the socket's timeout.

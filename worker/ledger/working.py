@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from worker.domain.ids import product_of
+from worker.domain.ids import invitation_of, product_of
 from worker.domain.job import ClaimedJob, ClaimRefusal, Lease, Settled
-from worker.domain.outcome import Doubtful, Linked, Outcome, Refused, Retry, Snoozed
+from worker.domain.outcome import Deleted, Doubtful, Finished, Linked, Outcome, Refused, Retry, Snoozed
+from worker.domain.search import number_term
 from worker.domain.states import JobState, Lane
 from worker.ledger.accepting import ms
 from worker.ledger.codec import fail_args, flag, linked_args, request_of
@@ -123,12 +124,7 @@ class Working:
         Raises LedgerUnavailable: say the same again.
         """
         verb, args = _verb_for(outcome, lease.subject_id)
-        reply = await self._scripts.run(verb, lease.subject_id, lease.token, *args)
-        if int(reply[0]) == 0:
-            return Settled(held=False)
-        return Settled(
-            held=True, state=JobState(text(reply[1])), deliveries=tuple(text(item) for item in reply[2:])
-        )
+        return _settled(await self._scripts.run(verb, lease.subject_id, lease.token, *args))
 
 
 def _claimed(reply: Sequence[Any], job_id: str, token: str, lease_s: float) -> ClaimedJob | ClaimRefusal:
@@ -144,8 +140,20 @@ def _claimed(reply: Sequence[Any], job_id: str, token: str, lease_s: float) -> C
         failures=int(reply[5]),
         orphans=int(reply[6]),
         request=request_of(reply[7]),
+        op=text(reply[8]) or None,
+        replacements=int(reply[9]),
+        linked_number=text(reply[10]) or None,
         lease=Lease(subject_id=job_id, token=token, expires_at_ms=int(reply[1]), ttl_s=lease_s),
     )
+
+
+def _settled(reply: Sequence[Any]) -> Settled:
+    if int(reply[0]) == 0:
+        return Settled(held=False)
+    state, more = JobState(text(reply[1])), tuple(text(item) for item in reply[2:])
+    if state is JobState.AVAILABLE:
+        return Settled(held=True, state=state, is_rung=bool(more))
+    return Settled(held=True, state=state, deliveries=more)
 
 
 def _verb_for(outcome: Outcome, job_id: str) -> tuple[str, tuple[Any, ...]]:
@@ -156,9 +164,19 @@ def _verb_for(outcome: Outcome, job_id: str) -> tuple[str, tuple[Any, ...]]:
         case Refused(fail=fail):
             return "settle_failed", (*fail_args(fail), flag(fail.is_own_data), flag(outcome.is_discard))
         case Retry(fail=fail):
-            tail = (ms(outcome.delay_s), outcome.max_failures, flag(outcome.is_orphan))
-            return "settle_retry", (*fail_args(fail), flag(fail.is_own_data), *tail)
+            tail = (ms(outcome.delay_s), outcome.max_failures)
+            marks = (flag(outcome.is_orphan), flag(outcome.is_maybe_done))
+            return "settle_retry", (*fail_args(fail), flag(fail.is_own_data), *tail, *marks)
         case Snoozed():
             return "settle_snoozed", (outcome.reason, ms(outcome.delay_s))
         case Doubtful(fail=fail):
             return "settle_doubt", fail_args(fail)
+        case Deleted() | Finished():
+            return _delete_verb_for(outcome, job_id)
+
+
+def _delete_verb_for(outcome: Deleted | Finished, job_id: str) -> tuple[str, tuple[Any, ...]]:
+    if isinstance(outcome, Finished):
+        return "settle_finished", ()
+    term = number_term(outcome.number, invitation_of(job_id))
+    return "settle_deleted", (flag(outcome.is_found), ms(outcome.late_s), term)

@@ -92,6 +92,7 @@ class AlertWatch:
         facts = await self.ledger.incidents.facts(windows)
         status = await self.limits.status()
         holds, sinks = await self.ledger.batches.holds(), await self.ledger.outbox.sinks()
+        partner = await self.ledger.completing.view()
         return replace(
             facts,
             closed=self._closed(status),
@@ -99,8 +100,24 @@ class AlertWatch:
                 lane: replace(view, taken=status.taken.get(Lane(lane), 0))
                 for lane, view in facts.lanes.items()
             },
-            holds=[*_holds(holds)],
+            holds=[
+                await self._hold(target, hold)
+                for target, hold in sorted(holds.items())
+                if _matters(target, hold)
+            ],
             sinks=[each for sink in sinks for each in _sink_facts(sink)],
+            links_missing=partner.missing,
+            links_missing_since_ms=partner.suspicious_since_ms,
+        )
+
+    async def _hold(self, target: str, hold: Hold) -> HoldFacts:
+        outlook = await self.ledger.batches.outlook(target)
+        return HoldFacts(
+            target=target,
+            reason=hold.reason,
+            since_ms=hold.since_ms,
+            waiting=hold.count,
+            is_explaining=outlook.is_explaining,
         )
 
     def _closed(self, status: LimitsStatus) -> str | None:
@@ -111,13 +128,9 @@ class AlertWatch:
         return None if status.closed_reason is None else status.closed_reason.value
 
 
-def _holds(holds: Mapping[str, Hold]) -> list[HoldFacts]:
+def _matters(target: str, hold: Hold) -> bool:
     # A held batch of which nothing waits any more concerns nobody; of a held lane the next job does.
-    return [
-        HoldFacts(target=target, reason=hold.reason, since_ms=hold.since_ms, waiting=hold.count)
-        for target, hold in sorted(holds.items())
-        if hold.count or not target.startswith(_BATCH)
-    ]
+    return hold.count > 0 or not target.startswith(_BATCH)
 
 
 def _sink_facts(sink: SinkRecord) -> list[SinkFacts]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from worker.broker import BrokerBell
+from worker.domain.change import reference_of
 from worker.domain.classify import Accounts, finding_for
 from worker.domain.job import JobRecord
 from worker.domain.outcome import (
@@ -22,10 +23,10 @@ from worker.domain.outcome import (
     Unanswered,
 )
 from worker.domain.reasons import Catalogue, ReasonClass
-from worker.domain.states import JobState, Lane
-from worker.execution.attempt import shows_health
+from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger
-from worker.limits import Closed, Limits
+from worker.limits import Limits
+from worker.maintenance.listing import listed
 from worker.partner import PartnerClient
 from worker.telemetry import Stats
 
@@ -36,7 +37,6 @@ _PAGE = 500
 _MOST_DOUBTS = 10_000
 #: What a look-up could not explain is looked up again this much later: it may have been registered or linked meanwhile.
 _LOOK_AGAIN_S = 900.0
-_LIST_PATIENCE_S = 30.0
 _Row = TypeVar("_Row", AccountEntry, RegisteredNumber)
 
 
@@ -104,19 +104,7 @@ class LookUp:
         self, call: Callable[[], Awaitable[list[_Row] | NotDone | Unanswered]]
     ) -> list[_Row] | None:
         """Return the partner's list under a slot of the rate, or None when it can't be had now."""
-        if isinstance(await self.partner.token(), NotDone):
-            return None
-        if isinstance(await self.limits.acquire(Lane.LIVE, give_up_s=_LIST_PATIENCE_S), Closed):
-            return None
-        answer = await call()
-        # A long list takes its time: that says nothing about how fast the partner answers creates.
-        await self.limits.note(shows_health(answer), 0.0)
-        if isinstance(answer, NotDone | Unanswered):
-            self.stats.count("lookups", outcome="failed")
-            log.warning("lookup_failed", reason=answer.reason)
-            return None
-        self.stats.count("lookups", outcome="listed")
-        return answer
+        return await listed(call, limits=self.limits, partner=self.partner, stats=self.stats)
 
     async def _resolve(self, job: JobRecord, accounts: Accounts, began_ms: int) -> bool:
         finding = self._finding(job, accounts, began_ms)
@@ -148,8 +136,9 @@ class LookUp:
         return state is not None
 
     def _finding(self, job: JobRecord, accounts: Accounts, began_ms: int) -> Finding:
+        reference = reference_of(job.id, job.replacements)
         return finding_for(
-            job.id, job.request.number, job.request.is_coexistence, accounts, began_ms, self.catalogue
+            reference, job.request.number, job.request.is_coexistence, accounts, began_ms, self.catalogue
         )
 
     def _explanation(

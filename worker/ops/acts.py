@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from worker.domain.act import Act, ActOutcome, ActState, unfit_for
+from worker.domain.act import CALLING_ACTS, Act, ActOutcome, ActState, unfit_for
 from worker.domain.canonical import mask_field
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState, Lane
@@ -20,6 +20,7 @@ from worker.ledger.act_records import ActChange, ActRecord
 from worker.ledger.acts import FEW, MOST_IDS
 from worker.ledger.finding_messages import concerns_messages
 from worker.limits import ClosedReason, Limits
+from worker.ops.names import names_of
 from worker.ops.views import iso
 from worker.ops.words import WORDS, Said, said
 
@@ -235,15 +236,23 @@ class Acts:
         outcome: str | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        is_revealed: bool = False,
     ) -> dict[str, Any]:
-        """Return a page of an act's set in its order: `{"job_id", "outcome", "refusal"}` each.
+        """Return a page of an act's set in its order: `{"job_id", "name", "outcome", "refusal"}` each.
 
         Raises LedgerUnavailable, ValueError (cursor, or no such outcome).
         """
         wanted = None if outcome is None else ActOutcome(outcome)
         found, following = await self._ledger.acts.items(act_id, outcome=wanted, cursor=cursor, limit=limit)
+        names = await names_of(self._ledger, [each.id for each in found], is_revealed=is_revealed)
         items = [
-            {"job_id": each.id, "outcome": each.outcome.value, "refusal": each.refusal} for each in found
+            {
+                "job_id": each.id,
+                "name": names[each.id],
+                "outcome": each.outcome.value,
+                "refusal": each.refusal,
+            }
+            for each in found
         ]
         record = await self._ledger.acts.get(act_id)
         return {"items": items, "next": following, "total": _count_of(record, wanted)}
@@ -262,8 +271,8 @@ class Acts:
         return document
 
     async def _wait_of(self, record: ActRecord, closed: ClosedReason | None) -> str | None:
-        """Return what keeps a running requeue from going on, or None."""
-        if record.state is not ActState.RUNNING or record.act is not Act.REQUEUE:
+        """Return what keeps a running act from going on that needs the partner, or None."""
+        if record.state is not ActState.RUNNING or record.act not in CALLING_ACTS:
             return None
         if not await self._ledger.fleet.workers():
             return "no_worker"
@@ -303,6 +312,7 @@ def act_view(record: ActRecord, *, rate: float) -> dict[str, Any]:
         "in_flight": record.in_flight,
         "linked": record.linked,
         "sent": record.sent,
+        "revoked": record.revoked,
         "failed_again": record.failed_again,
         "ended_otherwise": record.ended_otherwise,
         "failed_by_reason": dict(record.failed_by_reason),
@@ -316,11 +326,13 @@ def act_view(record: ActRecord, *, rate: float) -> dict[str, Any]:
 
 
 def _calls_needed(record: ActRecord) -> int:
-    """Return how many calls are still to be made: each requeued job is one, a message none."""
-    if record.act is not Act.REQUEUE:
+    """Return how many calls are still to be made: each job is one, a message none; a delete before a create is one more."""
+    if record.act not in CALLING_ACTS:
         return 0
     jobs = record.total - record.messages
-    return min(jobs, record.waiting + record.in_flight)
+    left = min(jobs, record.waiting + record.in_flight)
+    # Of those under way nobody counts which have their delete behind them: as many as of the whole are taken to.
+    return left + (round(record.deletes * left / jobs) if jobs else 0)
 
 
 def _masked(words: Mapping[str, Any]) -> dict[str, Any]:
@@ -365,9 +377,10 @@ def _count_of(record: ActRecord | None, outcome: ActOutcome | None) -> int:
     counts = {
         None: record.total,
         ActOutcome.WAITING: record.waiting,
-        ActOutcome.DONE: record.in_flight if record.act is Act.REQUEUE else record.done,
+        ActOutcome.DONE: record.in_flight if record.act in CALLING_ACTS else record.done,
         ActOutcome.LINKED: record.linked,
         ActOutcome.SENT: record.sent,
+        ActOutcome.REVOKED: record.revoked,
         ActOutcome.FAILED_AGAIN: record.failed_again,
         ActOutcome.ENDED_OTHERWISE: record.ended_otherwise,
         ActOutcome.REFUSED: sum(record.refused.values()),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from worker.domain.alert_words import alert_words
-from worker.domain.alerts import AlertTelling, Incident, mail_sink
+from worker.domain.alerts import AlertKind, AlertTelling, Incident, mail_sink
 from worker.domain.phone import mask_email
 from worker.ledger import Ledger
-from worker.ops.queries import DEFAULT_LIMIT
+from worker.ops.queries import BATCH, DEFAULT_LIMIT
 from worker.ops.views import iso
 
 
@@ -19,6 +20,7 @@ class Alerts:
     def __init__(self, ledger: Ledger, *, addresses: Sequence[str] = ()) -> None:
         """Ask *ledger*; *addresses* are those in ALERT_EMAIL, by which it is told who was written to."""
         self._incidents = ledger.incidents
+        self._survey = ledger.survey
         self._sinks = {mail_sink(address): f"email {mask_email(address)}" for address in addresses}
 
     async def page(self, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class Alerts:
         """
         open_now = await self._incidents.open()
         ended = await self._incidents.ended(cursor=cursor, limit=limit)
-        shown = [*(open_now if cursor is None else ()), *ended.items]
+        shown = await self._named([*(open_now if cursor is None else ()), *ended.items])
         return {
             "items": [incident_view(each, self._sinks) for each in shown],
             "next": ended.next,
@@ -39,7 +41,22 @@ class Alerts:
     async def incident(self, incident_id: str) -> dict[str, Any] | None:
         """Return one incident, or None; raises LedgerUnavailable."""
         found = await self._incidents.get(incident_id)
-        return None if found is None else incident_view(found, self._sinks)
+        if found is None:
+            return None
+        [named] = await self._named([found])
+        return incident_view(named, self._sinks)
+
+    async def _named(self, incidents: Sequence[Incident]) -> list[Incident]:
+        """Return them with the names of the batches that are held, as people know them."""
+        scopes = {each.scope for each in incidents if each.kind is AlertKind.HOLD}
+        batches = sorted(each.removeprefix(BATCH) for each in scopes if each.startswith(BATCH))
+        names = await self._survey.batch_names(batches)
+        return [
+            replace(each, params={**each.params, "name": names[each.scope.removeprefix(BATCH)]})
+            if each.kind is AlertKind.HOLD and each.scope.removeprefix(BATCH) in names
+            else each
+            for each in incidents
+        ]
 
 
 def incident_view(incident: Incident, sinks: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from worker.ledger import BatchRecord, Ledger
 from worker.limits import BreakerState, CredentialsState, Limits
 from worker.limits.values import LimitsStatus
 from worker.ops.eta import NOT_WATCHED, Pace, eta_s
+from worker.ops.holds import outlook_said
 from worker.ops.views import iso, reason_view
+from worker.ops.window import window_view
 
 #: An importer tells where it is every two seconds; not heard of for so long, it has died or was cut off.
 TOLD_WITHIN_MS = 30_000
@@ -50,6 +52,7 @@ class BatchProgress:
             ],
             "spared": await self._spared(record),
             "stops": stops,
+            "window": await window_view(self.ledger),
             "rate": status.rate,
             "slots_taken": {lane.value: status.taken[lane] for lane in Lane},
             **await self._expected(record, status, pace, now_ms, is_stopped=bool(stops)),
@@ -95,8 +98,10 @@ class BatchProgress:
             if scope in holds:
                 found = self.catalogue.named(holds[scope].reason)
                 text = f"{what} is held, because its calls fail alike ({found.name}): {found.meaning}"
-                remedy = f"{found.remedy} Then: linkferry {lift}"
-                stops.append(_stop("held", text.rstrip("."), remedy, reason=found.name))
+                outlook = outlook_said(await self.ledger.batches.outlook(scope))
+                remedy = outlook["text"] if outlook else found.remedy
+                more = {"reason": found.name, "waiting": holds[scope].count, "outlook": outlook}
+                stops.append(_stop("held", text.rstrip("."), f"{remedy} Then: linkferry {lift}", **more))
         return stops
 
     def _closed(self, status: LimitsStatus, now_ms: int) -> list[dict[str, Any]]:

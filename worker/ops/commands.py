@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.domain.act import Act
@@ -11,7 +11,9 @@ from worker.domain.ids import invitation_of, is_job_id
 from worker.domain.job import DeliveryRecord
 from worker.domain.reasons import Catalogue
 from worker.domain.states import ENDED_STATES, Channel
+from worker.domain.stop_list import SUPPRESSED, contacts_of
 from worker.ledger import Ledger, Mended, Readdress
+from worker.ledger.reminding import REMINDER
 from worker.limits import Limits
 from worker.ops.holds import CALLS
 
@@ -69,18 +71,32 @@ class Commands:
         """Cancel one waiting job, or mark a running one; answers as `requeue`. Raises LedgerUnavailable."""
         return await _one(Act.CANCEL, job_id, self._ledger.cancel, by=by, why=why)
 
+    async def replace(self, job_id: str, *, by: str, why: str) -> dict[str, Any]:
+        """Have one job's link deleted at the partner and made anew; answers as `requeue`.
+
+        With other data: `worker.ops.change`. Raises LedgerUnavailable, LedgerFull.
+        """
+        return await _one(Act.REPLACE, job_id, self._ledger.replace, by=by, why=why)
+
+    async def revoke(self, job_id: str, *, by: str, why: str) -> dict[str, Any]:
+        """Have one job's link deleted at the partner for good; answers as `requeue`. Raises LedgerUnavailable."""
+        return await _one(Act.REVOKE, job_id, self._ledger.revoke, by=by, why=why)
+
     async def resend(
         self, job_id: str, *, channel: Channel | None, to: Readdress | None, by: str, why: str
     ) -> list[Resent]:
         """Send the messages that carry a job's link again, without another partner call.
 
-        Of each channel (or only *channel*) the newest message; *to* another contact if given. Raises LedgerUnavailable,
-        LedgerFull.
+        Of each channel (or only *channel*) the newest message, no reminder; *to* another contact if given. Whoever is on
+        the stop list is refused. Raises LedgerUnavailable, LedgerFull.
         """
         newest: dict[Channel, DeliveryRecord] = {}
         for delivery in await self._ledger.deliveries.of_invitation(invitation_of(job_id)):
-            if job_id in delivery.job_ids and channel in (None, delivery.channel):
+            is_fit = job_id in delivery.job_ids and delivery.template != REMINDER
+            if is_fit and channel in (None, delivery.channel):
                 newest[delivery.channel] = delivery
+        if newest and await self._is_suppressed(job_id, to):
+            return [_refused(each, SUPPRESSED) for each in newest.values()]
         resent = []
         for delivery in newest.values():
             mended = await self._ledger.deliveries.resend(delivery.id, by=by, why=why, to=to)
@@ -93,6 +109,13 @@ class Commands:
                 )
             )
         return resent
+
+    async def _is_suppressed(self, job_id: str, to: Readdress | None) -> bool:
+        job = await self._ledger.queries.job(job_id)
+        if job is None:
+            return False
+        request = job.request if to is None else replace(job.request, contact=to.contact)
+        return bool(await self._ledger.suppressing.holds(contacts_of(request)))
 
     # --- lanes and batches -----------------------------------------------------------------------------------
 
@@ -142,6 +165,10 @@ class Commands:
         ending = await self._ledger.batches.cancel(batch_id, by=by, why=why)
         counts = {"cancelled": ending.cancelled, "running": ending.running, "in_doubt": ending.in_doubt}
         return {"batch": batch_id, **counts}
+
+
+def _refused(delivery: DeliveryRecord, refusal: str) -> Resent:
+    return Resent(delivery_id=delivery.id, channel=delivery.channel, done=False, refusal=refusal)
 
 
 async def _one(

@@ -7,29 +7,34 @@ from typing import Any
 
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.phone import mask_email, mask_text
-from worker.domain.reasons import ReasonClass
 from worker.domain.search import Guess, guess
-from worker.domain.states import Channel, DeliveryState, JobState
+from worker.domain.states import Channel, JobState
+from worker.domain.stop_list import contacts_of
+from worker.ops.customer_said import Call, advised, facts, headline
 from worker.ops.here import Case, what_next, why_here
 from worker.ops.job_page import case_of
 from worker.ops.kin import all_of, customers_of, look_for
+from worker.ops.partner_view import AskPartner, PartnerView
 from worker.ops.scene import Scene
+from worker.ops.suppressing import StopList
 from worker.ops.timeline import Origin, timeline
 from worker.ops.troubles import stand
 from worker.ops.views import delivery_view, iso, job_view, shown_number
-from worker.ops.words import Said, said
 
 _CANDIDATES = 20
 _TOLD_WHOLE = 20  #: jobs whose story is told; older ones are rows
 _TIMELINE = 200
-_ADVISED = 5
-_NOBODY_TO_TELL = "no_contact"
+#: States in which a customer may have, or get, a link at the partner: then it is asked.
+_AT_PARTNER = frozenset(JobState) - {JobState.CANCELLED, JobState.REVOKED}
 
 
-async def customer(scene: Scene, query: str, *, is_revealed: bool = False) -> dict[str, Any]:
+async def customer(
+    scene: Scene, query: str, *, is_revealed: bool = False, ask: AskPartner | None = None
+) -> dict[str, Any]:
     """Return the customer that *query* means: a number, an address, a name, or any of his ids.
 
-    Where it may mean several, they are `candidates`, each with the `query` that means him alone.
+    Where it may mean several, they are `candidates`, each with the `query` that means him alone. *ask*: asks the
+    partner what it says right now, where one customer was found; None: it is left alone.
     Raises LedgerUnavailable, LimitsUnavailable.
     """
     wanted = guess(query, region=scene.region)
@@ -48,6 +53,8 @@ async def customer(scene: Scene, query: str, *, is_revealed: bool = False) -> di
         "links": [],
         "messages": [],
         "timeline": [],
+        "suppressed": [],
+        "is_partner_asked": False,
         "total": len(found),
         "is_total_exact": is_whole,
         "is_revealed": is_revealed,
@@ -59,7 +66,15 @@ async def customer(scene: Scene, query: str, *, is_revealed: bool = False) -> di
     if not customers:
         return document
     jobs, is_whole = await all_of(scene, customers[0])
-    return document | await _whole(scene, jobs, is_revealed=is_revealed) | {"is_total_exact": is_whole}
+    view = await _asked(scene, jobs, ask)
+    whole = await _whole(scene, jobs, view, is_revealed=is_revealed)
+    return document | whole | {"is_partner_asked": view is not None, "is_total_exact": is_whole}
+
+
+async def _asked(scene: Scene, jobs: list[JobRecord], ask: AskPartner | None) -> PartnerView | None:
+    if ask is None or not any(job.state in _AT_PARTNER for job in jobs[:_TOLD_WHOLE]):
+        return None
+    return PartnerView(await ask(), scene.catalogue)
 
 
 def _candidate(jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
@@ -76,23 +91,49 @@ def _candidate(jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
     }
 
 
-async def _whole(scene: Scene, jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
-    now = await stand(scene)
-    cases = [await case_of(scene, job, now) for job in jobs[:_TOLD_WHOLE]]
-    links = [_link(case, is_revealed=is_revealed) for case in cases]
+async def _whole(
+    scene: Scene, jobs: list[JobRecord], view: PartnerView | None, *, is_revealed: bool
+) -> dict[str, Any]:
+    calls = await _calls(scene, jobs[:_TOLD_WHOLE], view, is_revealed=is_revealed)
+    cases = [call.case for call in calls]
+    links = [_link(call) for call in calls]
     links += [job_view(job, scene.catalogue, is_revealed=is_revealed) for job in jobs[_TOLD_WHOLE:]]
     deliveries = {each.id: (each, case.job) for case in cases for each in case.deliveries}
+    stopped = await StopList(scene.ledger).of((job.request for job in jobs), is_revealed=is_revealed)
     return {
         "customer": _who(jobs, is_revealed=is_revealed),
-        "headline": _headline(cases),
-        "advice": [_advice(case) for case in _advised(cases)],
+        "headline": headline(calls),
+        "advice": advised(calls),
         "links": links,
         "messages": [
             _message(each, job, scene, is_revealed=is_revealed) for each, job in deliveries.values()
         ],
         "timeline": _story(cases, is_revealed=is_revealed),
+        "suppressed": stopped,
         "total": len(jobs),
     }
+
+
+async def _calls(
+    scene: Scene, jobs: list[JobRecord], view: PartnerView | None, *, is_revealed: bool
+) -> list[Call]:
+    """Return the jobs with all that is known of each; raises LedgerUnavailable, LimitsUnavailable."""
+    now = await stand(scene)
+    invitations = list(dict.fromkeys(job.invitation_id for job in jobs))
+    outlooks = await scene.ledger.reminding.outlook(invitations) if scene.reminders_s else {}
+    contacts = list(dict.fromkeys(each for job in jobs for each in contacts_of(job.request)))
+    stopped = await scene.ledger.suppressing.holds(contacts)
+    return [
+        Call(
+            case=await case_of(scene, job, now),
+            is_suppressed=any(each in stopped for each in contacts_of(job.request)),
+            outlook=outlooks.get(job.invitation_id),
+            reminders_s=scene.reminders_s,
+            partner=None if view is None else view.says(job),
+            is_revealed=is_revealed,
+        )
+        for job in jobs
+    ]
 
 
 def _who(jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
@@ -118,7 +159,8 @@ def _shown_email(address: str | None, *, is_revealed: bool) -> str | None:
     return address if is_revealed or not address else mask_email(address)
 
 
-def _link(case: Case, *, is_revealed: bool) -> dict[str, Any]:
+def _link(call: Call) -> dict[str, Any]:
+    case, is_revealed = call.case, call.is_revealed
     job = case.job
 
     def shown(link: str | None) -> str | None:
@@ -130,6 +172,7 @@ def _link(case: Case, *, is_revealed: bool) -> dict[str, Any]:
         "landing_page": shown(job.landing_page),
         "why_here": why_here(case),
         "next": what_next(case),
+        "facts": facts(call),
     }
 
 
@@ -154,91 +197,3 @@ def _story(cases: list[Case], *, is_revealed: bool) -> list[dict[str, Any]]:
         )
         entries += [{**entry, "job_id": case.job.id, "product": case.job.product.value} for entry in of_job]
     return sorted(entries, key=lambda entry: str(entry["at"]))[-_TIMELINE:]
-
-
-# --- in sentences ------------------------------------------------------------------------------------------
-
-_OVER = frozenset({JobState.DEAD, JobState.CANCELLED, JobState.REVOKED})
-_UNDER_WAY = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING})
-
-
-def _headline(cases: list[Case]) -> Said:
-    """Return in a sentence how the customer stands."""
-    counts = Counter(_stage(case) for case in cases)
-    current = {stage: count for stage, count in counts.items() if stage != "ended"}
-    if not current:
-        return said("customer_ended")
-    if len(current) == 1:
-        return said(f"customer_{next(iter(current))}")
-    return said(
-        "customer_mixed",
-        count=sum(current.values()),
-        onboarded=counts["onboarded"],
-        linked=counts["linked"] + counts["sent"],
-        waiting=counts["waiting"] + counts["doubt"],
-        failed=counts["failed"],
-    )
-
-
-def _stage(case: Case) -> str:
-    state = case.job.state
-    if state in _UNDER_WAY:
-        return "waiting"
-    if state is JobState.LINKED:
-        return "sent" if any(each.state is DeliveryState.SENT for each in case.deliveries) else "linked"
-    if state in _OVER:
-        return "ended"
-    return "doubt" if state is JobState.IN_DOUBT else state.value
-
-
-def _advised(cases: list[Case]) -> list[Case]:
-    """Return the cases to say something about: what has ended only where nothing else is left."""
-    current = [case for case in cases if case.job.state not in _OVER]
-    return (current or cases)[:_ADVISED]
-
-
-def _advice(case: Case) -> dict[str, Any]:
-    what, command = _to_do(case)
-    job = case.job
-    return {**what, "command": command, "job_id": job.id, "product": job.product.value}
-
-
-def _to_do(case: Case) -> tuple[Said, str | None]:
-    """Return what to say or do about one job, and the command that does it."""
-    state = case.job.state
-    if state is JobState.LINKED:
-        return _about_messages(case)
-    if state is JobState.FAILED:
-        return _about_failure(case)
-    if state in _UNDER_WAY:
-        return _about_waiting(case), None
-    command = f"linkferry failed requeue {case.job.id}" if state is JobState.DEAD else None
-    return said(f"advice_{state.value}"), command
-
-
-def _about_waiting(case: Case) -> Said:
-    return said("advice_stopped", cause=case.stops[0].what()) if case.stops else said("advice_in_line")
-
-
-def _about_failure(case: Case) -> tuple[Said, str | None]:
-    reason = case.job.reason or "unknown_none"
-    verb = "edit" if case.job.reason_class == ReasonClass.BAD_DATA else "requeue"
-    what = said("advice_failed", reason=reason, remedy=case.catalogue.named(reason).remedy)
-    return what, f"linkferry failed {verb} {case.job.id}"
-
-
-def _about_messages(case: Case) -> tuple[Said, str | None]:
-    resend = f"linkferry resend {case.job.id}"
-    by_state = {each.state: each for each in case.deliveries}  # the latest of each
-    if sent := by_state.get(DeliveryState.SENT):
-        return said("advice_sent", channel=sent.channel.value, sent_at=iso(sent.changed_at_ms)), resend
-    if doubt := by_state.get(DeliveryState.IN_DOUBT):
-        params = {"channel": doubt.channel.value, "sent_at": iso(doubt.changed_at_ms)}
-        return said("advice_message_doubt", **params), resend
-    if by_state.keys() & {DeliveryState.PENDING, DeliveryState.SENDING}:
-        return said("advice_in_line"), None
-    undone = by_state.get(DeliveryState.FAILED) or by_state.get(DeliveryState.SKIPPED)
-    if undone is None or undone.reason == _NOBODY_TO_TELL:
-        return said("advice_no_contact"), f"{resend} --to ADDRESS"
-    because = case.because(undone.reason)
-    return said("advice_not_sent", channel=undone.channel.value, **because), f"{resend} --to ADDRESS"

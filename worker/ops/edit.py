@@ -95,10 +95,17 @@ class Edited:
 class Editing:
     """Edits the requests of failed jobs and dead letters."""
 
-    def __init__(self, ledger: Ledger, rules: ParseRules = _DEFAULT_RULES) -> None:
-        """Edit in *ledger*; *rules* are those by which requests come in."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        rules: ParseRules = _DEFAULT_RULES,
+        *,
+        states: frozenset[JobState] = EDITABLE_STATES,
+    ) -> None:
+        """Edit in *ledger*, in those *states*; *rules* are those by which requests come in."""
         self._ledger = ledger
         self._rules = rules
+        self._states = states
 
     async def form(self, job_id: str, *, is_revealed: bool = False) -> dict[str, Any] | None:
         """Return a job's request to be edited, or None where there is no such job; raises LedgerUnavailable.
@@ -113,7 +120,7 @@ class Editing:
         return {
             "job_id": job.id,
             "state": job.state.value,
-            "can_edit": job.state in EDITABLE_STATES,
+            "can_edit": job.state in self._states,
             "fields": {name: shown[name] for name in EDITABLE_FIELDS},
             "products": [product.value for product in job.request.products],
             "locked": sorted(_locked(job)),
@@ -131,7 +138,7 @@ class Editing:
         if job is None:
             return EditCheck(job_id=job_id, problems=(_GONE,))
         before = canonical_fields(job.request)
-        problems = [*_standing(job, seen), *_unfit(job, fields, before)]
+        problems = [*_standing(job, seen, self._states), *_unfit(job, fields, before)]
         after = before | {name: fields[name] for name in EDITABLE_FIELDS if name in fields}
         for name, text in after.items():
             if text == mask_field(name, before[name]):
@@ -170,15 +177,7 @@ class Editing:
         check = await self.check(job_id, fields, seen=seen)
         if check.request is None:
             return Edited(check=check)
-        whole = [each.document(is_revealed=True) for each in check.changes]
-        edit = RequestEdit(
-            base=check.base or check.request,
-            request=check.request,
-            fingerprint=fingerprint(check.request),
-            changes=json.dumps(whole, ensure_ascii=False),
-            told="; ".join(_told(each) for each in check.changes),
-        )
-        return Edited(check=check, mended=await self._ledger.edit(job_id, edit, by=by, why=why))
+        return Edited(check=check, mended=await self._ledger.edit(job_id, edit_of(check), by=by, why=why))
 
     async def _siblings(self, job: JobRecord) -> list[JobRecord]:
         ids = [job.invitation_id + product.code for product in job.request.products]
@@ -200,6 +199,20 @@ class Editing:
                 f"Look at it: linkferry job show {owner}. Discard the one that is not needed.",
             )
         ]
+
+
+def edit_of(check: EditCheck) -> RequestEdit:
+    """Return what the ledger takes of an edit that nothing is wrong with; raises ValueError for another."""
+    if check.request is None:
+        raise ValueError("an edit that has problems can't be made")
+    whole = [each.document(is_revealed=True) for each in check.changes]
+    return RequestEdit(
+        base=check.base or check.request,
+        request=check.request,
+        fingerprint=fingerprint(check.request),
+        changes=json.dumps(whole, ensure_ascii=False),
+        told="; ".join(_told(each) for each in check.changes),
+    )
 
 
 def mark_of(request: OnboardingRequest) -> str:
@@ -226,9 +239,12 @@ _GONE = Problem("job", "gone", "there is no such job", "`linkferry failed list` 
 _UNCHANGED = Problem("job", "unchanged", "nothing is changed", "Change a field, or requeue the job as it is.")
 
 
-def _standing(job: JobRecord, seen: str | None) -> list[Problem]:
+def _standing(job: JobRecord, seen: str | None, states: frozenset[JobState]) -> list[Problem]:
     """Tell what about the job itself is in the way."""
-    if job.state not in EDITABLE_STATES:
+    if job.state not in states and JobState.LINKED in states:
+        message = f"the job is {job.state.value}, and only the link of a linked or failed job can be replaced"
+        return [Problem("job", "not_replaceable", message, "Look at the job again: it has changed.")]
+    if job.state not in states:
         message = f"the job is {job.state.value}, and only a failed job or a dead letter can be edited"
         return [Problem("job", "not_failed", message, "Look at the job again: it has changed.")]
     if seen is not None and seen != mark_of(job.request):
@@ -273,7 +289,10 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Chang
 
 #: Stay with us: the partner is not sent them.
 _OURS = frozenset(
-    {"reference", "email", "phone", "name", "locale", "external_id", "channels", "channel_policy"}
+    {
+        *("reference", "email", "phone", "name", "locale", "external_id", "channels", "channel_policy"),
+        *("brand", "agreed"),
+    }
 )
 
 

@@ -115,11 +115,11 @@ class EventCommands:
 
     async def retry(self, event_id: str, *, by: str, why: str) -> dict[str, Any]:
         """Let one event be worked on again, now; raises LedgerUnavailable, LedgerFull."""
-        return mended_view(event_id, await self._intake.retry(event_id, by=by, why=why))
+        return mended_view(event_id, await self._intake.retry(event_id, by=by, why=why, is_accounted=True))
 
     async def discard(self, event_id: str, *, by: str, why: str) -> dict[str, Any]:
         """Skip one event for good; what it said is deleted. Raises LedgerUnavailable."""
-        return mended_view(event_id, await self._intake.discard(event_id, by=by, why=why))
+        return mended_view(event_id, await self._intake.discard(event_id, by=by, why=why, is_accounted=True))
 
     async def preview(
         self, act: EventAct, *, source: str | None = None, reason: str | None = None
@@ -158,7 +158,11 @@ class EventCommands:
         act = self._act(preview.act)
         # Said first; how each of them ended stands in its own history.
         await self._trail.record(
-            f"event_{preview.act.value}", by=by, why=why, detail={"events": len(preview.ids)}
+            f"event_{preview.act.value}",
+            by=by,
+            why=why,
+            subject=preview.ids[0] if len(preview.ids) == 1 else "",
+            detail={"events": len(preview.ids)},
         )
         refused: Counter[str] = Counter()
         done = 0
@@ -191,7 +195,7 @@ def event_view(event: EventRecord) -> dict[str, Any]:
         "reason": event.reason,
         "problems": [{"field": each.field, "code": each.code} for each in event.problems],
         "job_ids": list(event.job_ids),
-        "is_new": event.is_new,
+        "is_new": event.is_new if event.state is EventState.DONE else None,  # else nobody knows yet
         "contact_differs": event.contact_differs,
     }
 

@@ -52,6 +52,20 @@ async def rows(
                 break
 
 
+async def is_any(ledger: Ledger, wanted: JobFilter, states: Sequence[JobState]) -> bool:
+    """Tell whether there will be a row at all; raises LedgerUnavailable."""
+    for state in states:
+        cursor: str | None = None
+        while True:
+            page = await ledger.queries.find(replace(wanted, state=state), cursor=cursor, limit=1)
+            if page.items:
+                return True
+            cursor = page.next
+            if cursor is None:
+                break
+    return False
+
+
 async def count(ledger: Ledger, wanted: JobFilter, states: Sequence[JobState]) -> tuple[int, bool]:
     """Return how many rows there will be, and whether that is exact; raises LedgerUnavailable."""
     pages = [await ledger.queries.find(replace(wanted, state=state), limit=1) for state in states]

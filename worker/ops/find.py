@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.domain.ids import is_job_id
-from worker.domain.job import JobRecord
+from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.reasons import Catalogue
 from worker.domain.search import Guess, SearchGuess, guess
 from worker.ledger import JobFilter, Ledger
 from worker.ledger.finding_messages import concerns_messages
 from worker.ledger.search import keys_of
+from worker.ops.names import names_of
 from worker.ops.views import delivery_view, job_view
 
 Page = dict[str, Any]
@@ -31,6 +32,11 @@ class Looking:
     def view(self, job: JobRecord) -> dict[str, Any]:
         """Return a job as a row of a list."""
         return job_view(job, self.catalogue, is_revealed=self.is_revealed)
+
+    async def views_of(self, messages: Sequence[DeliveryRecord]) -> list[dict[str, Any]]:
+        """Return messages as rows of a list, with whom each is for; raises LedgerUnavailable."""
+        names = await names_of(self.ledger, [each.id for each in messages], is_revealed=self.is_revealed)
+        return [delivery_view(each, self.catalogue) | {"name": names[each.id]} for each in messages]
 
 
 def page_of(items: list[dict[str, Any]], following: str | None, total: int, *, is_exact: bool = True) -> Page:
@@ -85,7 +91,7 @@ async def failed_page(looking: Looking, wanted: JobFilter, *, cursor: str | None
     messages, is_exact, following = turn.others, turn.is_exact, None
     if page.next is None and concerns_messages(wanted):
         rest = await find_messages(wanted, limit=limit - len(items))
-        items += [delivery_view(each, looking.catalogue) for each in rest.items]
+        items += await looking.views_of(rest.items)
         messages, is_exact = rest.total, rest.is_total_exact
         if rest.next or (messages and len(items) == limit and not rest.items):
             following = _Turn(
@@ -106,7 +112,7 @@ async def _messages_page(looking: Looking, wanted: JobFilter, turn: _Turn, limit
         following = _Turn(
             is_of_jobs=False, others=turn.others, is_exact=turn.is_exact, cursor=page.next
         ).write()
-    items = [delivery_view(each, looking.catalogue) for each in page.items]
+    items = await looking.views_of(page.items)
     total = page.total + (turn.others or 0)
     return page_of(items, following, total, is_exact=page.is_total_exact and turn.is_exact)
 

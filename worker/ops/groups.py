@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.domain.reasons import ReasonClass
 from worker.ledger import JobFilter
+from worker.ops.names import names_of
 from worker.ops.scene import Scene
 from worker.ops.timeline import answered
 from worker.ops.views import iso
@@ -99,7 +100,14 @@ async def _samples(scene: Scene, reason: str, stage: str) -> list[dict[str, Any]
     else:
         page = await scene.ledger.deliveries.failed(JobFilter(reason=reason, stage=stage), limit=_SAMPLES)
         rows = [(each.id, each.changed_at_ms, None, each.detail) for each in page.items]
+    names = await names_of(scene.ledger, [row[0] for row in rows])
     return [
-        {"id": subject, "at": iso(at_ms), "answer": answered(raw), "detail": answered(detail)}
+        {
+            "id": subject,
+            "name": names[subject],
+            "at": iso(at_ms),
+            "answer": answered(raw),
+            "detail": answered(detail),
+        }
         for subject, at_ms, raw, detail in rows
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.domain.change import under_way
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.reasons import Catalogue, ReasonClass
 from worker.domain.states import DeliveryState, JobState
@@ -18,6 +19,8 @@ from worker.ops.words import Said, said
 _SOON_S = 2.0
 BY_POLICY = "policy"  #: who made a dead letter, where no person did
 Next = dict[str, Any]
+#: States whose reason is said, whatever it was to be done for; that is said beside it.
+_OWN_REASONS = frozenset({JobState.SCHEDULED, JobState.FAILED, JobState.DEAD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,12 @@ class Case:
 
 
 def why_here(case: Case) -> Said:
-    """Return why the job is where it is."""
-    return _WHY[case.job.state](case)
+    """Return why the job is where it is; where its link is being changed, that first."""
+    job = case.job
+    change = under_way(job.op, job.state, job.product)
+    if change is not None and not case.stops and job.state not in _OWN_REASONS:
+        return said(f"changing_{change}")
+    return _WHY[job.state](case)
 
 
 def what_next(case: Case) -> Next | None:
@@ -152,25 +159,32 @@ def _why_linked(case: Case) -> Said:
         )
         return said("here_told", channels=channels)
     if states & {DeliveryState.PENDING, DeliveryState.SENDING}:
-        return case.stops[0].what() if case.stops else said("here_telling")
+        if case.stops:
+            return case.stops[0].what()
+        waiting = _first_waiting(case)
+        if all(each.waits_for is not None for each in waiting):
+            return said("here_window", until_at=iso(waiting[0].due_at_ms))
+        return said("here_telling")
     if case.where.late_since_ms is not None:
         return said("here_waits_for_others")
     undone = next((each for each in reversed(case.deliveries) if each.reason), None)
     return said("here_untold", **case.because(undone.reason)) if undone else said("here_nobody_to_tell")
 
 
-def _next_linked(case: Case) -> tuple[Said, int | None] | None:
+def _first_waiting(case: Case) -> list[DeliveryRecord]:
+    """Return the messages that are to go out, the first one first."""
     waiting = [
         each for each in case.deliveries if each.state in {DeliveryState.PENDING, DeliveryState.SENDING}
     ]
+    return sorted(waiting, key=lambda each: each.due_at_ms or 0)
+
+
+def _next_linked(case: Case) -> tuple[Said, int | None] | None:
+    waiting = _first_waiting(case)
     if waiting and case.stops:
         return case.stops[0].remedy(), case.stops[0].until_ms
     if waiting:
-        first = min(waiting, key=lambda each: each.due_at_ms or 0)
-        channel, due_ms = first.channel.value, first.due_at_ms
-        if due_ms is None or due_ms <= case.now_ms + round(_SOON_S * 1000):
-            return said("next_message", channel=channel), due_ms
-        return said("next_message_at", channel=channel, due_at=iso(due_ms)), due_ms
+        return _next_message(waiting[0], case)
     if any(each.state is DeliveryState.SENT for each in case.deliveries):
         return said("next_customer"), None
     if case.where.late_since_ms is not None:
@@ -178,6 +192,15 @@ def _next_linked(case: Case) -> tuple[Said, int | None] | None:
         return said("next_others", until_at=iso(until_ms)), until_ms
     undone = next((each for each in reversed(case.deliveries) if each.reason), None)
     return (_remedy(case, undone.reason), None) if undone else (said("next_customer"), None)
+
+
+def _next_message(first: DeliveryRecord, case: Case) -> tuple[Said, int | None]:
+    channel, due_ms = first.channel.value, first.due_at_ms
+    if first.waits_for is not None:
+        return said("next_message_window", channel=channel, due_at=iso(due_ms)), due_ms
+    if due_ms is None or due_ms <= case.now_ms + round(_SOON_S * 1000):
+        return said("next_message", channel=channel), due_ms
+    return said("next_message_at", channel=channel, due_at=iso(due_ms)), due_ms
 
 
 # --- ended -------------------------------------------------------------------------------------------------

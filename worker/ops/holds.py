@@ -8,10 +8,11 @@ from worker.domain.job import JobRecord
 from worker.domain.phone import mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import Lane
-from worker.ledger import Hold, Ledger
+from worker.ledger import Hold, HoldOutlook, Ledger
 from worker.limits import ClosedReason, Limits
 from worker.limits.values import LimitsStatus
 from worker.ops.views import iso, job_view, reason_view
+from worker.ops.words import Said, said
 
 CALLS = "calls"  #: the target of what stops every call: credentials, the breaker
 _LONGEST_ANSWER = 300
@@ -50,9 +51,12 @@ class Holds:
 
     async def _view(self, target: str, hold: Hold) -> dict[str, Any]:
         suspects = await self._ledger.queries.jobs(await self._ledger.batches.suspects(target))
+        outlook = await self._ledger.batches.outlook(target)
         return {
             "target": target,
             **reason_view(hold.reason, self._catalogue),
+            "explained": dict(outlook.explained),
+            "outlook": outlook_said(outlook),
             "since": iso(hold.since_ms),
             "waiting": hold.count,
             "evidence": [evidence_view(job, self._catalogue) for job in suspects],
@@ -76,9 +80,21 @@ class Holds:
             "since": iso(_since_ms(status)),
             "until": iso(status.paused_until_ms),
             "waiting": sum(lanes[lane].waiting for lane in Lane if lane in lanes),
+            "explained": {},
+            "outlook": None,
             "evidence": [],
             "batch": None,
         }
+
+
+def outlook_said(outlook: HoldOutlook) -> Said | None:
+    """Return what has come, or may come, of the failures that made a hold; None where its reason's remedy says all."""
+    found = ", ".join(f"{name} ({count})" for name, count in sorted(outlook.explained.items()))
+    if outlook.is_over:
+        return said("hold_over", found=found)
+    if outlook.is_explaining:
+        return said("hold_explaining_more", found=found) if found else said("hold_explaining")
+    return said("hold_explained_in_part", count=outlook.standing, found=found) if found else None
 
 
 def _since_ms(status: LimitsStatus) -> int | None:

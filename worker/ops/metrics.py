@@ -29,6 +29,8 @@ _HELP = {
     "messages": "Messages by channel, outcome and reason.",
     "message_parts": "SMS parts and mails that were sent.",
     "messages_resent": "Messages sent once more after doubt.",
+    "brands_missed": "Messages sent in the default's name, because the brand that was asked for is gone.",
+    "reminders": "Reminders made.",
     "rescues": "Jobs taken back from a lease that ran out, by the state they went to.",
     "doubts_resolved": "Creates of unknown outcome that a look-up settled, by state.",
     "explained": "Failures of an unknown code that a look-up found the cause of (or did not), by the job's state then.",
@@ -38,6 +40,11 @@ _HELP = {
     "alerts_told": "Tries to tell incidents, by kind, receiver and outcome (told, again, given_up).",
     "events_told": "Tries to tell our own events, by sink, type, outcome and fault.",
     "crm_events": "Events that CRMs told of, by CRM and outcome (recorded, duplicate, altered, skipped, refused) and reason.",
+    "provider_reports_in": "Reports of the partner's webhook, by outcome (recorded, duplicate, refused) and reason.",
+    "provider_reports": "Reports that were worked on, by outcome (done, skipped, failed, retry) and reason.",
+    "provider_forwards": "Tries to pass reports on to FORWARD_URL, by outcome (passed_on, retry, failed).",
+    "completions": "Customers who finished, by how that is known (list, webhook).",
+    "links_vanished": "Links that were gone at the partner.",
     "crm_worked": "Events that were worked on, by CRM and outcome (done, known, skipped, failed, retry) and reason.",
 }
 

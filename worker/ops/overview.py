@@ -17,10 +17,12 @@ from worker.ops.troubles import (
     Stand,
     batch_names,
     causes,
+    concerns_somebody,
     stand,
     trouble_view,
 )
 from worker.ops.views import iso, reason_view
+from worker.ops.window import window_view
 from worker.ops.words import said
 
 _DAY_S = 86_400.0
@@ -63,6 +65,7 @@ async def overview(scene: Scene) -> dict[str, Any]:
         ],
         "pauses": await _pauses(scene, found, now),
         "deliveries": await _deliveries(scene, status, hour, day),
+        "window": await window_view(scene.ledger),
         "workers": await _workers(scene, now),
         "expiring": await _expiring(scene, now.now_ms),
     }
@@ -70,10 +73,11 @@ async def overview(scene: Scene) -> dict[str, Any]:
 
 async def _troubles(scene: Scene, found: list[Cause], now: Stand) -> list[dict[str, Any]]:
     affected = {}
-    for cause in found[:_MOST_TROUBLES]:
+    told = [cause for cause in found if concerns_somebody(cause, now)][:_MOST_TROUBLES]
+    for cause in told:
         if cause.scope not in affected:
             affected[cause.scope] = await scene.ledger.survey.affected(cause.scope)
-    return [trouble_view(cause, affected[cause.scope], now) for cause in found[:_MOST_TROUBLES]]
+    return [trouble_view(cause, affected[cause.scope], now) for cause in told]
 
 
 def _rate(now: Stand, calls: list[int]) -> dict[str, Any]:
@@ -104,6 +108,16 @@ def _hold(cause: Cause, hold: Hold, scene: Scene) -> dict[str, Any]:
     }
 
 
+async def paused(scene: Scene) -> list[dict[str, Any]]:
+    """Return what people paused: what, since when, by whom and why, how many wait for it.
+
+    Raises LedgerUnavailable, LimitsUnavailable.
+    """
+    now = await stand(scene)
+    names = await batch_names(scene, sorted(now.pauses))
+    return await _pauses(scene, causes(now, scene.catalogue, names), now)
+
+
 async def _pauses(scene: Scene, found: list[Cause], now: Stand) -> list[dict[str, Any]]:
     made = ON_PURPOSE | {"calls_paused", "calls_paused_until"}
     return [await _pause(scene, cause, now) for cause in found if cause.kind in made][:_MOST_SHOWN]
@@ -124,6 +138,7 @@ async def _pause(scene: Scene, cause: Cause, now: Stand) -> dict[str, Any]:
         "since": iso(since_ms),
         "until": iso(cause.until_ms),
         "by": last.by if last else None,
+        "why": last.why if last else None,
         "count": count,
         "text": what["text"],
         "said": what,

@@ -29,6 +29,8 @@ class Scene:
     dead_keep_s: float = math.inf  #: how long dead letters are kept
     doubt_grace_s: float = 60.0  #: before a look-up may say that a link in doubt does not exist
     invitation_wait_s: float = 600.0  #: how long a link waits for the others of its invitation
+    reminders_s: tuple[float, ...] = ()  #: from the message to each reminder
+    link_open_s: float = 14 * 86_400.0  #: a link that waits for longer is watched
 
     @classmethod
     def from_settings(
@@ -48,4 +50,6 @@ class Scene:
             dead_keep_s=settings.dead_keep,
             doubt_grace_s=settings.doubt_grace_s,
             invitation_wait_s=settings.invitation_wait,
+            reminders_s=settings.reminders,
+            link_open_s=settings.link_open_s,
         )

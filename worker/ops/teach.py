@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from worker.domain.classify import call_of
+from worker.domain.fields import nearest
 from worker.domain.lessons import Lesson, LiveCatalogue, code_in
 from worker.domain.reasons import Policy, ReasonClass, ReasonsFileError
 from worker.domain.states import JobState
@@ -15,6 +17,7 @@ from worker.ops.views import iso
 
 _LOOKED_AT = 200  #: failed jobs looked at to learn which call their code came from
 _WORDS = frozenset({"class", "policy", "meaning", "remedy", "own_data"})
+_find_code = re.compile(r"-?\d+$", re.ASCII)
 _COME_BY = "create_whatsapp"  #: whose code it is where nothing tells
 
 
@@ -97,6 +100,7 @@ class Teaching:
             "remedy": known.remedy,
             "own_data": known.is_own_data,
             "stood_as": reason,
+            "replaced": _replaced(earlier, lesson),
             "standing": await self._standing(reason),
         }
 
@@ -129,6 +133,7 @@ class Teaching:
         """Return what the lesson is about: the reason's name, and the call and code that mean it, if any do."""
         code = int(asked) if _is_number(asked) else code_in(asked)
         if code is None or (name is None and call is None and not _is_number(asked)):
+            self._require_meant(asked, is_code_meant=name not in {None, asked})
             if name not in {None, asked}:
                 raise TeachRefused(f"name: {asked} is a name already; only a code takes one.", "name")
             return {"name": asked, "call": None, "code": None}
@@ -145,12 +150,27 @@ class Teaching:
             call = calls[0] if calls else _COME_BY
         return {"name": name or asked, "call": call, "code": code}
 
+    def _require_meant(self, asked: str, *, is_code_meant: bool) -> None:
+        """Refuse what is no reason, and was to be a code's name (`unknwn_77`), or is given another name as only a code is."""
+        known = [each.name for each in self._catalogue.all()]
+        if asked in known:
+            return
+        digits = _find_code.search(asked)
+        by_code = [f"unknown_{digits[0]}"] if digits else []
+        near = nearest(asked, by_code) or (nearest(asked, known) if is_code_meant else None)
+        if near is not None or is_code_meant:
+            hint = f" Did you mean {near}?" if near else " `linkferry reasons list` names what there is."
+            raise TeachRefused(f"{asked}: there is no such reason, nor is it a code.{hint}", "name")
+
     def _try_out(self, lessons: Iterable[Lesson]) -> None:
         try:
             self._catalogue.try_out(lessons)
         except ReasonsFileError as exc:
-            word = str(exc).partition(":")[0].rpartition(".")[2]
-            raise TeachRefused(f"{exc}.", word if word in _WORDS else "name") from exc
+            where, _, what = str(exc).partition(": ")
+            word = where.rpartition(".")[2]
+            if word not in _WORDS:
+                raise TeachRefused(_sentence(str(exc)), "name") from exc
+            raise TeachRefused(_sentence(f"{word}: {what}"), word) from exc
 
     async def _calls_of(self, reason: str) -> list[str]:
         page = await self._ledger.queries.find(
@@ -196,6 +216,19 @@ def _over(earlier: Lesson, later: Lesson) -> Lesson:
         return later
     kept = ("reason_class", "policy", "meaning", "remedy", "is_own_data")
     return replace(later, **{word: getattr(earlier, word) for word in kept if getattr(later, word) is None})
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def _replaced(earlier: Lesson | None, later: Lesson) -> dict[str, Any] | None:
+    """Return what of an earlier lesson no longer holds, with whose it was; None where nothing is lost."""
+    if earlier is None:
+        return None
+    before, after = earlier.words | {"name": earlier.name}, later.words | {"name": later.name}
+    lost = {word: value for word, value in before.items() if after.get(word) != value}
+    return {"by": earlier.by, "at": iso(earlier.at_ms), "words": lost} if lost else None
 
 
 def _is_number(text: str) -> bool:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.domain.change import reference_of
 from worker.domain.dedupe import partner_fields
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.phone import mask_email, mask_number, mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState
 from worker.ledger import TrailEntry
+from worker.ledger.reminding import REMINDER
 from worker.ops.views import iso
 from worker.ops.words import WORDS, Said, said
 
@@ -75,7 +77,10 @@ def timeline(
 
 def asked(job: JobRecord, *, is_revealed: bool = False) -> dict[str, str | int]:
     """Return what the partner is asked for, as an operator may see it."""
-    fields: dict[str, str | int] = {**partner_fields(job.request, job.product), "reference": job.id}
+    fields: dict[str, str | int] = {
+        **partner_fields(job.request, job.product),
+        "reference": reference_of(job.id, job.replacements),
+    }
     if is_revealed:
         return fields
     return {name: _masked(name, value) for name, value in fields.items()}
@@ -210,6 +215,14 @@ def _explained(each: HistoryEntry, story: _Story) -> list[Entry]:
     return [_entry(each.at_ms, "partner", what, tone=_TONES.get(state, "plain"), detail=detail)]
 
 
+def _completed(each: HistoryEntry, _story: _Story) -> list[Entry]:
+    return [_entry(each.at_ms, "partner", said(f"completed_{each.detail.get('how')}"), tone="good")]
+
+
+def _vanished(each: HistoryEntry, _story: _Story) -> list[Entry]:
+    return [_entry(each.at_ms, "partner", said("vanished"), tone="bad")]
+
+
 def _released(each: HistoryEntry, _story: _Story) -> list[Entry]:
     return [_entry(each.at_ms, "partner", said("released", was=str(each.detail.get("was", ""))), tone="good")]
 
@@ -247,11 +260,28 @@ def _edited(each: HistoryEntry, _story: _Story) -> list[Entry]:
     return [_entry(each.at_ms, "act", said("act_edited", by=by, changes=changes), detail={"by": by})]
 
 
-def _cancelled(each: HistoryEntry, story: _Story) -> list[Entry]:
+def _called_off(each: HistoryEntry, story: _Story) -> list[Entry]:
+    """Tell of an end that somebody asked for: cancelled, called_off, revoked."""
     if "by" in each.detail:
-        return _act("act_cancelled")(each, story)
-    what = said("attempt_cancelled", attempt=each.detail.get("attempt"))
+        return _act(f"act_{each.event}")(each, story)
+    what = said(f"attempt_{each.event}", attempt=each.detail.get("attempt"))
     return [_entry(each.at_ms, "attempt", what, detail=_attempt_detail(each, story))]
+
+
+def _deleted(each: HistoryEntry, story: _Story) -> list[Entry]:
+    code = "attempt_deleted" if each.detail.get("found") == "1" else "attempt_deleted_gone"
+    return _delete(code, each, story, "plain")
+
+
+def _finished(each: HistoryEntry, story: _Story) -> list[Entry]:
+    return _delete("attempt_finished", each, story, "good")
+
+
+def _delete(code: str, each: HistoryEntry, story: _Story, tone: str) -> list[Entry]:
+    detail = _attempt_detail(each, story)
+    detail.pop("asked", None)  # a create's
+    what = _timed(code, each.detail, attempt=each.detail.get("attempt"))
+    return [_entry(each.at_ms, "attempt", what, tone=tone, detail=detail)]
 
 
 def _dead(each: HistoryEntry, story: _Story) -> list[Entry]:
@@ -288,12 +318,20 @@ _TELLERS: Mapping[str, Callable[[HistoryEntry, _Story], list[Entry]]] = {
     "resolved": _resolved,
     "explained": _explained,
     "released": _released,
+    "completed": _completed,
+    "vanished": _vanished,
     "edited": _edited,
     "requeued": _act("act_requeued"),
     "discarded": _act("act_discarded"),
     "restored": _act("act_restored"),
     "cancel_asked": _act("act_cancel_asked"),
-    "cancelled": _cancelled,
+    "cancelled": _called_off,
+    "called_off": _called_off,
+    "revoked": _called_off,
+    "deleted": _deleted,
+    "finished": _finished,
+    "replace_asked": _act("act_replace_asked"),
+    "revoke_asked": _act("act_revoke_asked"),
     "resend": _resend,
 }
 
@@ -304,9 +342,12 @@ _TELLERS: Mapping[str, Callable[[HistoryEntry, _Story], list[Entry]]] = {
 def _message(delivery: DeliveryRecord, catalogue: Catalogue) -> Entry:
     state = delivery.state
     params: dict[str, Any] = {"channel": delivery.channel.value}
-    code = _MESSAGE_CODES.get(state, "message_waits")
-    if state is DeliveryState.PENDING and delivery.reason:
-        code, params["next_at"] = "message_retry", iso(delivery.due_at_ms)
+    what = "reminder" if delivery.template == REMINDER else "message"
+    code = f"{what}_{_MESSAGE_CODES.get(state, 'waits')}"
+    if delivery.waits_for is not None:
+        code, params["until_at"] = f"{what}_window", iso(delivery.due_at_ms)
+    elif state is DeliveryState.PENDING and delivery.reason:
+        code, params["next_at"] = f"{what}_retry", iso(delivery.due_at_ms)
     if "{meaning}" in WORDS[code]:
         reason = delivery.reason or "unknown_none"
         params |= {"reason": reason, "meaning": catalogue.named(reason).meaning}
@@ -316,7 +357,7 @@ def _message(delivery: DeliveryRecord, catalogue: Catalogue) -> Entry:
         "delivery_id": delivery.id,
         "reason": delivery.reason,
         "meaning": params.get("meaning"),
-        "next_at": params.get("next_at"),
+        "next_at": params.get("next_at") or params.get("until_at"),
         "answered": answered(delivery.detail),
     }
     tone = _MESSAGE_TONES.get(state, "plain")
@@ -324,11 +365,11 @@ def _message(delivery: DeliveryRecord, catalogue: Catalogue) -> Entry:
 
 
 _MESSAGE_CODES = {
-    DeliveryState.SENDING: "message_sending",
-    DeliveryState.SENT: "message_sent",
-    DeliveryState.IN_DOUBT: "message_in_doubt",
-    DeliveryState.FAILED: "message_failed",
-    DeliveryState.SKIPPED: "message_skipped",
+    DeliveryState.SENDING: "sending",
+    DeliveryState.SENT: "sent",
+    DeliveryState.IN_DOUBT: "in_doubt",
+    DeliveryState.FAILED: "failed",
+    DeliveryState.SKIPPED: "skipped",
 }
 _MESSAGE_BEFORE = {"sent": "message_sent_before", "failed": "message_failed_before"}
 _MESSAGE_TONES = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.domain.canonical import mask_field
+from worker.domain.phone import mask_text
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger, TrailEntry
 from worker.ops.views import iso
@@ -19,6 +20,8 @@ ACTS: Mapping[str, str] = {
     "discard": "discarded",
     "restore": "took back a discard",
     "cancel": "cancelled",
+    "replace": "had a link replaced",
+    "revoke": "had a link deleted",
     "batch_cancel": "cancelled a batch",
     "resend": "sent a message again",
     "act_start": "began a bulk act",
@@ -31,8 +34,15 @@ ACTS: Mapping[str, str] = {
     "pause": "paused",
     "resume": "resumed",
     "clear_hold": "cleared a hold",
+    "suppress": "put somebody on the stop list",
+    "unsuppress": "took somebody off the stop list",
     "teach": "described a reason",
     "unteach": "took back a description",
+    "brand_add": "added a brand",
+    "brand_edit": "changed a brand",
+    "brand_default": "chose the default brand",
+    "brand_remove": "removed a brand",
+    "webhook_set": "set the partner's webhook",
     "reveal": "saw numbers whole",
     "export": "exported",
     "key_add": "made an API key",
@@ -49,8 +59,8 @@ ACTS: Mapping[str, str] = {
     "role_refused": "was refused for his role",
     "request_refused": "was refused a request that was not his own",
 }
-#: What of an entry may name a customer: the filter of a bulk act, before and after of an edit.
-_PERSONAL = frozenset({"filter", "changes"})
+#: What of an entry may name a customer: the filter of a bulk act, before and after of an edit, who gets no message.
+_PERSONAL = frozenset({"filter", "changes", "contact"})
 #: Names in the filters of bulk acts → the canonical field whose mask is theirs.
 _LIKE = {"number": "whatsapp"}
 
@@ -163,6 +173,8 @@ def _decoded(value: str) -> Any:
 def _shown(value: Any, *, is_revealed: bool) -> Any:
     if is_revealed:
         return value
+    if isinstance(value, str):
+        return mask_text(value)
     if isinstance(value, dict) and "field" in value:
         masked = {
             name: mask_field(str(value["field"]), str(value.get(name, ""))) for name in ("before", "after")

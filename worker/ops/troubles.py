@@ -14,12 +14,14 @@ from worker.ledger.survey import Affected, Fullness
 from worker.limits import BreakerState, CredentialsState
 from worker.limits.values import LimitsStatus
 from worker.ops.eta import HEADROOM, eta_s
+from worker.ops.holds import outlook_said
 from worker.ops.scene import Scene
 from worker.ops.views import iso
 from worker.ops.words import Said, said
 
 ALL = "all"
 BATCH = "batch:"
+_MOST_OUTLOOKS = 12  #: holds that are looked into; more of them are batches
 _SHORT_MS = 1_000  # the partner's shorter pauses are waited out, not told
 #: Of these an operator knows: he made them himself.
 ON_PURPOSE = frozenset({"lane_paused", "batch_paused", "channel_paused"})
@@ -42,6 +44,9 @@ class Stand:
     fullness: Fullness
     jobs: dict[JobState, int]
     max_waiting: int
+    outlooks: dict[str, Said] = field(
+        default_factory=dict
+    )  #: of holds, where there is more to say than their reason
 
     @property
     def is_queue_full(self) -> bool:
@@ -74,7 +79,8 @@ class Cause:
 
     def remedy(self) -> Said:
         """Return what to do about it."""
-        return said(f"remedy_{self.kind}", **self._params)
+        suffix = "_outlook" if "outlook" in self.params else ""
+        return said(f"remedy_{self.kind}{suffix}", **self._params)
 
     @property
     def _params(self) -> dict[str, Any]:
@@ -84,6 +90,7 @@ class Cause:
 async def stand(scene: Scene) -> Stand:
     """Return how the whole stands; raises LedgerUnavailable, LimitsUnavailable."""
     ledger = scene.ledger
+    holds = await ledger.batches.holds()
     return Stand(
         now_ms=await ledger.now_ms(),
         limit=await scene.limits.status(),
@@ -91,11 +98,17 @@ async def stand(scene: Scene) -> Stand:
         workers=await ledger.fleet.workers(),
         lanes=await ledger.queries.lanes(),
         pauses=await ledger.batches.pauses(),
-        holds=await ledger.batches.holds(),
+        holds=holds,
         fullness=await ledger.survey.fullness(),
         jobs=await ledger.queries.counts(),
         max_waiting=scene.max_waiting,
+        outlooks=await _outlooks(scene, _ordered(holds)[:_MOST_OUTLOOKS]),
     )
+
+
+async def _outlooks(scene: Scene, scopes: Iterable[str]) -> dict[str, Said]:
+    found = {scope: outlook_said(await scene.ledger.batches.outlook(scope)) for scope in scopes}
+    return {scope: outlook for scope, outlook in found.items() if outlook is not None}
 
 
 def causes(now: Stand, catalogue: Catalogue, names: dict[str, str]) -> list[Cause]:
@@ -140,9 +153,16 @@ def _scoped(now: Stand, catalogue: Catalogue, names: dict[str, str]) -> Iterator
             "meaning": reason.meaning,
             "remedy": reason.remedy,
         }
+        if scope in now.outlooks:
+            params["outlook"] = now.outlooks[scope]
         yield Cause(kind=f"{_kind(scope)}_held", scope=scope, since_ms=hold.since_ms, params=params)
     for scope in _ordered(now.pauses):
         yield Cause(kind=f"{_kind(scope)}_paused", scope=scope, params=_naming(scope, names))
+
+
+def concerns_somebody(cause: Cause, now: Stand) -> bool:
+    """Tell whether a cause is a trouble, and not merely a fact: a held batch of which nothing waits any more is none."""
+    return cause.kind != "batch_held" or now.holds[cause.scope].count > 0
 
 
 def _ordered(scopes: Iterable[str]) -> list[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.domain.change import under_way
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
-from worker.domain.phone import mask_email, mask_number
+from worker.domain.phone import mask_email, mask_number, mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState
+from worker.ops.words import Said, said
+
+_find_job = re.compile(r"(?<=linkferry resend )JOB\b")
 
 
 def iso(at_ms: int | None) -> str | None:
@@ -43,6 +48,7 @@ def job_view(job: JobRecord, catalogue: Catalogue, *, is_revealed: bool = False)
         "stage": "link",
         "product": job.product.value,
         "state": job.state.value,
+        "name": shown_name(job, is_revealed=is_revealed),
         "number": shown_number(job.number, is_revealed=is_revealed),
         "lane": job.lane.value,
         "source": job.source,
@@ -58,9 +64,16 @@ def job_view(job: JobRecord, catalogue: Catalogue, *, is_revealed: bool = False)
         "requeues": job.requeues,
         "orphans": job.orphans,
         "code": job.code,
+        "change": change_view(job),
         **reason,
         **_death(job),
     }
+
+
+def change_view(job: JobRecord) -> Said | None:
+    """Return in words what is being done to the job's link, or None."""
+    change = under_way(job.op, job.state, job.product)
+    return None if change is None else said(f"changing_{change}")
 
 
 def _death(job: JobRecord) -> dict[str, Any]:
@@ -84,6 +97,8 @@ def full_job_view(
         "link": job.link,
         "landing_page": job.landing_page,
         "is_cancel_asked": job.is_cancel_asked,
+        "brand": job.request.brand,
+        "is_agreed": job.request.is_agreed,
         "raw": job.raw,
         "contact": contact_view(job, is_revealed=is_revealed),
         "history": [
@@ -119,9 +134,29 @@ def delivery_view(delivery: DeliveryRecord, catalogue: Catalogue) -> dict[str, A
         "detail": delivery.detail,
         "changed_at": iso(delivery.changed_at_ms),
         "due_at": iso(delivery.due_at_ms),
+        "waits_for": delivery.waits_for,
+        "waits_until": iso(delivery.due_at_ms) if delivery.waits_for else None,
         "job_ids": list(delivery.job_ids),
-        **reason_view(delivery.reason, catalogue),
+        **_with_job(reason_view(delivery.reason, catalogue), delivery.job_ids),
     }
+
+
+def _with_job(reason: dict[str, Any], job_ids: Sequence[str]) -> dict[str, Any]:
+    """Return a message's reason with one of its jobs in the commands of the remedy: to be typed as they stand."""
+    if reason["remedy"] is None or not job_ids:
+        return reason
+    return reason | {"remedy": _find_job.sub(job_ids[0], reason["remedy"])}
+
+
+def shown_name(job: JobRecord, *, is_revealed: bool) -> str | None:
+    """Return the business that a job is for, as an operator may see it: never the name of a person unless revealed.
+
+    A number or an address within a business's name is masked like every other.
+    """
+    name = job.request.business_name or job.request.display_name
+    if is_revealed:
+        return name or job.request.contact.name
+    return mask_text(name) if name else None
 
 
 def shown_number(digits: str | None, *, is_revealed: bool) -> str | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from worker.ops.wordlist_change import CHANGE_WORDS
+from worker.ops.wordlist_reach import REACH_WORDS
+
 _STATES = {
     "state.available": "waiting",
     "state.scheduled": "waiting for its time",
@@ -60,6 +63,19 @@ _TROUBLES = {
     "remedy_lane_held": "{remedy} Then: linkferry resume --lane {lane_name}",
     "trouble_batch_held": "Batch {name} is held, because its calls fail alike ({reason}). {meaning}",
     "remedy_batch_held": "{remedy} Then: linkferry batch resume {batch}",
+    "remedy_lane_held_outlook": "{outlook} To let it go on now: linkferry resume --lane {lane_name}",
+    "remedy_batch_held_outlook": "{outlook} To let it go on now: linkferry batch resume {batch}",
+    "no_such_reason": "There is no reason “{word}”.",
+    "no_such_reason_but": "There is no reason “{word}”. Perhaps {near} is meant.",
+    "no_such_source": "Nothing comes from “{word}”: sources are api, cli, csv and crm:<name>.",
+    "no_such_source_but": "Nothing comes from “{word}”. Perhaps {near} is meant.",
+    "no_such_batch": "There is no batch “{word}”.",
+    "no_such_batch_but": "There is no batch “{word}”. Perhaps {near} is meant.",
+    "hold_explaining": "Nothing yet: the partner's lists are being looked at. If the failures turn out to be the rows' own data, the hold is cleared by itself.",
+    "hold_explaining_more": "Nothing yet: the partner's lists are being looked at. So far explained: {found}. If all of it is the rows' own data, the hold is cleared by itself.",
+    "hold_explained_in_part": "Explained by now: {found}. {count} failures are left that the partner's lists do not explain: look at what was answered.",
+    "hold_explained_in_part.one": "Explained by now: {found}. {count} failure is left that the partner's lists do not explain: look at what was answered.",
+    "hold_over": "The failures that made it are explained by now ({found}) or were dealt with: it may go on.",
     "trouble_lane_paused": "The {lane} lane is paused by an operator.",
     "remedy_lane_paused": "Go on with: linkferry resume --lane {lane_name}",
     "trouble_channel_paused": "Messages by {channel} are paused by an operator; links are made meanwhile.",
@@ -112,6 +128,9 @@ _ATTEMPTS = {
     "resolved_gave_up": "Looked up at the partner: no link was made, and its tries are used up.",
     "resolved_available": "Looked up at the partner twice: no link was made, so it is tried again.",
     "resolved_cancelled": "Looked up at the partner: no link was made, and the job was cancelled, as had been asked.",
+    "completed_list": "The partner's list shows that the customer has finished.",
+    "completed_webhook": "The partner's webhook told that the customer has finished.",
+    "vanished": "Two complete lists of the partner's do not hold this link any more.",
     "explained_linked": "Looked up at the partner: the link is ours after all.",
     "explained_onboarded": "Looked up at the partner: the customer has finished.",
     "explained_failed": "Looked up at the partner, which explains the failure: {meaning}",
@@ -139,6 +158,7 @@ _ACTS = {
     "act_readdressed_why": "{by} asked for the {channel} to be sent again, to another address: {why}",
     "act_revealed": "{by} looked at the customer's details unmasked.",
     "message_waits": "The {channel} to the customer waits to be sent.",
+    "message_window": "The {channel} to the customer waits until {until_at}, when the send window opens.",
     "message_retry": "The {channel} could not be sent yet: {meaning} It is tried again at {next_at}.",
     "message_sending": "The {channel} is being sent.",
     "message_sent": "The {channel} was sent.",
@@ -167,6 +187,7 @@ _HERE = {
     "here_doubt_absent": "A link may have been made, but the answer was lost. One complete list of the partner's does not hold it; a second one decides.",
     "here_told": "The link was made, and the customer was sent it by {channels}.",
     "here_telling": "The link was made; the message with it is on its way.",
+    "here_window": "The link was made; the message waits until {until_at}, when the send window opens.",
     "here_waits_for_others": "The link was made; the message waits for the invitation's other links.",
     "here_untold": "The link was made, but the message did not reach the customer: {meaning}",
     "here_nobody_to_tell": "The link was made; no message goes out, because there is no contact or no channel for it.",
@@ -192,12 +213,20 @@ _HERE = {
     "next_lookup": "It is looked up in the partner's list, within seconds.",
     "next_lookup_at": "It is looked up in the partner's list from {from_at} on.",
     "next_message": "The {channel} is sent within moments.",
+    "next_message_window": "The {channel} goes out from {due_at} on, when the send window opens.",
     "next_message_at": "The {channel} is tried again at {due_at}.",
     "next_others": "The message goes out when the other links are made, at {until_at} at the latest.",
     "next_customer": "The customer opens the link and finishes the onboarding; the partner then tells us.",
     "next_remedy": "{remedy}",
     "next_registered": "It goes on by itself once the number is registered with the partner.",
     "next_expires": "It is deleted at {expires_at} unless it is requeued before.",
+}
+
+# --- the send window ------------------------------------------------------------------------------------------
+
+_WINDOW = {
+    "window_waits": "{count} messages wait until {until_at}: the send window is closed.",
+    "window_waits.one": "1 message waits until {until_at}: the send window is closed.",
 }
 
 # --- groups of failures ----------------------------------------------------------------------------------------
@@ -208,31 +237,6 @@ _TRENDS = {
     "trend_down": "Falling: {recent} in the last 3 hours, {usual} was usual.",
     "trend_steady": "Steady: {recent} in the last 3 hours.",
     "trend_quiet": "Quiet: none in the last day.",
-}
-
-# --- a customer, for a call --------------------------------------------------------------------------------------
-
-_ADVICE = {
-    "customer_onboarded": "The customer has finished.",
-    "customer_sent": "The customer has been sent the link and has not finished yet.",
-    "customer_linked": "The link is made, but the customer has not been sent it.",
-    "customer_waiting": "The customer's link is still being made.",
-    "customer_doubt": "Whether the customer's link was made is being looked up.",
-    "customer_failed": "The customer's link could not be made.",
-    "customer_ended": "Nothing is under way for this customer.",
-    "customer_mixed": "{count} links: {onboarded} finished, {linked} made, {waiting} being made, {failed} failed.",
-    "advice_onboarded": "Nothing: the onboarding is done.",
-    "advice_sent": "Ask the customer to look for the {channel} of {sent_at}, in the spam folder as well; it can be sent again.",
-    "advice_in_line": "Say that the link is on its way.",
-    "advice_stopped": "Say that the link will take longer: {cause}",
-    "advice_in_doubt": "Say that the link is being checked; nothing has to be done.",
-    "advice_failed": "{remedy}",
-    "advice_not_sent": "The {channel} did not go out: {meaning} Ask for an address that works, and send it there.",
-    "advice_no_contact": "Ask where the link is to be sent, and send it there.",
-    "advice_message_doubt": "Ask whether the {channel} of {sent_at} came; if it did not, send it again.",
-    "advice_dead": "It was given up. If the customer still wants it, requeue it.",
-    "advice_cancelled": "It was cancelled. If the customer still wants it, enter it anew.",
-    "advice_revoked": "The link was deleted. If the customer still wants one, enter the customer anew.",
 }
 
 # --- bulk acts: `acts` ---------------------------------------------------------------------------------------
@@ -251,6 +255,7 @@ _WHY_NOT = {
     "why_not.is_failed": "it is failed",
     "why_not.is_dead": "it is a dead letter",
     "why_not.is_cancelled": "it is cancelled",
+    "why_not.suppressed": "the customer is on the stop list (`linkferry suppress remove` takes him off)",
     "why_not.is_sent": "the message was sent",
     "why_not.is_message": "a message, which can only be sent again",
     "why_not.claimed_by_another": "its number stands on another invitation by now",
@@ -311,6 +316,7 @@ _ACCOUNTS = {
 
 WORDS: Mapping[str, str] = {
     **_ACCOUNTS,
+    **CHANGE_WORDS,
     **_WHY_NOT,
     **_BULK,
     **_STATES,
@@ -318,6 +324,7 @@ WORDS: Mapping[str, str] = {
     **_ATTEMPTS,
     **_ACTS,
     **_HERE,
+    **_WINDOW,
     **_TRENDS,
-    **_ADVICE,
+    **REACH_WORDS,
 }

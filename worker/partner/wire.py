@@ -55,9 +55,9 @@ class Verdict:
     code: int | None
 
 
-def create_body(request: OnboardingRequest, product: Product, job_id: str) -> dict[str, str | int]:
-    """Return what a create sends for *product*; the partner's reference is the job's id, never the caller's."""
-    return {**partner_fields(request, product), "reference": job_id}
+def create_body(request: OnboardingRequest, product: Product, reference: str) -> dict[str, str | int]:
+    """Return what a create sends for *product*; *reference* is our own, made of the job's id, never the caller's."""
+    return {**partner_fields(request, product), "reference": reference}
 
 
 def read_ending(reply: Reply, *, now: datetime) -> Ending:

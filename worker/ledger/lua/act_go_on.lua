@@ -1,4 +1,4 @@
--- uses: endings cancelling mending sending trail acting
+-- uses: endings changing cancelling mending replacing sending trail acting
 -- stopped -> running, with a canary of its own if it had one; not what is being taken back. ARGV: 2 act, 3 by, 4 why.
 -- Returns {1, state} or {0, state or '', refusal}.
 local act = load_act(ARGV[2])

@@ -1,4 +1,4 @@
--- uses: endings cancelling mending sending trail acting
+-- uses: endings changing cancelling mending replacing sending trail acting
 -- previewed -> running, once. More than one needs a why; many have a lane of their own, and a canary if requeued.
 --
 -- ARGV: 2 act, 3 by, 4 why, 5 '1' with a canary, 6 lane of many, 7 most that are few, 8 ms after which a preview is
@@ -13,7 +13,7 @@ if total == 0 then return { 0, act.state, 'nothing_eligible' } end
 if total > 1 and not string.find(ARGV[4], '%S') then return { 0, act.state, 'why_missing' } end
 
 local is_bulk = total > tonumber(ARGV[7])
-local canary = is_bulk and act.act == 'requeue' and ARGV[5] or '0'
+local canary = is_bulk and MAKES_CALLS[act.act] and ARGV[5] or '0'
 change(act, 'state', 'running', 'by', ARGV[3], 'why', ARGV[4], 'canary', canary, 'started', string.format('%.0f', now))
 if is_bulk then change(act, 'lane', ARGV[6]) end
 call('ZREM', K.act_previews, act.id)

@@ -1,4 +1,4 @@
--- uses: endings cancelling mending sending trail acting
+-- uses: endings changing cancelling mending replacing sending trail acting
 -- Take the next ids of a running act's set from the front, and do to each what the act does, or count why not.
 --
 -- What was taken is taken by this very script: however many drive the act, and whoever dies, it is each one's turn once.

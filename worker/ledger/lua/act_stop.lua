@@ -1,4 +1,4 @@
--- uses: endings cancelling mending sending trail acting
+-- uses: endings changing cancelling mending replacing sending trail acting
 -- running -> stopped: no more is taken; what was requeued goes on.
 --
 -- ARGV: 2 act, 3 by, 4 why, 5 what it came to (JSON), 6 the latest ends by which that was decided, or '' for a person's

@@ -2,17 +2,20 @@
 --
 -- An act's hash: act · state · by · why · filter (JSON, '' for ids) · created · started · ended · seen ids looked at
 --   total that were fit · messages of those · at place of the next to take · done · refused:<why> · canary '1'
---   linked, sent, again, other ends of what it requeued · again:<reason> · latest letters of those ends
+--   linked, sent, revoked, again, other ends of what it let go · again:<reason> · latest letters of those ends
 --   why:<reason>, not:<why> how its set was weighed · lane its jobs are to wait in · released when the last were taken
 --   base_done, base_ended where the canary began · stop why it stopped (JSON) · undo_of, undone_by acts
 --   undone of those it discarded, by its undos · given_up why its set was never whole, in a word
+--   deletes of those that it replaces, how many take a delete first
 
 local LETTERS = {
   gone = 'G', waits_already = 'W', is_running = 'R', is_in_doubt = 'D', is_linked = 'L', is_onboarded = 'O',
   is_revoked = 'V', is_failed = 'F', is_dead = 'X', is_cancelled = 'C', is_available = 'B', is_scheduled = 'U',
   claimed_by_another = 'A', changed_since = 'H', is_message = 'M', is_sent = 'S',
+  change_pending = 'P', link_stands = 'K', facebook_stays = 'I', no_link = 'N', past_cancelling = 'E',
 }
-local TAKES_CLAIM = { requeue = true, restore = true }
+local TAKES_CLAIM = { requeue = true, restore = true, replace = true }
+local MAKES_CALLS = { requeue = true, replace = true, revoke = true } -- a job that it lets go comes to an end of its own
 
 local function load_act(id) return read(K.act .. id, id) end
 
@@ -27,7 +30,8 @@ local function message_refusal(act, message)
 end
 
 local function job_refusal(act, job, claim)
-  if not FIT[act.act][job.s] then
+  local is_change = act.act == 'replace' or act.act == 'revoke' or (act.act == 'cancel' and job.op and job.s == 'failed')
+  if not FIT[act.act][job.s] and not is_change then
     local waits = act.act == 'requeue' and (job.s == 'available' or job.s == 'scheduled')
     return waits and 'waits_already' or 'is_' .. job.s
   end
@@ -51,6 +55,8 @@ end
 local VERBS = {
   requeue = requeue_job,
   restore = restore_job,
+  replace = replace_job,
+  revoke = function(job, _, who) revoke_job(job, who) end,
   discard = function(job, _, who) discard_job(job, who) end,
   cancel = function(job, _, who) cancel(job, who.by, who.why, who.act) end,
 }
@@ -71,13 +77,14 @@ end
 local function number_of(act, field) return tonumber(act[field] or 0) end
 
 local function ended_of(act)
-  return number_of(act, 'linked') + number_of(act, 'sent') + number_of(act, 'again') + number_of(act, 'other')
+  local ends = number_of(act, 'linked') + number_of(act, 'sent') + number_of(act, 'revoked')
+  return ends + number_of(act, 'again') + number_of(act, 'other')
 end
 
 -- Nothing is left to take, and all that was requeued has come to its end.
 local function is_over(act)
   if number_of(act, 'at') < number_of(act, 'total') then return false end
-  return act.act ~= 'requeue' or ended_of(act) >= number_of(act, 'done')
+  return not MAKES_CALLS[act.act] or ended_of(act) >= number_of(act, 'done')
 end
 
 local function change(act, ...)
@@ -95,5 +102,5 @@ local function conclude_act(act)
   change(act, 'state', 'done', 'ended', string.format('%.0f', now))
   call('ZREM', K.acts_running, act.id)
   account_act(act, 'end', act.by, act.why, 'linked', act.linked or '0', 'sent', act.sent or '0',
-    'failed_again', act.again or '0')
+    'revoked', act.revoked or '0', 'failed_again', act.again or '0')
 end

@@ -34,6 +34,17 @@ for _, states in ipairs({ OPEN, ENDED }) do
 end
 for _, id in ipairs(call('ZREVRANGE', K.requeued_failed, 0, ARGV[2])) do check(id, 'failed', 'failed again') end
 
+for _, channel in ipairs({ 'email', 'sms', 'webhook' }) do
+  for _, kind in ipairs({ 'live', 'others' }) do
+    for _, id in ipairs(call('ZRANGE', K.put_off .. channel .. ':' .. kind, 0, ARGV[2])) do
+      local row = call('HMGET', K.delivery .. id, 's', 'h')
+      if row[1] ~= 'pending' or row[2] ~= 'window' then
+        wrong[#wrong + 1] = 'waiting for the send window: ' .. id .. ' is listed wrongly'
+      end
+    end
+  end
+end
+
 local listed = 0
 for _, reason in ipairs(call('HKEYS', K.delivery_reasons)) do
   listed = listed + call('ZCARD', K.delivery_failed .. reason)

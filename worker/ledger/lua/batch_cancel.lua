@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: endings cancelling
+-- uses: endings changing cancelling
 -- available | scheduled -> cancelled, for one chunk of a batch's jobs; running ones and those in doubt are marked.
 --
 -- The marked are remembered, so that what became of them can be told: their calls are made, or under way.
@@ -14,6 +14,8 @@ local function mark(job)
   set(job, 'x', 1)
 end
 
+-- A change of a link that is called off counts as cancelled; a delete that is brought to its end goes on like a call.
+local COUNTED_AS = { linked = 'cancelled', revoked = 'cancelled', available = 'running', scheduled = 'running' }
 local count = { cancelled = 0, running = 0, in_doubt = 0 }
 local ids = call('LRANGE', K.batch_jobs .. ARGV[2], ARGV[5], ARGV[5] + ARGV[6] - 1)
 for _, id in ipairs(ids) do
@@ -21,6 +23,9 @@ for _, id in ipairs(ids) do
   local state = job and (cancel(job, by, why) or job.s == 'in_doubt' and 'in_doubt')
   if state == 'in_doubt' then mark(job) end
   if state == 'running' or state == 'in_doubt' then call('SADD', K.batch_spared .. ARGV[2], id) end
-  if state then count[state] = count[state] + 1 end
+  if state then
+    local as = COUNTED_AS[state] or state
+    count[as] = count[as] + 1
+  end
 end
 return { #ids, count.cancelled, count.running, count.in_doubt }

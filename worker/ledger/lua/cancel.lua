@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: endings cancelling mending trail
+-- uses: endings changing cancelling mending trail
 -- available | scheduled -> cancelled; running -> running, to be cancelled where it would be rescheduled.
 -- ARGV: 2 job, 3 by, 4 why. Returns {1, state} or {0, state or '', refusal}.
 local job = load(ARGV[2])

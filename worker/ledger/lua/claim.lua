@@ -3,7 +3,8 @@
 --
 -- ARGV: 2 job, 3 token, 4 lease ms; 5 and 6, where the claim goes along with the asking for a slot: the limit's key and
 -- the asker's token. Then it is for whoever was granted the newest slot, if that slot is now.
--- Returns {'claimed', lease end, lane, batch, attempt, failures, orphans, record}, or a refusal: {word}.
+-- Returns {'claimed', lease end, lane, batch, attempt, failures, orphans, record, op or '', links that were replaced,
+-- number of the link that is to be deleted or ''}, or a refusal: {word}.
 local id, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 if ARGV[5] then
   local newest = call('HMGET', ARGV[5], 'last', 'last_slot')
@@ -22,5 +23,6 @@ move(job, 'running', now + lease_ms)
 set(job, 'k', token, 'a', attempt, 'n', starts)
 return {
   'claimed', string.format('%.0f', now + lease_ms), job.l, job.b or '', attempt, tonumber(job.f or 0),
-  tonumber(job.o or 0), call('GET', K.invitation .. invitation_of(id)),
+  tonumber(job.o or 0), call('GET', K.invitation .. invitation_of(id)), job.op or '', tonumber(job.rn or 0),
+  job.op and call('HGET', K.extra .. id, 'number') or '',
 }

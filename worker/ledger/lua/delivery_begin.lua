@@ -1,11 +1,23 @@
 -- flags: allow-oom
--- uses: endings sending
+-- uses: endings sending window
 -- sending -> sending, the intent written: from here on a lost answer leaves the delivery in doubt.
--- ARGV: 2 delivery, 3 token, 4 lease ms (the lease runs anew from here). Returns 1, or 0 when the lease is over.
+-- sending -> pending, put off, when the send window closes before it could have gone out.
+-- ARGV: 2 delivery, 3 token, 4 lease ms (the lease runs anew from here), 5 closed times (window.lua).
+-- Returns 1, or 0 when nothing may be sent: the lease is over, or the window closes.
 local delivery = sent_by(ARGV[2], ARGV[3], false)
 if not delivery then return 0 end
+-- A link that is being changed meanwhile must not go out any more.
+for code in string.gmatch(delivery.j, '.') do
+  if call('HEXISTS', K.job .. delivery.inv .. code, 'op') == 1 then return 0 end
+end
 local index = K.delivery_state .. 'sending'
 if tonumber(call('ZSCORE', index, delivery.id)) <= now then return 0 end
+local until_ = closed_for(delivery, read_times(ARGV[5]))
+if until_ then
+  erase(delivery, 'k', 'n')
+  put_off(delivery, until_)
+  return 0
+end
 write(delivery, 'g', now)
 call('ZADD', index, now + tonumber(ARGV[4]), delivery.id)
 return 1

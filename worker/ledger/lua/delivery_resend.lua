@@ -1,10 +1,25 @@
--- uses: endings search rewriting sending trail
+-- uses: endings changing search rewriting sending trail
 -- sent | in_doubt | failed | skipped -> pending, by an operator.
 -- ARGV: 2 delivery, 3 by, 4 why; for another contact 5 the invitation's record that was changed, 6 the new one, 7 search
 -- terms that it takes, 8 gives, 9 the changes as JSON. Returns {1, state} or {0, state or '', refusal}.
 local delivery = load_delivery(ARGV[2])
 if not delivery then return { 0, '', 'gone' } end
 if delivery.s == 'pending' or delivery.s == 'sending' then return { 0, delivery.s, 'waits_already' } end
+
+-- A link that is being changed, or is gone, is not sent again; a new one is sent by itself.
+local function why_not()
+  local has_link, first
+  for code in string.gmatch(delivery.j, '.') do
+    local row = call('HMGET', K.job .. delivery.inv .. code, 's', 'op')
+    if row[2] then return 'change_pending' end
+    has_link, first = has_link or row[1] == 'linked', first or row[1]
+  end
+  if not has_link and first then return 'is_' .. first end
+  return has_next(delivery.inv, header_of(delivery.inv)) and 'change_pending' or nil
+end
+
+local refusal = why_not()
+if refusal then return { 0, delivery.s, refusal } end
 local is_readdressed, was = ARGV[5] ~= nil, delivery.s
 if is_readdressed and not rewrite(delivery.inv, ARGV[5], ARGV[6], ARGV[7], ARGV[8]) then
   return { 0, was, 'edited_meanwhile' }

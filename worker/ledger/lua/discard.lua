@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: endings mending trail
+-- uses: endings changing mending trail
 -- failed -> dead, by an operator. ARGV: 2 job, 3 by, 4 why. Returns {1, state} or {0, state or '', refusal}.
 local job = load(ARGV[2])
 if not job then return { 0, '', 'gone' } end

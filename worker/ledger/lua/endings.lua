@@ -31,13 +31,19 @@ local function let_claim_go(inv, header)
   end
 end
 
+-- Return the latest generation of the invitation's messages. The last of them need not be of it: another channel may take
+-- over an earlier one. Reminders are counted by themselves.
 local function generation_of(inv)
-  local last = call('LINDEX', K.deliveries .. inv, -1)
-  return last and tonumber(string.match(last, '%.(%d+)$')) or 0
+  local latest = 0
+  for _, id in ipairs(call('LRANGE', K.deliveries .. inv, 0, -1)) do
+    local template, generation = string.match(id, '%.(%a+)%.(%d+)$')
+    if template == TEMPLATE then latest = math.max(latest, tonumber(generation)) end
+  end
+  return latest
 end
 
-local function add_delivery(inv, channel, generation, codes, state, reason)
-  local id = inv .. '.' .. channel .. '.' .. TEMPLATE .. '.' .. generation
+local function add_delivery(inv, channel, generation, codes, state, reason, template)
+  local id = inv .. '.' .. channel .. '.' .. (template or TEMPLATE) .. '.' .. generation
   if call('EXISTS', K.delivery .. id) == 1 then return nil end
   call('HSET', K.delivery .. id, 's', state, 't', now, 'c', now, 'd', now, 'j', codes)
   if reason then call('HSET', K.delivery .. id, 'r', reason) end
@@ -117,12 +123,15 @@ end
 
 -- Record the link (its number is another than asked for with coexistence) and end the job.
 local function link_up(job, state, link, landing_page, number)
-  call('HSET', K.extra .. job.id, 'link', link, 'landing', landing_page, 'number', number)
+  call('HSET', K.extra .. job.id, 'link', link, 'landing', landing_page, 'number', number, 'made', now)
   call('HDEL', K.extra .. job.id, 'raw', 'detail')
   unset(job, 'w')
+  local op = job.op
+  job.op = nil -- `end_of` takes a change of the link for over
   -- The reason's index is left first: `leave` reads it from the job.
   local made = finish(job, state)
   unset(job, 'r', 'rc', 'pc')
+  if op then unset(job, 'op', 'dt') end
   return made
 end
 

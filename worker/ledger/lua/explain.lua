@@ -20,11 +20,11 @@ if finding == 'fail' then
   leave(job)
   blame(job, { unpack(ARGV, 4, 8) })
   enter(job, 'failed', failed_at)
-  if ARGV[9] == '1' then explain_away(job, before) end
+  if ARGV[9] == '1' then explain_away(job, before, job.r) end
 else
   index(invitation_of(job.id), ARGV[7])
   made = link_up(job, finding == 'finished' and 'onboarded' or 'linked', ARGV[4], ARGV[5], ARGV[6])
-  explain_away(job, before)
+  explain_away(job, before, job.s)
 end
 note(job, 'explained', 'state', job.s, 'was', before, 'reason', finding == 'fail' and ARGV[4] or '')
 local reply = { job.s }

@@ -42,10 +42,17 @@ local function hold(scope, reason)
   call('HSET', K.holds, scope, reason .. US .. string.format('%.0f', now))
 end
 
+-- With it goes as what its FAILs have been explained meanwhile: fields `as:<reason>` of the guard.
+local function forget_row(scope)
+  call('DEL', K.suspects .. scope)
+  for _, field in ipairs(call('HKEYS', K.guard .. scope)) do
+    if field == 'reason' or string.sub(field, 1, 3) == 'as:' then call('HDEL', K.guard .. scope, field) end
+  end
+end
+
 local function end_row(scope)
   if call('HEXISTS', K.holds, scope) == 1 then return end -- what made a hold stays until that is cleared
-  call('DEL', K.suspects .. scope)
-  call('HDEL', K.guard .. scope, 'reason')
+  forget_row(scope)
 end
 
 -- Clearing a hold begins the scope's canary anew. A batch's FAILs have counted for its lane, too: that row ends.
@@ -80,7 +87,7 @@ local function lengthen_row(scope, job, reason, most)
   local guard = K.guard .. scope
   if call('HGET', guard, 'reason') ~= reason then
     if call('HEXISTS', K.holds, scope) == 1 then return end
-    call('DEL', K.suspects .. scope)
+    forget_row(scope)
     call('HSET', guard, 'reason', reason)
   end
   if call('SCARD', K.suspects .. scope) >= most then return end
@@ -99,11 +106,20 @@ local function note_systemic(job, reason)
   lengthen_row(job.l, job, reason, most)
 end
 
--- The job's FAIL was explained as its own data: a hold all of whose evidence is explained so has no ground.
-local function explain_away(job, reason)
+-- Tell whether a FAIL of the scope's row still stands. One that was edited, requeued or given up since says nothing more.
+local function is_suspected(scope)
+  for _, id in ipairs(call('SMEMBERS', K.suspects .. scope)) do
+    if call('HGET', K.job .. id, 's') == 'failed' then return true end
+  end
+  return false
+end
+
+-- The job's FAIL was explained as its own data, *as* a reason: a hold none of whose evidence is left has no ground.
+local function explain_away(job, reason, as)
   for _, scope in ipairs({ job.l, job.b and 'batch:' .. job.b }) do
-    if call('SREM', K.suspects .. scope, job.id) == 1 and call('EXISTS', K.suspects .. scope) == 0 then
-      if hold_reason(scope) == reason then clear_hold(scope) end
+    if call('SREM', K.suspects .. scope, job.id) == 1 then
+      call('HINCRBY', K.guard .. scope, 'as:' .. as, 1)
+      if not is_suspected(scope) and hold_reason(scope) == reason then clear_hold(scope) end
     end
   end
 end

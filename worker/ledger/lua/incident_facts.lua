@@ -56,13 +56,13 @@ local function ended(state, channel)
   return count, last
 end
 
--- Those due, and those put off for a reason that is not the recipient's own.
+-- Those due, and those put off for a reason that is not the recipient's own, nor the send window's.
 local function waiting_by(channel)
   local outgoing = K.outgoing .. channel
   local count, fault = call('ZCOUNT', outgoing, '-inf', now) + call('ZCARD', K.rung .. channel), ''
   for _, id in ipairs(call('ZRANGEBYSCORE', outgoing, '(' .. ms(now), '+inf', 'LIMIT', 0, PUT_OFF_SEEN)) do
-    local why = call('HMGET', K.delivery .. id, 'r', 'rc')
-    if why[1] and why[2] ~= 'recipient' then
+    local why = call('HMGET', K.delivery .. id, 'r', 'rc', 'h')
+    if why[1] and why[2] ~= 'recipient' and not why[3] then
       count = count + 1
       fault = why[1]
     end

@@ -72,10 +72,13 @@ local function move_event(event, state, score)
   add(entering, index_of(state, event.o), score or now, event.id)
 end
 
+-- What the partner's webhook says is documented nowhere: it is kept for people to look at, until the event is pruned.
+local KEEPS_BODY = { ['provider:webhook'] = true }
+
 -- To a state that nobody leaves: what is personal goes, and what only mattered on the way.
 local function close_event(event, state)
   drop(event, 'd', 'n', 'v')
-  bodies_gone[#bodies_gone + 1] = K.intake_body .. event.id
+  if not KEEPS_BODY[event.o] then bodies_gone[#bodies_gone + 1] = K.intake_body .. event.id end
   move_event(event, state)
 end
 

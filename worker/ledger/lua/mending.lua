@@ -7,6 +7,8 @@ local FIT = {
   discard = { failed = true },
   restore = { dead = true },
   cancel = { available = true, scheduled = true, running = true },
+  replace = { linked = true, failed = true },
+  revoke = { linked = true, failed = true },
 }
 local UNFIT = { requeue = 'not_failed', discard = 'not_failed', restore = 'not_dead', cancel = 'past_cancelling' }
 local DONE_BEFORE = { discard = 'dead', restore = 'failed', cancel = 'cancelled' }
@@ -22,8 +24,30 @@ local function is_claimed_by_another(job, claim)
   return owner and owner ~= invitation_of(job.id) or false
 end
 
+-- Return why the verb leaves a job alone whose link is, or is to be, changed, or nil; and whether it is fit for that.
+local function change_refusal(verb, job)
+  if verb == 'cancel' then
+    if job.s == 'failed' and is_deleting(job) and not job.dt then return nil, true end
+    return job.op == 'v' and job.dt and 'past_cancelling' or nil
+  elseif verb == 'discard' then
+    return is_deleting(job) and 'link_stands' or nil
+  elseif verb == 'requeue' or verb == 'restore' then
+    return nil
+  elseif not FIT[verb][job.s] then
+    return job.op and OPEN[job.s] and 'change_pending' or 'is_' .. job.s
+  elseif verb == 'revoke' and not is_whatsapp(job) then
+    return 'facebook_stays'
+  elseif verb == 'revoke' and not job.op and call('HEXISTS', K.extra .. job.id, 'link') == 0 then
+    return 'no_link'
+  end
+end
+
 -- Return why the verb leaves the job as it is, or nil. *claim*: that it will stand on; nil where the verb takes none.
 local function refusal_of(verb, job, claim)
+  if job.op or verb == 'replace' or verb == 'revoke' then
+    local refusal, is_fit = change_refusal(verb, job)
+    if refusal or is_fit then return refusal end
+  end
   if not FIT[verb][job.s] then
     if verb == 'requeue' and OPEN[job.s] then return 'waits_already' end
     return job.s == DONE_BEFORE[verb] and job.s .. '_already' or UNFIT[verb]
@@ -46,6 +70,11 @@ end
 
 local function requeue_job(job, claim, who)
   if job.s == 'dead' then forget_death(job) end
+  -- Another link is to be made: by look-ups it must not be taken for the one that vanished.
+  if job.r == 'link_vanished' and not job.op then
+    begin_making(job)
+    forget_link(job)
+  end
   take_claim(job, claim)
   leave(job)
   if who.lane then job.l = who.lane end

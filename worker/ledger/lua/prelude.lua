@@ -8,7 +8,7 @@
 --   o orphans · q requeues · n starts without an end · x cancel asked · r reason · rc its class · pc the partner's code
 --   k lease token · g call begun at · u call ended at · v lists it was absent from · vb when the last of those began
 --   w generation of the message that told of its link · p token of the last settle (a repeated settle is recognised)
---   e events told of it so far · z bulk act that let it try again, until it ends: <act>:<place>
+--   op, rn, dt a change of its link: see changing.lua · e events told of it so far · z bulk act that let it try again, until it ends: <act>:<place>
 
 local call = redis.call
 local P = KEYS[1]
@@ -36,6 +36,8 @@ local K = {
   requeued_failed = P .. ':fq',   -- zset: failed jobs that an operator had let try again before
   reasons = P .. ':reasons',      -- hash: reasons of failed jobs -> class and code
   unexplained = P .. ':unexplained', -- zset: failed WhatsApp jobs of class unknown, by when last looked at
+  absent = P .. ':absent',        -- zset: linked jobs that the partner's last list did not hold, by when it was begun
+  partner_view = P .. ':pv',      -- hash: what was last seen of the partner: lists, its webhook, numbers near their end
   batch = P .. ':b:',             -- hash
   batch_jobs = P .. ':bj:',       -- list: job ids in the order of the file
   batches = P .. ':batches',      -- zset by opening time
@@ -48,10 +50,12 @@ local K = {
   delivery = P .. ':d:',          -- hash
   deliveries = P .. ':o:',        -- list: an invitation's delivery ids
   outgoing = P .. ':dq:',         -- zset per channel: pending deliveries by due time
+  put_off = P .. ':dw:',         -- zset per <channel>:live|others: pending deliveries that wait for the send window
   delivery_state = P .. ':dz:',   -- zset per state but pending
   delivery_failed = P .. ':df:',  -- zset per reason: failed deliveries, by when they failed
   delivery_reasons = P .. ':dreasons', -- hash: reasons of failed deliveries -> class
   late = P .. ':late',            -- zset: invitations that wait with an untold link, by its time
+  suppressed = P .. ':suppressed', -- hash: contact that gets no message -> since when, who said so and why
   search = P .. ':se:',           -- string per bucket: invitations by what they are found; see search.lua
   workers = P .. ':workers',      -- zset: worker ids by when they count as gone
   worker_facts = P .. ':facts',   -- hash
@@ -72,6 +76,7 @@ local K = {
   trail_entry = P .. ':tr:',      -- hash
   trail_index = P .. ':ti:',      -- zset per `by:<who>`, `act:<act>` and `of:<subject>`: entries by time
   taught = P .. ':taught',        -- hash: reason or <call>:<code> -> what an operator says of it, as JSON
+  brands = P .. ':brands',        -- hash: name -> profile as JSON, when and by whom it was changed, version
   act = P .. ':ac:',              -- hash: a bulk act; see acting.lua
   act_ids = P .. ':aci:',         -- list: the jobs and messages of its frozen set
   act_marks = P .. ':acm:',       -- string: a letter for each of them, what became of it
@@ -284,7 +289,13 @@ local function end_for_act(key, mark, how, reason)
   call('SETRANGE', K.act_marks .. id, place, letter)
 end
 
-local ENDS = { linked = 'linked', onboarded = 'linked', failed = 'again', dead = 'again' }
+local ENDS = { linked = 'linked', onboarded = 'linked', failed = 'again', dead = 'again', revoked = 'revoked' }
+
+-- A link that was to be deleted, and is finished: nothing was changed.
+local function end_of(job)
+  if job.s == 'onboarded' and job.op then return 'other' end
+  return ENDS[job.s] or 'other'
+end
 
 local function leave(job)
   if job.s == 'available' then
@@ -320,13 +331,15 @@ local function enter(job, state, score)
     call('HSET', K.reasons, job.r, (job.rc or '') .. US .. (job.pc or ''))
     count_failed(job, 1)
     -- Only WhatsApp has lists that could explain it. Score 0: never looked at.
-    if job.rc == 'unknown' and string.sub(job.id, -1) == 'w' then call('ZADD', K.unexplained, 0, job.id) end
+    -- One whose delete failed isn't: the lists hold the very link that was to be deleted.
+    local is_create = job.op ~= 'rd' and job.op ~= 'v'
+    if job.rc == 'unknown' and string.sub(job.id, -1) == 'w' and is_create then call('ZADD', K.unexplained, 0, job.id) end
   end
   count(job, state, 1)
   tick_entry(job, before)
   announce_entry(job, before)
   if job.z and ENDED[state] then
-    end_for_act(K.job .. job.id, job.z, ENDS[state] or 'other', job.r)
+    end_for_act(K.job .. job.id, job.z, end_of(job), job.r)
     job.z = nil
   end
 end

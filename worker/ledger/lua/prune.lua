@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: endings search
+-- uses: endings changing search
 -- Delete jobs that ended in one state before a time, with all that hangs on them once the invitation is empty.
 --
 -- An invitation with a message still to be sent, or in doubt, is kept.
@@ -39,6 +39,7 @@ end
 
 local function drop(job, inv, its_terms, terms)
   local header = header_of(inv)
+  drop_next(job)
   leave(job)
   call('DEL', K.job .. job.id, K.extra .. job.id, K.history .. job.id)
   if job.b then call('HINCRBY', K.batch .. job.b, 'pruned', 1) end

@@ -1,4 +1,4 @@
--- uses: endings mending trail
+-- uses: endings changing mending trail
 -- failed | dead -> available, by an operator. The number's claim is taken again.
 -- ARGV: 2 job, 3 by, 4 why. Returns {1, state} or {0, state or '', refusal}.
 local job = load(ARGV[2])

@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: guards endings settling
+-- uses: guards endings changing settling
 -- running -> available | in_doubt | scheduled | failed | cancelled, for leases that ran out.
 --
 -- No call begun: available again, failed when three starts found no end. A WhatsApp call begun: in doubt. A Facebook
@@ -15,9 +15,9 @@ local function crashed(job)
 end
 
 local function before_call(job)
-  if job.x then
+  if job.x and not revokes_instead(job) then
     unset(job, 'k', 'n')
-    finish(job, 'cancelled')
+    finish_cancelled(job)
   elseif tonumber(job.n or 0) >= CRASHES then
     crashed(job)
   else
@@ -33,13 +33,22 @@ local function in_call(job, lease_end)
   move(job, 'in_doubt')
 end
 
+-- A delete is done again, whatever came of it. It may still be done late: a new link waits for that.
+local function in_delete(job, lease_end)
+  set(job, 'dt', lease_end)
+  if job.x then revokes_instead(job) end
+  if tonumber(job.n or 0) >= CRASHES then return crashed(job) end
+  unset(job, 'k', 'g')
+  move(job, 'available')
+end
+
 local function in_facebook_call(job)
   count_ending(job)
   local orphans, starts = (job.o or 0) + 1, tonumber(job.n or 0)
   unset(job, 'k', 'g')
   set(job, 'o', orphans)
   if job.x then
-    finish(job, 'cancelled')
+    finish_cancelled(job)
   elseif starts >= CRASHES then
     crashed(job)
   elseif orphans > 1 then
@@ -58,6 +67,8 @@ for at = 1, #rows, 2 do
   local began, is_called = times_of(job), job.g and '1' or ''
   if not job.g then
     before_call(job)
+  elseif is_deleting(job) then
+    in_delete(job, lease_end)
   elseif string.sub(job.id, -1) == 'w' then
     in_call(job, lease_end)
   else

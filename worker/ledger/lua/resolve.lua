@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: guards endings settling search
+-- uses: guards endings changing settling search
 -- in_doubt -> linked | onboarded | failed | available, by what a look-up at the partner found.
 --
 -- Absence counts only in lists begun long enough after the call ended; the second such list lets the job try
@@ -23,7 +23,7 @@ local function absent(began, grace_ms, most_failures)
   clear(job)
   set(job, 'f', failures)
   if job.x then
-    made = finish(job, 'cancelled')
+    made = finish_cancelled(job)
   elseif tonumber(starts or 0) >= CRASHES then
     blame(job, { 'crashed_three_times', 'exhausted', '', '', '' })
     made = finish(job, 'failed')

@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: endings mending trail
+-- uses: endings changing mending trail
 -- dead -> failed, with the reason it had, by an operator. The number's claim is taken again.
 -- ARGV: 2 job, 3 by, 4 why. Returns {1, state} or {0, state or '', refusal}.
 local job = load(ARGV[2])

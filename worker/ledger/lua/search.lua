@@ -11,14 +11,23 @@ local function index(inv, terms)
   end
 end
 
+-- Sought plainly, and not by a pattern, which takes ten times as long.
+local function struck_in(whole)
+  local count_, found = 0, string.find(whole, '\n-', 1, true)
+  while found do
+    count_ = count_ + 1
+    found = string.find(whole, '\n-', found + 1, true)
+  end
+  return count_
+end
+
 -- An entry is struck out in place, which costs the append-only file no more than itself. A bucket of which half is
 -- struck out is written anew.
 local function strike(key, entry)
   local whole = call('GET', key) or ''
   local from, to = string.find(whole, entry, 1, true)
   if not from then return end
-  local _, struck = string.gsub(whole, '\n%-', '')
-  if (struck + 1) * #entry * 2 < #whole then
+  if (struck_in(whole) + 1) * #entry * 2 < #whole then
     call('SETRANGE', key, from, string.rep('-', to - from))
     return
   end

@@ -4,6 +4,7 @@
 --   s state · t made at · c changed at · d due at · j product codes of its links · f failures · u sends again after doubt
 --   m sends again by an operator · n starts without an end · k token · g send begun at · p token of the last settle
 --   r reason · rc class · v detail · i the provider's id · sg segments · z bulk act that sent it again, until it ends
+--   h what a pending one waits for: `window`, see window.lua
 
 local function split(id)
   local inv, channel, template, generation = string.match(id, '^([^.]+)%.([^.]+)%.([^.]+)%.(%d+)$')
@@ -27,8 +28,10 @@ local function erase(delivery, ...)
   for _, field in ipairs({ ... }) do delivery[field] = nil end
 end
 
--- Tell that the message went out, in the name of the first of its jobs. Nobody's address is in it.
+-- Tell that the message went out, in the name of the first of its jobs. Nobody's address is in it. A reminder brings
+-- nothing new: it is not told of.
 local function announce_sent(delivery)
+  if delivery.template ~= TEMPLATE then return end
   local job_id = delivery.inv .. string.sub(delivery.j, 1, 1)
   if call('EXISTS', K.job .. job_id) == 0 then return end
   announce(job_id, 'invitation.sent', function()
@@ -36,11 +39,19 @@ local function announce_sent(delivery)
   end)
 end
 
+local function stop_waiting(delivery)
+  erase(delivery, 'h')
+  for _, kind in ipairs({ 'live', 'others' }) do
+    call('ZREM', K.put_off .. delivery.channel .. ':' .. kind, delivery.id)
+  end
+end
+
 local DELIVERY_ENDS = { sent = 'sent', failed = 'again', skipped = 'other', in_doubt = 'other' }
 
 -- The one way from state to state. *score*: due time of `pending`, lease end of `sending`; else now.
 local function move_delivery(delivery, state, score)
   if delivery.s == 'failed' then unlist_failed(delivery.id, delivery.r) end
+  if delivery.h then stop_waiting(delivery) end
   if delivery.s ~= 'pending' then
     call('ZREM', K.delivery_state .. delivery.s, delivery.id)
   elseif call('ZREM', K.rung .. delivery.channel, delivery.id) == 0 then
@@ -71,8 +82,10 @@ local function blame_delivery(delivery, reason, class, detail)
   write(delivery, 'r', reason, 'rc', class, 'v', detail)
 end
 
--- With policy `first`, a channel that failed for good hands on to the next one of the plan.
+-- With policy `first`, a channel that failed for good hands on to the next one of the plan. A reminder's does not: it
+-- goes where the customer was reached before.
 local function fall_back(delivery)
+  if delivery.template ~= TEMPLATE then return end
   local header = header_of(delivery.inv)
   if not header or header.policy ~= 'first' then return end
   local is_next = false

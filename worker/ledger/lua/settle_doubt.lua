@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: guards endings settling
+-- uses: guards endings changing settling
 -- running | in_doubt -> in_doubt, for the lease holder only. The token stays: a late answer may still settle it.
 --
 -- ARGV: 2 job, 3 token, 4 reason, 5 class, 6 code or '', 7 raw, 8 detail.

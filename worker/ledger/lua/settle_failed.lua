@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: guards endings settling
+-- uses: guards endings changing settling
 -- running | in_doubt (late answer) -> failed, or dead by the reason's policy; for the lease holder only.
 -- Where the lane or batch is held for this reason -> available (cancelled, if that was asked for).
 --
@@ -9,8 +9,8 @@ local job = held_by(ARGV[2], ARGV[3], true)
 if not job then return lost(ARGV[2], ARGV[3]) end
 local began, took = times_of(job)
 close(job)
-count_ending(job)
+if not is_deleting(job) then count_ending(job) end
 local made = give_up(job, { unpack(ARGV, 4, 8) }, ARGV[9] == '1', ARGV[10] == '1')
-note(job, job.s == 'available' and 'held' or job.s, 'attempt', job.a, 'reason', ARGV[4], 'code', ARGV[6], 'raw', ARGV[7],
+note(job, job.s == 'available' and 'held' or CANCELLED_AS[job.s] or job.s, 'attempt', job.a, 'reason', ARGV[4], 'code', ARGV[6], 'raw', ARGV[7],
   'began_ms', began, 'call_ms', took)
 return answer(job, made)

@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- uses: guards endings settling search
+-- uses: guards endings changing settling search
 -- running | in_doubt (late answer) -> linked, for the lease holder only; the invitation's last job makes its deliveries.
 --
 -- ARGV: 2 job, 3 token, 4 link, 5 landing page or '', 6 number or '', 7 the number's search term or ''.

@@ -45,9 +45,15 @@ end
 
 -- End in `failed` (or `dead`), or go back to wait where the lane or batch is held for this reason: the
 -- partner's answer proves that no link was made.
+--
+-- A link that can't be deleted stands: that is nothing to discard, and says nothing about links to be made.
 local function give_up(job, fail, is_own_data, is_discard)
+  if is_deleting(job) then
+    blame(job, fail)
+    return finish(job, 'failed')
+  end
   if not is_own_data and is_held_for(job, fail[1]) then
-    if job.x then return finish(job, 'cancelled') end
+    if job.x then return finish_cancelled(job) end
     move(job, 'available')
     return {}
   end

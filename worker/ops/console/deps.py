@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from worker.clock import Clock, SystemClock
+from worker.domain.brand import LiveBrands
 from worker.domain.lessons import LiveCatalogue
 from worker.ledger import Ledger
 from worker.limits import Limits
@@ -15,6 +16,7 @@ from worker.ops.accounts import Accounts
 from worker.ops.acts import Acts
 from worker.ops.commands import Commands
 from worker.ops.console.freezing import Freezing
+from worker.ops.partner_view import AskPartner
 from worker.ops.queries import Queries
 from worker.ops.scene import Scene
 from worker.settings import Settings
@@ -28,7 +30,9 @@ class ConsoleDeps:
     ledger: Ledger
     limits: Limits
     catalogue: LiveCatalogue
+    brands: LiveBrands = field(default_factory=LiveBrands)
     bell: Any = None  #: wakes the workers; None in tests
+    ask_partner: AskPartner | None = None  #: asks the partner what it says right now; None: nobody can
     clock: Clock = field(default_factory=SystemClock)
     #: Paths of the API, whose callers are machines: the console has no say there.
     machine_paths: tuple[str, ...] = ()

@@ -48,6 +48,7 @@ NAV: tuple[NavGroup, ...] = (
             NavItem("/failed", N_("Failed"), "failed"),
             NavItem("/jobs", N_("Jobs"), "jobs"),
             NavItem("/customers", N_("Customers"), "customers"),
+            NavItem("/watch", N_("Watch"), "eye"),
             NavItem("/batches", N_("Batches"), "batches"),
         ),
     ),
@@ -57,6 +58,7 @@ NAV: tuple[NavGroup, ...] = (
             NavItem("/acts", N_("Bulk acts"), "acts"),
             NavItem("/dead", N_("Dead letters"), "dead"),
             NavItem("/holds", N_("Holds and pauses"), "holds"),
+            NavItem("/suppressed", N_("Stop list"), "mute"),
             NavItem("/alerts", N_("Alerts"), "alerts"),
         ),
     ),
@@ -64,6 +66,7 @@ NAV: tuple[NavGroup, ...] = (
         N_("Account for"),
         (
             NavItem("/audit", N_("Audit"), "audit"),
+            NavItem("/brands", N_("Brands"), "brands"),
             NavItem("/mailbox", N_("Mailbox"), "mailbox", is_sandbox_only=True),
             NavItem("/users", N_("Users"), "users", Role.ADMIN),
             NavItem("/keys", N_("API keys"), "keys", Role.ADMIN),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from aiohttp import web
 from markupsafe import Markup
 
-from worker.domain.act import Act, ActOutcome, ActState
+from worker.domain.act import CALLING_ACTS, ActOutcome, ActState
 from worker.domain.roles import Role
 from worker.domain.states import JobState
 from worker.ledger import JobFilter
@@ -34,6 +34,7 @@ _MOVING = frozenset({ActState.PREVIEWING.value, ActState.RUNNING.value})
 _PARTS = (
     ("linked", "good"),
     ("sent", "good"),
+    ("revoked", "good"),
     ("failed_again", "bad"),
     ("ended_otherwise", "mute"),
     ("in_flight", "run"),
@@ -104,6 +105,8 @@ class ActPages:
             "has_failed": self._freezing.has_failed(act_id),
             "trouble": self._freezing.trouble_of(act_id),
         }
+        if wants_fragment(request) and request.headers.get("X-Part") == "items":
+            return await render(request, "act_items.html", act=act, **await self._list(request, act))
         if wants_fragment(request):
             answer = await render(request, "act_live.html", **context)
             if act["state"] != request.query.get("was"):
@@ -114,12 +117,6 @@ class ActPages:
     async def _page(
         self, request: web.Request, act: dict[str, Any], context: dict[str, Any], *, error: str | None = None
     ) -> web.Response:
-        outcome = request.query.get("outcome")
-        if outcome not in set(ActOutcome):
-            outcome = None
-        items = None
-        if act["state"] not in {ActState.PREVIEWING, ActState.EXPIRED}:
-            items = await self._items(act["act_id"], outcome, request.query.get("cursor") or None)
         if act["state"] != ActState.RUNNING and request.query.get(DONE) in _OF_RUNNING:
             context["told"] = None  # the page was loaded again by itself when it came to its end
         return await render(
@@ -127,12 +124,20 @@ class ActPages:
             "act.html",
             status=422 if error else 200,
             **context,
-            items=items,
-            outcome=outcome,
-            outcomes=outcomes_of(act),
+            **await self._list(request, act),
             is_moving=act["state"] in _MOVING and not context["has_failed"],
             why_error=error,
         )
+
+    async def _list(self, request: web.Request, act: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the page of the act's jobs that the address asks for, with what else its template needs."""
+        outcome = request.query.get("outcome")
+        if outcome not in set(ActOutcome):
+            outcome = None
+        items = None
+        if act["state"] not in {ActState.PREVIEWING, ActState.EXPIRED}:
+            items = await self._items(act["act_id"], outcome, request.query.get("cursor") or None)
+        return {"items": items, "outcome": outcome, "outcomes": outcomes_of(act)}
 
     async def _items(self, act_id: str, outcome: str | None, cursor: str | None) -> dict[str, Any]:
         try:
@@ -251,7 +256,7 @@ def bar_of(act: Mapping[str, Any], texts: Translator) -> Markup | None:
     """Return how far an act is, as one bar; None before it runs."""
     if act["state"] in {ActState.PREVIEWING, ActState.PREVIEWED, ActState.EXPIRED} or not act["total"]:
         return None
-    parts = [(name, tone, act[name]) for name, tone in _PARTS] if act["act"] == Act.REQUEUE else []
+    parts = [(name, tone, act[name]) for name, tone in _PARTS] if act["act"] in CALLING_ACTS else []
     if not parts:
         parts = [("done", "good", act["done"])]
     parts += [("refused", "warn", sum(act["refused"].values())), ("waiting", "wait", act["waiting"])]
@@ -267,9 +272,10 @@ def outcomes_of(act: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return what can have become of the act's jobs, with how many."""
     counts = {
         "waiting": act["waiting"],
-        "done": act["in_flight"] if act["act"] == Act.REQUEUE else act["done"],
+        "done": act["in_flight"] if act["act"] in CALLING_ACTS else act["done"],
         "linked": act["linked"],
         "sent": act["sent"],
+        "revoked": act["revoked"],
         "failed_again": act["failed_again"],
         "ended_otherwise": act["ended_otherwise"],
         "refused": sum(act["refused"].values()),

@@ -27,6 +27,7 @@ DETAILS = (
     "done",
     "linked",
     "sent",
+    "revoked",
     "failed_again",
     "canary",
     "undo_of",
@@ -52,6 +53,7 @@ DETAILS = (
     "before",
     "after",
     "call",
+    "target",
     "code",
     "name",
 )

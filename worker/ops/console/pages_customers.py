@@ -21,7 +21,11 @@ _LONGEST_TEXT = 320  # as long as an e-mail address may be
 def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
     """Return the routes of customers."""
     pages = CustomerPages(deps)
-    return [web.get("/customers", pages.show), web.post("/customers/reveal", pages.reveal)]
+    return [
+        web.get("/customers", pages.show),
+        web.post("/customers/reveal", pages.reveal),
+        web.post("/customers/ask", pages.ask),
+    ]
 
 
 class CustomerPages:
@@ -30,6 +34,7 @@ class CustomerPages:
     def __init__(self, deps: ConsoleDeps) -> None:
         self._trail = AuditTrail(deps.ledger)
         self._scene = deps.scene
+        self._deps = deps
 
     @requires(Role.VIEWER)
     async def show(self, request: web.Request) -> web.Response:
@@ -50,5 +55,15 @@ class CustomerPages:
         )
         return await self._answer(request, text, found)
 
+    @requires(Role.OPERATOR)
+    async def ask(self, request: web.Request) -> web.Response:
+        """Answer with the customer and what the partner says of his links right now: a call of its rate, or two."""
+        text = (await read_form(request)).word("q")
+        found = await customer(self._scene, text, ask=self._deps.ask_partner)
+        if found["customer"] is None:
+            raise web.HTTPNotFound
+        return await self._answer(request, text, found)
+
     async def _answer(self, request: web.Request, text: str, found: dict[str, Any] | None) -> web.Response:
-        return await render(request, "customers.html", text=text, found=found)
+        may_ask = self._deps.ask_partner is not None
+        return await render(request, "customers.html", text=text, found=found, may_ask=may_ask)

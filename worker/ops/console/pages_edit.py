@@ -11,14 +11,14 @@ from worker.domain.canonical import EDITABLE_FIELDS
 from worker.domain.parse import ParseRules
 from worker.domain.roles import Role
 from worker.ops.console.deps import ConsoleDeps
-from worker.ops.console.forms import read_form
+from worker.ops.console.forms import Form, read_form
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.i18n import N_
 from worker.ops.console.pages_acts import why_of
 from worker.ops.console.pages_job_acts import job_path
 from worker.ops.console.told import see
 from worker.ops.console.view import render
-from worker.ops.edit import Edited, Editing, problem_view
+from worker.ops.edit import EditCheck, Edited, Editing, problem_view
 from worker.ops.trail import AuditTrail
 from worker.ops.words import said
 
@@ -44,6 +44,8 @@ GROUPS: tuple[tuple[str, Mapping[str, str]], ...] = (
             "locale": N_("Language"),
             "channels": N_("Channels"),
             "channel_policy": N_("Which of them"),
+            "brand": N_("Brand"),
+            "agreed": N_("As agreed"),
         },
     ),
     (
@@ -82,7 +84,9 @@ class EditPages:
     """The form, what its changes come to, and the requeue with them."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
-        rules = ParseRules(region=deps.settings.default_region, locale=deps.settings.default_locale)
+        rules = ParseRules(
+            region=deps.settings.default_region, locale=deps.settings.default_locale, brands=deps.brands
+        )
         self._editing = Editing(deps.ledger, rules)
         self._trail = AuditTrail(deps.ledger)
 
@@ -93,10 +97,13 @@ class EditPages:
 
     @requires(Role.OPERATOR)
     async def reveal(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the form, everything in it whole; that is recorded before it is shown."""
-        form = await self._form(request)
+        """Answer with the form, everything in it whole but what was typed; that is recorded before it is shown."""
+        form, sent = await self._form(request), await read_form(request)
         await self._trail.reveal(by=operator_of(request).by, subject=form["job_id"], what="edit")
-        return await self._page(request, await self._form(request, is_revealed=True))
+        whole = await self._form(request, is_revealed=True)
+        typed = _typed(sent, form)
+        seen = sent.word("seen") or whole["seen"]
+        return await self._page(request, {**whole, "fields": {**whole["fields"], **typed}, "seen": seen})
 
     @requires(Role.OPERATOR)
     async def submit(self, request: web.Request) -> web.StreamResponse:
@@ -133,12 +140,28 @@ class EditPages:
             "labels": LABELS,
             "errors": {name: each for name, each in errors.items() if name in form["fields"]},
             "others": [problem_view(each) for each in problems if each.field not in form["fields"]],
-            "check": edited.check.document() if edited else None,
+            "check": _shown(edited.check, form) if edited else None,
             "is_fit": edited is not None and edited.check.request is not None,
             "refusal": said(f"why_not.{refusal}") if refusal else None,
             "why": why,
         }
         return await render(request, "edit.html", status=422 if problems or refusal else 200, **context)
+
+
+def _typed(sent: Form, form: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields that do not come back as the form showed them."""
+    fields = {name: sent.text(name) for name in EDITABLE_FIELDS if sent.has(name)}
+    return {name: text for name, text in fields.items() if text.strip() != form["fields"][name]}
+
+
+def _shown(check: EditCheck, form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an edit comes to: who typed a value may see what it is read as."""
+    document = check.document()
+    whole = {each.field: each.after for each in check.changes}
+    for each in document["changes"]:
+        if form["fields"].get(each["field"]) not in {each["before"], each["after"]}:
+            each["after"] = whole[each["field"]]
+    return document
 
 
 def shown_groups(form: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:

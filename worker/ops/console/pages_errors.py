@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _RETRY_S = "5"
+_LONGEST_TARGET = 128
+#: In one piece and with a letter: neither a telephone number nor an address.
+_is_id = re.compile(r"(?=[^a-z]*[a-z])[a-z0-9_.-]+", re.ASCII).fullmatch
 _BARE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Linkferry</title>'
     "<h1>Something went wrong here</h1><p>It was logged. Go back and try again.</p></html>"
@@ -195,6 +199,9 @@ async def _record(deps: ConsoleDeps, request: web.Request, act: str, **detail: s
     """Leave a refusal in the trail, where it is known whose it was."""
     user = user_of(request)
     log.warning("console_request_refused", act=act, route=_route_of(request), **detail)
+    target = _target_of(request)
+    if target:
+        detail["target"] = target
     if user is not None:
         with contextlib.suppress(LedgerUnavailable, LedgerFull):  # the answer is the same
             await deps.ledger.trail.record(
@@ -213,6 +220,12 @@ def _kept(error: web.HTTPException) -> dict[str, str]:
 def _route_of(request: web.Request) -> str:
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unknown"
+
+
+def _target_of(request: web.Request) -> str | None:
+    """Return the id of what the address is about: a job, an act, a batch. What cannot be one of ours is left out."""
+    named = next(iter(request.match_info.values()), "")
+    return named if len(named) <= _LONGEST_TARGET and _is_id(named) else None
 
 
 def _place_of(error: BaseException) -> str:

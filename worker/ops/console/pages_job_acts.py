@@ -1,4 +1,4 @@
-"""`/jobs/{id}/requeue`, `discard`, `restore`, `cancel` and `resend`: what is done to one job, from its page."""
+"""`/jobs/{id}/requeue`, `discard`, `restore`, `cancel`, `revoke` and `resend`: what is done to one job, from its page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from worker.ops.console.told import see
 from worker.ops.console.view import render
 from worker.ops.readdress import ReaddressError, readdressed
 
-_CANCEL_ASKED = frozenset({"running", "in_doubt"})
+#: Where a cancelled job stands then → what is said of it.
+_CANCELLED = {
+    "running": "cancel_asked",
+    "in_doubt": "cancel_asked",
+    "linked": "called_off",
+    "revoked": "revoked",
+    "available": "revoking",
+    "scheduled": "revoking",
+}
 
 
 def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
@@ -33,6 +41,7 @@ def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
         web.post("/jobs/{job_id}/restore", pages.restore),
         web.post("/jobs/{job_id}/cancel", pages.cancel),
         web.post("/jobs/{job_id}/resend", pages.resend),
+        web.post("/jobs/{job_id}/revoke", pages.revoke),
     ]
 
 
@@ -63,6 +72,11 @@ class JobActPages:
         """Cancel the job, or ask for it where its call is under way."""
         return await self._do(request, Act.CANCEL)
 
+    @requires(Role.OPERATOR)
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        """Have the job's link deleted at the partner for good."""
+        return await self._do(request, Act.REVOKE)
+
     async def _do(self, request: web.Request, act: Act) -> web.StreamResponse:
         job = await self._job(request)
         why, by = why_of(await read_form(request)), operator_of(request).by
@@ -70,8 +84,8 @@ class JobActPages:
         done = await verb(job.id, by=by, why=why)
         if not done["done"]:
             return see(job_path(job.id), refused=done["refusal"])
-        is_asked = act is Act.CANCEL and done["state"] in _CANCEL_ASKED
-        return see(job_path(job.id), told="cancel_asked" if is_asked else act.value)
+        told = _CANCELLED.get(done["state"], act.value) if act is Act.CANCEL else act.value
+        return see(job_path(job.id), told=told)
 
     @requires(Role.OPERATOR)
     async def resend(self, request: web.Request) -> web.StreamResponse:

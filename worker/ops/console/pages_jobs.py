@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from worker.ops.console.filters import FilterForm, read_filter
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.view import fragment, render, translator_of, wants_fragment
 from worker.ops.job_page import job_page
+from worker.ops.known import not_known
 from worker.ops.trail import AuditTrail
 
 _PER_PAGE = 50
@@ -40,7 +42,7 @@ class JobPages:
     """Jobs in lists, and one by one."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
-        self._queries = deps.queries
+        self._queries, self._ledger = deps.queries, deps.ledger
         self._trail = AuditTrail(deps.ledger)
         self._scene = deps.scene
 
@@ -49,9 +51,11 @@ class JobPages:
         """Answer with the jobs that match the filter in the address, newest first."""
         form = read_filter(request.query, translator_of(request), region=self._scene.region)
         page = _EMPTY if form.errors else await self._page(form, request.query.get("cursor"))
+        is_vain = not (form.errors or page["items"])
         context = {
             "form": form,
             "page": page,
+            "not_known": await not_known(self._scene, form.wanted) if is_vain else [],
             "frozen": json.dumps(form.wanted.document(), ensure_ascii=False),
             "choices": choices(),
             "reasons": [reason.name for reason in self._scene.catalogue.all()],
@@ -97,7 +101,21 @@ class JobPages:
         )
         if found["kind"] == Guess.JOB_ID and len(found["items"]) == 1:
             raise web.HTTPSeeOther(f"/jobs/{found['items'][0]['job_id']}")
-        return await render(request, "search.html", text=text, page=found)
+        places = await self._places(text) if text else []
+        if len(places) == 1 and not found["items"]:
+            raise web.HTTPSeeOther(places[0]["path"])
+        return await render(request, "search.html", text=text, page=found, places=places)
+
+    async def _places(self, text: str) -> Sequence[dict[str, str]]:
+        """Return the bulk act and the batch whose very id the text is."""
+        act, batch = await self._ledger.acts.get(text), await self._ledger.batches.get(text)
+        places = []
+        if act is not None:
+            places.append({"kind": "act", "path": f"/acts/{quote(text, safe='')}", "name": text})
+        if batch is not None:
+            path = f"/batches/{quote(text, safe='')}"
+            places.append({"kind": "batch", "path": path, "name": batch.name or text})
+        return places
 
     async def _found(self, text: str, cursor: str | None) -> dict[str, Any]:
         try:

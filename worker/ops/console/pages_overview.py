@@ -97,8 +97,8 @@ def rate_bar(rate: Mapping[str, Any], texts: Translator) -> Markup:
     return gauge(rate["calls_last_minute"], rate["allowed_per_minute"], label=label, tone=tone)
 
 
-def shares(jobs: Mapping[str, int], texts: Translator) -> Markup | None:
-    """Return the jobs that are on their way as one bar by state; None where there are none."""
+def shares(jobs: Mapping[str, int], texts: Translator) -> dict[str, Any] | None:
+    """Return the jobs that are on their way as one bar by state, and in words; None where there are none."""
     parts = [
         Share(
             f"{texts.term('state', state.value)}: {jobs[state.value]:,}",
@@ -108,4 +108,5 @@ def shares(jobs: Mapping[str, int], texts: Translator) -> Markup | None:
         for state in _ON_THE_WAY
         if jobs[state.value]
     ]
-    return share_bar(parts, label=", ".join(part.label for part in parts)) if parts else None
+    text = ", ".join(part.label for part in parts)
+    return {"bar": share_bar(parts, label=text), "text": text} if parts else None

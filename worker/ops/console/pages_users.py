@@ -19,6 +19,7 @@ from worker.ops.passwords import new_password
 _DONE = {
     "add": N_("The account is made."),
     "role": N_("The role is changed; the sessions have ended."),
+    "role_same": N_("The account has that role already: nothing was changed."),
     "disable": N_("The account is disabled, and its sessions have ended."),
     "enable": N_("The account is enabled again."),
 }
@@ -67,6 +68,8 @@ class _Users:
         name, role = form.text("name"), _role_of(form)
         if role is None:
             return await self._page(request, refusal=Refusal("role_unknown"))
+        if any(each.name == name and each.role == role for each in await self._deps.ledger.users.list()):
+            return _done("role_same")
         refusal = _own(user, name) or await self._accounts.set_role(name, role, by=user.by)
         return await self._page(request, refusal=refusal) if refusal else _done("role")
 

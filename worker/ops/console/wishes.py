@@ -14,6 +14,7 @@ from worker.ops.console.forms import Form
 _LONGEST_ID = 128
 _FLOATS = frozenset({"older_than_s", "newer_than_s"})
 _COUNTS = frozenset({"min_attempts", "min_requeues"})
+_OF_LINKS = frozenset({Act.REPLACE, Act.REVOKE})
 _STAGES = frozenset({"link", "delivery"})
 
 
@@ -48,7 +49,10 @@ def read_wish(form: Form) -> Wish:
             raise WishError("nothing_ticked")
         return Wish(act=act, ids=ids)
     wanted = read_filter_document(form.text("filter"))
-    return Wish(act=act, wanted=wanted, states=states_of(wanted))
+    states = states_of(wanted)
+    if act in _OF_LINKS and len(states) > 1:
+        states = (JobState.LINKED,)  # a failed job's link is changed only where that is asked for
+    return Wish(act=act, wanted=wanted, states=states)
 
 
 def states_of(wanted: JobFilter) -> tuple[JobState, ...]:

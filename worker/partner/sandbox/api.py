@@ -177,7 +177,7 @@ class PartnerApi:
         self._check_list_fault()
         seen_until = time.time() - self._door.faults.list_lag_s
         rows: list[Any] = [
-            _row(link)
+            _row(link, finished_until=time.time() - self._door.faults.finish_lag_s)
             for link in self._state.links.values()
             if link.kind == "whatsapp" and link.is_live and link.created_at <= seen_until
         ]
@@ -253,7 +253,7 @@ class PartnerApi:
         return {"url": url}
 
     def _get_webhook(self, _request: web.Request, _body: dict[str, Any]) -> dict[str, Any]:
-        return {"url": self._state.webhook_url or ""}
+        return {"url": self._state.announced_to or ""}
 
     def _set_business(self, _request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
         if (broken := rules.check_business(body)) is not None:
@@ -266,7 +266,7 @@ def _ends(number: str, suffixes: tuple[str, ...]) -> bool:
     return bool(suffixes) and number.endswith(suffixes)
 
 
-def _row(link: Link) -> dict[str, Any]:
+def _row(link: Link, *, finished_until: float) -> dict[str, Any]:
     sent = link.sent
     told = ("business_name", "business_email", "business_id", "business_address", "display_name")
     return {
@@ -277,5 +277,5 @@ def _row(link: Link) -> dict[str, Any]:
         "landing_page": link.landing_page or "",
         "onboarding_link": link.url,
         "reference": link.reference or "",
-        "status": int(link.finished_at is not None),
+        "status": int(link.finished_at is not None and link.finished_at <= finished_until),
     }

@@ -30,6 +30,7 @@ class Sandbox:
         self.faults = Faults()
         self.faults.update(settings.faults.as_dict())
         self.state = SandboxState(settings.state_file)
+        self.state.usual_webhook_url = settings.webhook_url
         self.outbox = Outbox(most=settings.outbox_most, folder=settings.outbox_folder)
         self.door = Door(settings, self.state, self.faults)
         self.api = PartnerApi(self.door)

@@ -133,8 +133,8 @@ class Pages:
         """Let the customer of *link* finish, and announce it to the webhook."""
         own = f"97258{secrets.randbelow(10**7):07d}" if link.is_coexistence else None
         self._state.finish(link, final_number=own)
-        if self._state.webhook_url:
-            task = asyncio.create_task(self._announce(self._state.webhook_url, link))
+        if url := self._state.announced_to:
+            task = asyncio.create_task(self._announce(url, link))
             self._announcing.add(task)
             task.add_done_callback(self._announcing.discard)
 

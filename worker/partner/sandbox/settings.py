@@ -84,6 +84,7 @@ class Faults:
     fail_code: int | None = None  #: creates that are refused with this code …
     fail_share: float = 1.0  #: … and how many of them
     fail_numbers: dict[str, int] = field(default_factory=dict)  #: number → code
+    finish_lag_s: float = 0.0  #: so long a finished link shows as waiting in the list
     list_lag_s: float = 0.0  #: a link appears in the list this long after it was made
     list_error: float = 0.0  #: HTTP 500 in place of a list
     list_broken: float = 0.0  #: one row of the list is no row
@@ -189,6 +190,7 @@ class SandboxSettings:
     twilio_token: str | None = None  #: None: any is right
     smtp_user: str = "sandbox"
     smtp_password: str = "sandbox"  # noqa: S105 - opens nothing but the sandbox
+    webhook_url: str | None = None  #: where completions are announced until a caller says otherwise
     state_file: Path | None = None  #: journal of links; read again at the next start
     outbox_folder: Path | None = None  #: a file per message
     outbox_most: int = 20_000

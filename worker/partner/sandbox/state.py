@@ -52,6 +52,7 @@ class SandboxState:
     """All that the sandbox knows. Changes of links are kept in a journal where *journal* names a file."""
 
     def __init__(self, journal: Path | None = None) -> None:
+        self.usual_webhook_url: str | None = None  #: of whoever runs the sandbox; a reset does not forget it
         self.clear()
         self._journal: IO[str] | None = None
         if journal is not None:
@@ -134,6 +135,11 @@ class SandboxState:
 
     # --- reading ---
 
+    @property
+    def announced_to(self) -> str | None:
+        """Return where completions are announced: where a caller said, else where they usually are."""
+        return self.webhook_url or self.usual_webhook_url
+
     def live_link(self, number: str) -> Link | None:
         """Return the link that stands for *number*."""
         return next((link for link in reversed(self.by_number.get(number, [])) if link.is_live), None)
@@ -168,7 +174,7 @@ class SandboxState:
                 if link.is_coexistence
             },
             "registered": sorted(self.registered),
-            "webhook_url": self.webhook_url,
+            "webhook_url": self.announced_to,
             "webhooks": list(self.webhooks),
             "calls": dict(self.calls),
             "calls_total": sum(self.calls.values()),

@@ -1,0 +1,177 @@
+"""What the DNS says of a mail domain: texts, mail servers, addresses, and how an SPF record reads as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.resolver
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+#: RFC 7208, 4.6.4: with more look-ups receivers take the record for broken.
+MOST_LOOKUPS = 10
+_WALKED = 20  #: look-ups after which a record is read no further
+
+
+class DnsUnreachableError(Exception):
+    """No name server answered, or none could say: nothing is known."""
+
+
+class MailDns:
+    """Asks the DNS, and remembers; what it says of a name that does not exist is nothing."""
+
+    def __init__(
+        self, nameservers: Sequence[tuple[str, int]] | None = None, *, timeout_s: float = 2.5
+    ) -> None:
+        """Ask *nameservers* (address and port), or those of this machine; *timeout_s* seconds for each question."""
+        self._given = nameservers
+        self._timeout_s = timeout_s
+        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._known: dict[tuple[str, str], list[Any]] = {}
+
+    async def txt(self, name: str) -> list[str]:
+        """Return the texts at a name, each whole; raises DnsUnreachableError."""
+        rows = await self._ask(name, "TXT")
+        return [b"".join(row.strings).decode("utf-8", errors="replace") for row in rows]
+
+    async def mx(self, name: str) -> list[str]:
+        """Return the mail servers of a domain, best first (`.`: it takes no mail); raises DnsUnreachableError."""
+        rows = sorted(await self._ask(name, "MX"), key=lambda row: int(row.preference))
+        return [row.exchange.to_text() for row in rows]
+
+    async def addresses(self, name: str) -> list[Address]:
+        """Return the addresses of a host; raises DnsUnreachableError."""
+        rows = [*await self._ask(name, "A"), *await self._ask(name, "AAAA")]
+        return [ip_address(row.address) for row in rows]
+
+    async def exists(self, name: str) -> bool:
+        """Tell whether a domain is there at all; raises DnsUnreachableError."""
+        return bool(await self._ask(name, "SOA") or await self.mx(name) or await self.addresses(name))
+
+    async def _ask(self, name: str, kind: str) -> list[Any]:
+        key = (name.lower().rstrip("."), kind)
+        if key not in self._known:
+            self._known[key] = await self._answer(*key)
+        return self._known[key]
+
+    async def _answer(self, name: str, kind: str) -> list[Any]:
+        try:
+            answer = await self._opened().resolve(
+                name, kind, lifetime=self._timeout_s, search=False, raise_on_no_answer=False
+            )
+        except (dns.resolver.NXDOMAIN, dns.resolver.YXDOMAIN, dns.name.LabelTooLong, dns.name.EmptyLabel):
+            return []
+        except (dns.exception.DNSException, OSError) as exc:
+            raise DnsUnreachableError(type(exc).__name__) from exc
+        return [] if answer.rrset is None else list(answer.rrset)
+
+    def _opened(self) -> dns.asyncresolver.Resolver:
+        if self._resolver is None:
+            resolver = dns.asyncresolver.Resolver(configure=self._given is None)
+            if self._given is not None:
+                resolver.nameservers = [
+                    dns.nameserver.Do53Nameserver(address, port) for address, port in self._given
+                ]
+            self._resolver = resolver
+        return self._resolver
+
+
+@dataclass(slots=True)
+class Spf:
+    """An SPF record with all that it includes."""
+
+    records: list[str] = field(default_factory=list)  #: of the domain itself: should be one
+    ending: str = ""  #: what holds for all others: `-`, `~`, `?`, `+`, or nothing
+    lookups: int = 0  #: at least; counting ends a good way beyond what is allowed
+    names: set[str] = field(default_factory=set)  #: domains that it includes, at any depth
+    broken: list[str] = field(default_factory=list)  #: included, and without a record
+    networks: list[Network] = field(default_factory=list)
+    is_part_unknown: bool = False  #: it has macros, which only a receiver can work out
+
+    def covers(self, addresses: Sequence[Address]) -> bool:
+        """Tell whether it lets one of the addresses send."""
+        return any(each in network for each in addresses for network in self.networks)
+
+
+async def read_spf(resolver: MailDns, domain: str) -> Spf:
+    """Return what a domain's SPF record says; raises DnsUnreachableError."""
+    spf = Spf(records=await _spf_records(resolver, domain))
+    if len(spf.records) == 1:
+        await _walk(resolver, domain, spf.records[0], spf, is_own=True)
+    return spf
+
+
+async def _spf_records(resolver: MailDns, domain: str) -> list[str]:
+    texts = await resolver.txt(domain)
+    return [each for each in texts if each.lower() == "v=spf1" or each.lower().startswith("v=spf1 ")]
+
+
+async def _walk(resolver: MailDns, domain: str, record: str, spf: Spf, *, is_own: bool) -> None:
+    for word in record.split()[1:]:
+        if spf.lookups >= _WALKED:
+            return
+        qualifier = word[0] if word[0] in "+-~?" else "+"
+        term = word.lstrip("+-~?")
+        if term.lower() == "all":
+            spf.ending = qualifier if is_own else spf.ending
+        elif "%" in term:
+            spf.lookups += 1
+            spf.is_part_unknown = True
+        elif term.lower().startswith(("include:", "redirect=")):
+            name = term[len("include:") :] if term[0] in "iI" else term[len("redirect=") :]
+            await _follow(resolver, name, spf, is_own=is_own and term[0] in "rR")
+        elif qualifier == "+":
+            spf.networks += await _networks(resolver, domain, term.lower(), spf)
+
+
+async def _follow(resolver: MailDns, name: str, spf: Spf, *, is_own: bool) -> None:
+    spf.lookups += 1
+    if name.lower() in spf.names:
+        return
+    spf.names.add(name.lower())
+    records = await _spf_records(resolver, name)
+    if len(records) != 1:
+        spf.broken.append(name)
+        return
+    await _walk(resolver, name, records[0], spf, is_own=is_own)
+
+
+async def _networks(resolver: MailDns, domain: str, term: str, spf: Spf) -> list[Network]:
+    kind, _, value = term.partition(":")
+    if kind in {"ip4", "ip6"}:
+        try:
+            return [ip_network(value, strict=False)]
+        except ValueError:
+            return []
+    kind, _, size = kind.partition("/")
+    host, _, own_size = value.partition("/")
+    if kind not in {"a", "mx", "exists", "ptr"}:
+        return []
+    spf.lookups += 1
+    if kind in {"exists", "ptr"}:
+        spf.is_part_unknown = True
+        return []
+    hosts = [host or domain] if kind == "a" else await resolver.mx(host or domain)
+    found = [each for name in hosts if name != "." for each in await resolver.addresses(name)]
+    return [_network(each, size or own_size) for each in found]
+
+
+def _network(address: Address, size: str) -> Network:
+    four = size.partition("/")[0]
+    if isinstance(address, IPv4Address) and four.isdigit() and int(four) <= address.max_prefixlen:
+        return ip_network(f"{address}/{four}", strict=False)
+    return ip_network(address)

@@ -1,0 +1,226 @@
+"""What becomes of a link: finished, gone at the partner, its number near its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from tests.contract.ledger_desk import LINK, Desk
+from tests.factories import a_request
+from worker.domain.outgoing import SinkPlan
+from worker.domain.states import DeliveryState, JobState
+from worker.ledger.completing import ExpiringNumber
+
+GRACE_S = 60.0
+FINAL = "972587654321"
+
+
+@pytest.fixture
+async def desk(store: redis.asyncio.Redis) -> AsyncIterator[Desk]:
+    desk = await Desk.open(store)
+    yield desk
+    await desk.balance()
+
+
+async def vanish(desk: Desk, job: str) -> JobState | None:
+    """Tell of a complete list, begun now, without the job's link."""
+    return await desk.ledger.completing.vanish(job, desk.now_ms, grace_s=GRACE_S, apart_s=30.0)
+
+
+async def vanished(desk: Desk) -> str:
+    """Return a job whose link was missing from two lists."""
+    job = await desk.job_in(JobState.LINKED)
+    for _ in range(2):
+        desk.advance(61)
+        await vanish(desk, job)
+    assert await desk.state(job) is JobState.FAILED
+    return job
+
+
+# --- finished ----------------------------------------------------------------------------------------------
+
+
+async def test_a_linked_job_is_completed_once(desk: Desk) -> None:
+    """A second telling finds nothing to complete, and the history has it once."""
+    job = await desk.job_in(JobState.LINKED)
+
+    assert await desk.ledger.completing.complete(job, how="list") is JobState.ONBOARDED
+    assert await desk.ledger.completing.complete(job, how="webhook") is None
+
+    history = [(entry.event, entry.detail) for entry in await desk.ledger.queries.history(job)]
+    assert [entry for entry in history if entry[0] == "completed"] == [("completed", {"how": "list"})]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING, JobState.IN_DOUBT, JobState.FAILED, JobState.DEAD,
+        JobState.CANCELLED,
+    ],
+)  # fmt: skip
+async def test_nothing_else_is_completed(desk: Desk, state: JobState) -> None:
+    """Of a doubt and of a failure the look-up speaks; what was given up stays so."""
+    job = await desk.job_in(state)
+
+    assert await desk.ledger.completing.complete(job, how="list") is None
+    assert await desk.state(job) is state
+
+
+async def test_a_job_that_is_not_there_is_not_completed(desk: Desk) -> None:
+    """A forged reference has the shape of one of ours, and is nobody's."""
+    assert await desk.ledger.completing.complete("0" * 20 + "w", how="webhook") is None
+
+
+async def test_coexistence_takes_its_final_number_and_is_found_by_it(desk: Desk) -> None:
+    """The temporary number is nothing that a caller at the phone knows."""
+    job = await desk.job_in(JobState.LINKED, request=a_request(whatsapp="1"))
+
+    await desk.ledger.completing.complete(job, number=FINAL, how="list", link=LINK)
+
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert (record.number, record.link) == (FINAL, LINK)
+
+
+async def test_the_number_stays_claimed(desk: Desk) -> None:
+    """A connected number can have no second link."""
+    request = a_request()
+    job = await desk.job_in(JobState.LINKED, request=request)
+    await desk.ledger.completing.complete(job, how="list")
+
+    [known] = await desk.ledger.queries.known([f"n:{request.number}"])
+    assert known is not None
+    assert (known.job_ids, known.state) == ((job,), JobState.ONBOARDED)
+
+
+async def test_a_message_that_waits_is_not_sent_any_more(desk: Desk) -> None:
+    """And says why: its customer has finished."""
+    delivery = await desk.a_delivery()
+    await desk.ledger.completing.complete(delivery[:20] + "w", how="list")
+
+    assert await desk.ledger.deliveries.claim(delivery, worker_id="w1", lease_s=60) is None
+    record = await desk.ledger.deliveries.get(delivery)
+    assert record is not None
+    assert (record.state, record.reason) == (DeliveryState.SKIPPED, "customer_finished")
+
+
+async def test_a_completion_is_told_to_our_own_system(desk: Desk) -> None:
+    """`link.onboarded` is left by the very script."""
+    await desk.ledger.outbox.enable([SinkPlan(name="webhook")])
+    job = await desk.job_in(JobState.LINKED)
+    await desk.ledger.completing.complete(job, how="list")
+
+    claimed = await desk.ledger.outbox.claim("webhook", want=9, worker_id="w1", lease_s=60)
+    assert [(event.type.value, event.job_id) for event in claimed][-1] == ("link.onboarded", job)
+
+
+# --- gone --------------------------------------------------------------------------------------------------
+
+
+async def test_two_complete_lists_without_it_make_a_link_vanished(desk: Desk) -> None:
+    """One list may be wrong; after the second a person has to look."""
+    job = await desk.job_in(JobState.LINKED)
+    desk.advance(61)
+    assert await vanish(desk, job) is JobState.LINKED
+    desk.advance(61)
+
+    assert await vanish(desk, job) is JobState.FAILED
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert (record.reason, record.reason_class, record.link) == ("link_vanished", "link_gone", LINK)
+    assert await vanish(desk, job) is None
+
+
+async def test_a_list_begun_too_soon_says_nothing(desk: Desk) -> None:
+    """The partner's list may lag behind what it has just made."""
+    job = await desk.job_in(JobState.LINKED)
+    for _ in range(3):
+        desk.advance(19)
+        assert await vanish(desk, job) is JobState.LINKED
+
+    assert await desk.ledger.completing.absent(9) == []
+
+
+async def test_two_lists_at_nearly_the_same_time_count_as_one(desk: Desk) -> None:
+    """Two workers may look at once."""
+    job = await desk.job_in(JobState.LINKED)
+    desk.advance(61)
+    await vanish(desk, job)
+    desk.advance(29)
+
+    assert await vanish(desk, job) is JobState.LINKED
+
+
+async def test_a_link_that_is_there_again_begins_anew(desk: Desk) -> None:
+    """Only lists that follow each other count."""
+    job = await desk.job_in(JobState.LINKED)
+    desk.advance(61)
+    await vanish(desk, job)
+    await desk.ledger.completing.reappear([job])
+    desk.advance(61)
+
+    assert await vanish(desk, job) is JobState.LINKED
+    assert await desk.ledger.completing.absent(9) == [job]
+
+
+async def test_a_mark_from_before_a_new_link_says_nothing_of_it(desk: Desk) -> None:
+    """The job was let try again, and its new link is as young as any."""
+    job = await desk.job_in(JobState.LINKED)
+    desk.advance(61)
+    await vanish(desk, job)
+    desk.advance(61)
+    await vanish(desk, job)
+    await desk.requeue(job)
+    await desk.call(job)
+    desk.advance(1)
+
+    assert await vanish(desk, job) is None
+    assert await desk.ledger.completing.absent(9) == []
+
+
+async def test_who_finished_by_a_link_that_seemed_gone_is_onboarded(desk: Desk) -> None:
+    """The failure was the list's, and leaves the failed queue with its reason."""
+    job = await vanished(desk)
+
+    assert await desk.ledger.completing.complete(job, how="list") is JobState.ONBOARDED
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert record.reason is None
+    assert await desk.ledger.queries.groups() == []
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+async def test_linked_jobs_come_a_page_at_a_time(desk: Desk) -> None:
+    """Each once, with since when; those that vanished apart from them."""
+    gone = await vanished(desk)
+    since = desk.now_ms
+    jobs = [await desk.job_in(JobState.LINKED) for _ in range(3)]
+
+    pages = [page async for page in desk.ledger.completing.linked()]
+    assert sorted(row for page in pages for row in page) == sorted((job, since) for job in jobs)
+    assert [[job for job, _ in page] async for page in desk.ledger.completing.linked(has_vanished=True)] == [
+        [gone]
+    ]
+
+
+async def test_what_was_seen_of_the_partner_is_kept_for_people(desk: Desk) -> None:
+    """A fact that is taken back is unknown again; the others stay."""
+    numbers = (ExpiringNumber(number="972501234567", expires_at_ms=5, job_id="j", is_linked=True),)
+    await desk.ledger.completing.note(listed=3, suspicious_since_ms=7, numbers=numbers)
+    await desk.ledger.completing.note(suspicious_since_ms=None, refused_from="203.0.113.9")
+
+    view = await desk.ledger.completing.view()
+    assert (view.listed, view.suspicious_since_ms, view.refused_from) == (3, None, "203.0.113.9")
+    assert await desk.ledger.completing.expiring() == numbers
+
+
+async def test_of_the_numbers_near_their_end_so_many_are_kept_as_can_wait(desk: Desk) -> None:
+    """The partner lets 500 wait; a list that says more must not fill the memory."""
+    many = [ExpiringNumber(number=f"97250{n:07d}", expires_at_ms=n) for n in range(501)]
+    await desk.ledger.completing.note(numbers=many)
+
+    assert await desk.ledger.completing.expiring() == tuple(many[:500])

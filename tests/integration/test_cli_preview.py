@@ -1,0 +1,220 @@
+"""`preview`, `test-send` and `templates`: what customers will read, seen and tried by an operator alone."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from linkferry.commands.preview_picture import in_dark
+from linkferry.commands.preview_send import send_to
+from tests.integration.cli_in_process import Cli, cli_on, link_one
+from tests.integration.dispatch_server import a_server
+from worker.dispatch.preview import FIXTURES, SAMPLE_BRAND
+from worker.domain.brand import Brand
+from worker.ledger import Ledger
+from worker.settings import load_settings
+
+pytestmark = pytest.mark.redis
+
+_LIST = """whatsapp,business_name,display_name,email,phone,name
+0501234567,Dana Flowers,Dana Flowers,dana@example.com,0501234567,Dana
+12,,,,,
+"""
+
+
+@pytest.fixture
+def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
+    with cli_on(valkey_url, monkeypatch, tmp_path) as cli:
+        yield cli
+
+
+def test_every_variant_is_named_and_shown_by_its_name(cli: Cli) -> None:
+    """In both languages."""
+    names = [item["name"] for item in cli.json("preview", "--list")["items"]]
+
+    assert names == list(FIXTURES)
+    shown = cli.json("preview", "--fixture", "replaced", "--locale", "en")
+    assert "Replaces the link of 3 March" in shown["email"]["text"]
+    assert shown["sms"]["segments"] == 1
+    assert "תזכורת" in cli.json("preview", "--fixture", "reminder", "--locale", "he")["email"]["subject"]
+
+
+def test_a_row_of_a_file_is_shown_as_its_customer_will_read_it(cli: Cli, tmp_path: Path) -> None:
+    """By the number that reports give it; the first one without."""
+    path = tmp_path / "customers.csv"
+    path.write_text(_LIST)
+
+    for words in ((), ("--row", "2")):
+        shown = cli.json("preview", str(path), *words, "--locale", "en")
+        assert "Hello Dana," in shown["email"]["text"]
+        assert shown["about"].startswith("row 2 of customers.csv")
+
+
+def test_a_row_that_makes_no_message_says_why(cli: Cli, tmp_path: Path) -> None:
+    """The field and its remedy; and a row that is not there says which is the last."""
+    path = tmp_path / "customers.csv"
+    path.write_text(_LIST)
+
+    bad, missing = (cli("preview", str(path), "--row", number) for number in ("3", "9"))
+
+    assert bad.exit_code == 1
+    assert "business_name" in bad.stderr
+    assert missing.exit_code == 2
+    assert "the last one is 3" in missing.stderr
+
+
+def test_a_jobs_message_is_shown_with_its_own_link_and_that_leaves_a_trail(cli: Cli) -> None:
+    """Whoever looks at it sees a customer's name and link."""
+    job = cli.on_ledger(link_one)
+
+    shown = cli.json("preview", "--job", job, "--locale", "en")
+
+    assert "https://onboarding.example/1" in shown["email"]["text"]
+    assert shown["about"] == f"job {job}"
+    seen = cli.json("audit")["items"][0]
+    assert (seen["act"], seen["subject"]) == ("reveal", job)
+
+
+def test_a_job_can_be_shown_as_another_variant(cli: Cli) -> None:
+    """How its reminder would read."""
+    job = cli.on_ledger(link_one)
+
+    shown = cli.json("preview", "--job", job, "--fixture", "last-reminder", "--locale", "en")
+
+    assert "last reminder" in shown["email"]["text"]
+    assert "https://onboarding.example/1" in shown["email"]["text"]
+
+
+def test_a_message_is_shown_in_the_name_of_a_brand(cli: Cli) -> None:
+    """The one that is named, else the default."""
+
+    async def keep(ledger: Ledger) -> None:
+        await ledger.brands.keep(SAMPLE_BRAND, seen=None, by="test")
+        other = Brand(name="north", name_en="North Agency")
+        await ledger.brands.keep(other, seen=None, by="test")
+        await ledger.brands.make_default("north", by="test")
+
+    cli.on_ledger(keep)
+
+    named = cli.json("preview", "--brand", "acme", "--locale", "en")
+    assert named["email"]["from"].startswith("Acme Digital <")
+    assert named["email"]["reply_to"] == "help@acme.example"
+    assert named["sms"]["from"] == "ACME"
+    assert cli.json("preview", "--locale", "en")["email"]["from"].startswith("North Agency <")
+    unknown = cli("preview", "--brand", "nobody")
+    assert unknown.exit_code == 2
+    assert "Known: acme, north" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fixture", "nope"), "--fixture nope: say one of several, whatsapp"),
+        (("--locale", "fr"), "say `he` or `en`"),
+        (("--row", "3"), "go with FILE"),
+        (("--dark",), "goes with --html"),
+        (("--sms", "--html", "x.html"), "leave out --sms"),
+        (("nowhere.csv",), "nowhere.csv"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_does(cli: Cli, words: tuple[str, ...], said: str) -> None:
+    """Exit code 2."""
+    result = cli("preview", *words)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_a_broken_template_is_told_of_instead_of_shown(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its line; `templates check` says the same."""
+    own = tmp_path / "own"
+    assert cli("templates", "export", str(own)).exit_code == 0
+    assert cli("templates", "export", str(own)).exit_code == 1
+    assert cli.json("templates", "check", str(own))["findings"][0]["level"] == "ok"
+    (own / "invitation.txt.j2").write_text("{{ nobody }}")
+    monkeypatch.setenv("LINKFERRY_TEMPLATES_DIR", str(own))
+
+    shown, checked = cli("preview"), cli("templates", "check")
+
+    assert shown.exit_code == 2
+    assert "invitation.txt.j2, line 1: 'nobody' is undefined" in shown.stderr
+    assert checked.exit_code == 1
+    assert "invitation.txt.j2, line 1" in checked.stdout
+
+
+def test_a_page_in_dark_mode_is_dark_everywhere(cli: Cli, tmp_path: Path) -> None:
+    """Whatever the reader's own screen is set to."""
+    cli("preview", "--html", str(tmp_path / "mail.html"), "--dark")
+
+    page = (tmp_path / "mail.html").read_text(encoding="utf-8")
+    assert "prefers-color-scheme" not in page
+    assert in_dark(page) == page
+
+
+def test_a_picture_is_as_high_as_the_mail(cli: Cli, tmp_path: Path) -> None:
+    """By the Chromium of this machine."""
+    result = cli("preview", "--fixture", "whatsapp", "--png", str(tmp_path / "mail.png"))
+
+    if "none is found" in result.stderr:
+        pytest.skip("Chromium is not installed")
+    assert result.exit_code == 0, result.output
+    width, height = struct.unpack(">II", (tmp_path / "mail.png").read_bytes()[16:24])
+    assert width == 680
+    assert 900 < height < 3_000
+
+
+def test_without_chromium_a_picture_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install it, name it, or take the page."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CHROMIUM", raising=False)
+
+    result = cli("preview", "--png", "mail.png")
+
+    assert result.exit_code == 1
+    assert "--html FILE" in result.stderr
+
+
+def test_a_test_without_a_channel_says_what_to_set(cli: Cli) -> None:
+    """And exit code 1."""
+    result = cli("test-send", "you@example.com")
+
+    assert result.exit_code == 1
+    assert "No email is set up" in result.stderr
+
+
+async def test_a_test_goes_to_the_address_given_and_to_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Marked as a test in its subject; the customer's own contact gets nothing."""
+    monkeypatch.chdir(tmp_path)
+    async with a_server() as server:
+        monkeypatch.setenv("LINKFERRY_SMTP_URL", f"smtp://127.0.0.1:{server.port}")
+        monkeypatch.setenv("LINKFERRY_EMAIL_FROM", "links@acme.example")
+        settings = await asyncio.to_thread(load_settings)
+        delivery = FIXTURES["reminder"].delivery("en")
+
+        finding = await send_to(settings, "me@acme.example", delivery, SAMPLE_BRAND)
+
+        assert finding.level == "ok", finding.text
+        assert [each.rcpt_tos for each in server.received] == [["me@acme.example"]]
+        assert b"[Test] Reminder" in server.contents[0]
+        assert b"dana@example.com" not in server.contents[0]
+
+
+def test_the_allowlist_holds_for_tests_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is sent to who is not on it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LINKFERRY_RECIPIENT_ALLOWLIST", "@acme.example")
+    settings = load_settings()
+    delivery = FIXTURES["whatsapp"].delivery("en")
+
+    finding = asyncio.run(send_to(settings, "eve@other.example", delivery, SAMPLE_BRAND))
+
+    assert finding.level == "bad"
+    assert "RECIPIENT_ALLOWLIST" in finding.text

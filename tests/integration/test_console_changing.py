@@ -1,0 +1,116 @@
+"""A link replaced and deleted in the console: what the page offers, asks and says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from tests.integration.console_mending import MendingDesk, a_mending_desk, post
+from worker.domain.outcome import Deleted
+from worker.domain.roles import Role
+from worker.domain.states import JobState
+
+
+@pytest.fixture
+async def desk(real_redis: redis.asyncio.Redis) -> AsyncIterator[MendingDesk]:
+    async with a_mending_desk(real_redis) as desk:
+        yield desk
+        await desk.balance()
+
+
+async def test_a_link_is_deleted_from_its_jobs_page(desk: MendingDesk) -> None:
+    """Offered with a word of warning, asked for once, said, and called off again."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    page = await browser.get(f"/jobs/{job}")
+    assert f'action="/jobs/{job}/revoke"' in page.text
+    answer = await post(browser, f"/jobs/{job}/revoke", why="left us")
+    assert "The link is being deleted at the partner" in (await browser.get(answer.place)).text
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert record.op == "v"
+    [entry] = await desk.console.trail("revoke")
+    assert (entry.by, entry.subject, entry.why) == ("user:oren", job, "left us")
+
+    off = await post(browser, f"/jobs/{job}/cancel", why="no")
+    assert "the link stands as it did" in (await browser.get(off.place)).text
+    assert await desk.state(job) is JobState.LINKED
+
+
+async def test_a_link_is_replaced_with_changed_data(desk: MendingDesk) -> None:
+    """Checked first, shown before and after with what will happen, then asked for."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    form = await browser.get(f"/jobs/{job}/replace")
+    assert "The link is deleted at the partner" in form.text
+    checked = await post(browser, f"/jobs/{job}/replace", do="check", display_name="Dana")
+    assert checked.status == 200
+    assert "Replace the link with these changes" in checked.text
+    assert await desk.state(job) is JobState.LINKED
+
+    answer = await post(browser, f"/jobs/{job}/replace", do="replace", display_name="Dana", why="brand")
+    assert answer.status == 303
+    assert "The link is being replaced" in (await browser.get(answer.place)).text
+    await desk.end(job, Deleted())
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert (record.op, record.request.display_name) == ("rc", "Dana")
+    page = await browser.get(f"/jobs/{job}")
+    assert "the old one is deleted, and the new one is being made" in page.text
+
+
+async def test_a_fresh_link_takes_no_data(desk: MendingDesk) -> None:
+    """What stands in the form's fields is let be."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, f"/jobs/{job}/replace", do="fresh", display_name="Other")
+    assert answer.status == 303
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert (record.op, record.next_request) == ("rd", None)
+
+
+async def test_data_that_are_wrong_are_said_and_nothing_is_begun(desk: MendingDesk) -> None:
+    """By the rules of a new request."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, f"/jobs/{job}/replace", do="replace", whatsapp="12")
+    assert answer.status == 422
+    assert await desk.state(job) is JobState.LINKED
+
+
+async def test_a_job_whose_link_cannot_be_replaced_says_so(desk: MendingDesk) -> None:
+    """Its page does not offer it, and the form that somebody had open refuses."""
+    job = await desk.job_in(JobState.AVAILABLE)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    assert f"/jobs/{job}/replace" not in (await browser.get(f"/jobs/{job}")).text
+    assert "This link cannot be replaced" in (await browser.get(f"/jobs/{job}/replace")).text
+    refused = await post(browser, f"/jobs/{job}/replace", do="fresh")
+    assert refused.status == 422
+    assert "Nothing was done." in refused.text
+
+
+async def test_a_viewer_changes_no_link(desk: MendingDesk) -> None:
+    """He sees neither button nor form."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.VIEWER)
+    assert "/replace" not in (await browser.get(f"/jobs/{job}")).text
+    assert (await browser.get(f"/jobs/{job}/replace")).status == 403
+    assert (await post(browser, f"/jobs/{job}/revoke")).status == 403
+
+
+async def test_links_are_replaced_in_bulk_from_a_list(desk: MendingDesk) -> None:
+    """All that match are previewed, with the calls that it takes; then started."""
+    jobs = [await desk.job_in(JobState.LINKED) for _ in range(2)]
+    await desk.failed()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    answer = await post(browser, "/acts/preview", act="replace", scope="all", filter="{}")
+    await desk.console.deps.freezing.aclose()
+    document = await desk.console.deps.acts.get(answer.place.rpartition("/")[2])
+    assert document is not None
+    assert (document["total"], document["calls_needed"]) == (2, 4)
+    page = await browser.get(answer.place)
+    assert "Replace 2 links" in page.text
+    assert [await desk.state(job) for job in jobs] == [JobState.LINKED] * 2

@@ -1,0 +1,57 @@
+"""Who asked not to be written to: what a customer is known by on the stop list. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.domain.fields import Notes, read_contact_phone, read_email
+from worker.domain.phone import mask_email, mask_number
+from worker.domain.request import OnboardingRequest
+
+SUPPRESSED = "suppressed"  #: reason of a message that was not sent for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """One contact on the stop list."""
+
+    contact: str  #: an e-mail address in small letters, or digits with country code
+    at_ms: int  #: when it was put there
+    by: str
+    why: str
+
+
+def contacts_of(request: OnboardingRequest) -> tuple[str, ...]:
+    """Return what the customer of *request* is known by: one of them on the stop list, and he gets no message.
+
+    His onboarding number counts as well: whoever calls and asks for no more messages names the one he knows.
+    """
+    contact = request.contact
+    email = contact.email.casefold() if contact.email else None
+    return tuple(dict.fromkeys(each for each in (email, contact.phone, request.number) if each))
+
+
+def read_contact(text: str, *, region: str = "IL") -> str:
+    """Return an address or a number as the stop list has it; a number without a country code is one of *region*.
+
+    Raises:
+        ValueError: it is neither; the message says what is wrong and what to do.
+    """
+    typed, notes = text.strip(), Notes()
+    if "@" in typed:
+        found = (read_email("the address", typed, notes) or "").casefold()
+    else:
+        found = read_contact_phone(typed, region, notes) or ""
+    if notes.errors:
+        problem = notes.errors[0]
+        raise ValueError(f"{problem.message}. {problem.remedy}")
+    if not found:
+        raise ValueError("It is empty. Give an e-mail address or a number.")
+    return found
+
+
+def shown_contact(contact: str, *, is_revealed: bool) -> str:
+    """Return a contact of the stop list as an operator may see it."""
+    if is_revealed:
+        return contact
+    return mask_email(contact) if "@" in contact else mask_number(contact)

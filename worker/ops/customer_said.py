@@ -1,0 +1,274 @@
+"""What to say and do in a call about one link: how it stands, what is known of it, and advice, in sentences. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.domain.change import under_way
+from worker.domain.job import DeliveryRecord
+from worker.domain.phone import mask_number
+from worker.domain.reasons import ReasonClass
+from worker.domain.states import DeliveryState, JobState
+from worker.ledger.reminding import REMINDER, Outlook
+from worker.ops.here import Case
+from worker.ops.views import change_view, iso
+from worker.ops.words import Said, said
+
+_ADVISED = 5
+_NOBODY_TO_TELL = "no_contact"
+_WINDOW = "window"
+_VANISHED = "link_vanished"
+_OVER = frozenset({JobState.DEAD, JobState.CANCELLED, JobState.REVOKED})
+_UNDER_WAY = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING})
+_ON_ITS_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
+#: Of the stages of a link, those that a sum of several calls waiting, and made.
+_BEING_MADE = ("waiting", "changing", "doubt")
+_MADE = ("sent", "bounced", "telling", "window", "suppressed", "linked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One link, with all that a person who answers the telephone may know of it."""
+
+    case: Case
+    is_suppressed: bool = False
+    outlook: Outlook | None = None  #: what it may still be reminded of
+    reminders_s: Sequence[float] = ()
+    partner: Said | None = None  #: what the partner says right now
+    is_revealed: bool = False
+    messages: list[DeliveryRecord] = field(init=False)  #: with the link, the latest last
+
+    def __post_init__(self) -> None:
+        """Put the messages in order."""
+        mine = [each for each in self.case.deliveries if each.template != REMINDER]
+        object.__setattr__(self, "messages", sorted(mine, key=lambda each: each.changed_at_ms))
+
+    def latest(self, *states: DeliveryState) -> DeliveryRecord | None:
+        """Return the message that came into one of these states last, or None."""
+        return next((each for each in reversed(self.messages) if each.state in states), None)
+
+    @property
+    def has_finished_there(self) -> bool:
+        """Tell whether the partner says that the customer has finished."""
+        return self.partner is not None and self.partner["code"] == "partner_finished"
+
+
+# --- how it stands -----------------------------------------------------------------------------------------
+
+
+def headline(calls: list[Call]) -> Said:
+    """Return in a sentence how the customer stands."""
+    stages = [(_stage(call), call) for call in calls]
+    current = [(stage, call) for stage, call in stages if stage != "ended"]
+    if not current:
+        return said("customer_ended")
+    if len({stage for stage, _ in current}) == 1:
+        stage, call = current[0]
+        waits = _waits_for_window(call) if stage == "window" else None
+        return said(f"customer_{stage}", **({} if waits is None else {"until_at": iso(waits.due_at_ms)}))
+    counts = Counter(stage for stage, _ in current)
+    return said(
+        "customer_mixed",
+        count=len(current),
+        onboarded=counts["onboarded"] + counts["finished_there"],
+        linked=sum(counts[stage] for stage in _MADE),
+        waiting=sum(counts[stage] for stage in _BEING_MADE),
+        failed=counts["failed"] + counts["vanished"],
+    )
+
+
+def _stage(call: Call) -> str:
+    job = call.case.job
+    if job.state is not JobState.ONBOARDED and call.has_finished_there:
+        return "finished_there"
+    if job.state in _UNDER_WAY:
+        return "changing" if under_way(job.op, job.state, job.product) else "waiting"
+    if job.state is JobState.LINKED:
+        return _stage_of_message(call)
+    if job.state in _OVER:
+        return "ended"
+    if job.state is JobState.FAILED and job.reason == _VANISHED:
+        return "vanished"
+    return "doubt" if job.state is JobState.IN_DOUBT else job.state.value
+
+
+def _stage_of_message(call: Call) -> str:
+    if call.latest(DeliveryState.SENT):
+        return "sent"
+    if call.is_suppressed:
+        return "suppressed"
+    if _waits_for_window(call):
+        return "window"
+    if call.latest(*_ON_ITS_WAY):
+        return "telling"
+    return "bounced" if call.latest(DeliveryState.FAILED) else "linked"
+
+
+def _waits_for_window(call: Call) -> DeliveryRecord | None:
+    waiting = call.latest(DeliveryState.PENDING)
+    return waiting if waiting is not None and waiting.waits_for == _WINDOW else None
+
+
+# --- what is known -----------------------------------------------------------------------------------------
+
+
+def facts(call: Call) -> list[Said]:
+    """Return what is known of one link, a sentence for each thing, in the order in which it is told."""
+    job = call.case.job
+    change = change_view(job)
+    found = [] if change is None else [change]
+    if job.replaced_at_ms and job.link:
+        found.append(said("fact_replaced", made_at=iso(job.replaced_at_ms)))
+    found += [_fact_of(each, call) for each in call.messages]
+    if job.state is JobState.ONBOARDED:
+        found.append(_finished(call))
+    reminders = [each for each in call.case.deliveries if each.template == REMINDER]
+    found += [_fact_of_reminder(each, call) for each in reminders]
+    if job.state is JobState.LINKED and call.reminders_s and call.latest(DeliveryState.SENT):
+        found += _to_come(call)
+    if call.partner is not None:
+        found.append(call.partner)
+    return found
+
+
+def _fact_of(each: DeliveryRecord, call: Call) -> Said:
+    channel, at = each.channel.value, iso(each.changed_at_ms)
+    if each.state is DeliveryState.SENT:
+        code = "fact_sent_by_request" if _asked_again(each, call) else "fact_sent"
+        return said(code, channel=channel, sent_at=at)
+    if each.state is DeliveryState.FAILED:
+        return said("fact_bounced", channel=channel, failed_at=at, **call.case.because(each.reason))
+    if each.state is DeliveryState.SKIPPED:
+        return said("fact_skipped", channel=channel, **call.case.because(each.reason))
+    if each.state is DeliveryState.IN_DOUBT:
+        return said("fact_unsure", channel=channel, sent_at=at)
+    if each.waits_for == _WINDOW:
+        return said("fact_waits_window", channel=channel, until_at=iso(each.due_at_ms))
+    return said("fact_waits", channel=channel)
+
+
+def _fact_of_reminder(each: DeliveryRecord, call: Call) -> Said:
+    channel = each.channel.value
+    if each.state is DeliveryState.SENT:
+        return said("fact_reminded", channel=channel, sent_at=iso(each.changed_at_ms))
+    if each.state in _ON_ITS_WAY:
+        if each.waits_for == _WINDOW:
+            return said("fact_reminder_window", channel=channel, until_at=iso(each.due_at_ms))
+        return said("fact_reminder_waits", channel=channel)
+    return said("fact_reminder_dropped", channel=channel, **call.case.because(each.reason))
+
+
+def _to_come(call: Call) -> Iterator[Said]:
+    if call.outlook is not None and call.outlook.is_reminding:
+        return
+    next_ms = None
+    if call.outlook is not None and not call.is_suppressed:
+        next_ms = call.outlook.next_at_ms(call.reminders_s, now_ms=call.case.now_ms)
+    yield said("fact_reminder_none") if next_ms is None else said("fact_reminder_next", next_at=iso(next_ms))
+
+
+def _finished(call: Call) -> Said:
+    job, at = call.case.job, iso(call.case.job.changed_at_ms)
+    if job.request.is_coexistence and job.number:
+        number = job.number if call.is_revealed else mask_number(job.number)
+        return said("fact_finished_number", finished_at=at, number=number)
+    return said("fact_finished", finished_at=at)
+
+
+def _asked_again(each: DeliveryRecord, call: Call) -> str | None:
+    """Return who had asked for the message that was sent, or None where nobody had."""
+    asked = [
+        entry
+        for entry in call.case.history
+        if entry.event == "resend"
+        and entry.detail.get("channel") == each.channel.value
+        and entry.at_ms <= each.changed_at_ms
+    ]
+    return str(asked[-1].detail.get("by") or "?") if asked else None
+
+
+# --- what to say and do ------------------------------------------------------------------------------------
+
+
+def advised(calls: list[Call]) -> list[dict[str, Any]]:
+    """Return what to say or do about each link, with its command: what has ended only where nothing else is left."""
+    current = [call for call in calls if call.case.job.state not in _OVER]
+    return [_advice(call) for call in (current or calls)[:_ADVISED]]
+
+
+def _advice(call: Call) -> dict[str, Any]:
+    what, command = _to_do(call)
+    job = call.case.job
+    return {**what, "command": command, "job_id": job.id, "product": job.product.value}
+
+
+def _to_do(call: Call) -> tuple[Said, str | None]:
+    job = call.case.job
+    if job.state is not JobState.ONBOARDED and call.has_finished_there:
+        return said("advice_finished_there"), None
+    if job.state is JobState.LINKED:
+        return _about_messages(call)
+    if job.state is JobState.FAILED:
+        return _about_failure(call.case)
+    if job.state in _UNDER_WAY:
+        return _about_waiting(call.case), None
+    command = f"linkferry failed requeue {job.id}" if job.state is JobState.DEAD else None
+    return said(f"advice_{job.state.value}"), command
+
+
+def _about_waiting(case: Case) -> Said:
+    if case.stops:
+        return said("advice_stopped", cause=case.stops[0].what())
+    return said("advice_changing" if case.job.op else "advice_in_line")
+
+
+def _about_failure(case: Case) -> tuple[Said, str | None]:
+    reason = case.job.reason or "unknown_none"
+    verb = "edit" if case.job.reason_class == ReasonClass.BAD_DATA else "requeue"
+    what = said("advice_failed", reason=reason, remedy=case.catalogue.named(reason).remedy)
+    return what, f"linkferry failed {verb} {case.job.id}"
+
+
+def _about_messages(call: Call) -> tuple[Said, str | None]:
+    """Return advice by what came last: a message under way, then one that did not go out, then the one that did."""
+    sent = call.latest(DeliveryState.SENT)
+    if call.is_suppressed:
+        return _about_suppressed(sent), "linkferry suppress remove ADDRESS"
+    if waiting := _waits_for_window(call):
+        return said("advice_window", channel=waiting.channel.value, until_at=iso(waiting.due_at_ms)), None
+    if waiting := call.latest(*_ON_ITS_WAY):
+        return said("advice_telling", channel=waiting.channel.value), None
+    resend = f"linkferry resend {call.case.job.id}"
+    undone = call.latest(DeliveryState.FAILED, DeliveryState.IN_DOUBT, DeliveryState.SKIPPED)
+    return _about_sent(sent, call, resend) if sent else _about_undone(undone, call, resend)
+
+
+def _about_suppressed(sent: DeliveryRecord | None) -> Said:
+    if sent is None:
+        return said("advice_suppressed")
+    return said("advice_suppressed_since", channel=sent.channel.value, sent_at=iso(sent.changed_at_ms))
+
+
+def _about_sent(sent: DeliveryRecord, call: Call, resend: str) -> tuple[Said, str | None]:
+    sent_at, failed = iso(sent.changed_at_ms), call.latest(DeliveryState.FAILED)
+    if failed is not None and failed.changed_at_ms > sent.changed_at_ms:
+        params = {"channel": failed.channel.value, **call.case.because(failed.reason)}
+        return said("advice_sent_not_again", sent_at=sent_at, **params), f"{resend} --to ADDRESS"
+    if by := _asked_again(sent, call):
+        return said("advice_sent_again", channel=sent.channel.value, sent_at=sent_at, by=by), resend
+    return said(f"advice_sent_{sent.channel.value}", sent_at=sent_at), resend
+
+
+def _about_undone(undone: DeliveryRecord | None, call: Call, resend: str) -> tuple[Said, str | None]:
+    if undone is None or undone.reason == _NOBODY_TO_TELL:
+        if undone is None and call.case.where.late_since_ms is not None:
+            return said("advice_in_line"), None
+        return said("advice_no_contact"), f"{resend} --to ADDRESS"
+    if undone.state is DeliveryState.IN_DOUBT:
+        params = {"channel": undone.channel.value, "sent_at": iso(undone.changed_at_ms)}
+        return said("advice_message_doubt", **params), resend
+    because = call.case.because(undone.reason)
+    return said("advice_not_sent", channel=undone.channel.value, **because), f"{resend} --to ADDRESS"
