@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from linkferry.listening import webhook_address
 from worker.domain.outcome import Answered, Ending, NotDone, Unanswered
 from worker.domain.states import Lane
 from worker.execution.attempt import shows_health
@@ -54,10 +55,27 @@ async def set_webhook(settings: Settings, limits: Limits, url: str) -> Ending:
     return await _ask(settings, limits, lambda partner: partner.set_webhook(url))
 
 
+def is_of_ours(url: str, settings: Settings) -> bool:
+    """Tell whether an address is this installation's webhook, by the present secret or by an earlier one."""
+    ours = webhook_address(settings)
+    return ours is not None and url.rpartition("/")[0] == ours.rpartition("/")[0]
+
+
 def masked(url: str | None, settings: Settings) -> str | None:
-    """Return an address without our secret, if it holds that; another's is shown as it is."""
+    """Return an address without our secret, the present one or an earlier one; another's is shown as it is."""
+    if url is not None and is_of_ours(url, settings):
+        return f"{url.rpartition('/')[0]}/…"
     secret = settings.provider_webhook_secret
     return url if url is None or secret is None else url.replace(secret.get_secret_value(), "…")
+
+
+def for_the_trail(url: str | None, settings: Settings) -> str | None:
+    """Return an address as it may be kept for years: another system's key, in its query, is left out too."""
+    shown = masked(url, settings)
+    if shown is None:
+        return None
+    path, mark, _ = shown.partition("?")
+    return f"{path}{mark}…" if mark else path
 
 
 async def _ask(

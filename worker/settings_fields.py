@@ -318,6 +318,18 @@ class DeclaredSettings(LifeSettings):
         return self
 
     @model_validator(mode="after")
+    def _reports_are_not_passed_on_to_us(self) -> Self:
+        forward = None if self.real_forward_url is None else self.real_forward_url.get_secret_value()
+        ours = None if self.public_url is None else f"{self.public_url.rstrip('/')}/provider/webhook/"
+        if forward and ours and forward.lower().startswith(ours.lower()) and not self.sandbox:
+            message = (
+                "LINKFERRY_FORWARD_URL leads to this installation's own webhook, so that each report would come again "
+                "and again: name the other system's address, or unset it"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _alerts_can_be_mailed(self) -> Self:
         has_mail = self.real_smtp_url is not None and self.real_email_from is not None
         if self.alert_email and not has_mail and not self.sandbox:

@@ -204,10 +204,11 @@ async def _source(session: Session, name: str | None) -> str | None:
         return None
     from producers.crm.config import CRM_NAMES
     from producers.crm.receiver import crm_of, source_of
+    from worker.domain.report import REPORT_SOURCES
 
     source = name if ":" in name else source_of(name.strip().lower())
     # What an earlier version or another build recorded may stand there under other names.
-    known = {*map(source_of, CRM_NAMES), *await session.ledger.intake.counts()}
+    known = {*map(source_of, CRM_NAMES), *REPORT_SOURCES, *await session.ledger.intake.counts()}
     if source not in known:
         message = f"--source {name}: say one of {', '.join(sorted(map(crm_of, known)))}."
         raise CommandError(message, exit_code=USAGE)

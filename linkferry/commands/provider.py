@@ -111,7 +111,18 @@ async def _known(session: Session, *, is_replacing: bool) -> Leads | None:
 
 def _check(settings: Settings, was: str | None, *, is_replacing: bool, is_forwarding: bool) -> None:
     """See that nobody's address is replaced by mistake. Raises CommandError."""
+    from linkferry.partner_webhook import is_of_ours
+
     if was is None:
+        return
+    if is_of_ours(was, settings):
+        if not is_replacing or is_forwarding:
+            message = (
+                "The partner's webhook leads to an address that this installation had under another "
+                "PROVIDER_WEBHOOK_SECRET. Nothing was changed, and nobody listens there: "
+                "linkferry provider webhook set --replace"
+            )
+            raise CommandError(message)
         return
     if not is_replacing:
         message = (
@@ -129,23 +140,33 @@ def _check(settings: Settings, was: str | None, *, is_replacing: bool, is_forwar
 
 
 async def _set(session: Session, wanted: str, was: str | None, why: str) -> None:
-    from linkferry.partner_webhook import masked, set_webhook, why_not
-    from worker.domain.outcome import Answered
+    from linkferry.partner_webhook import for_the_trail, masked, set_webhook, why_not
+    from worker.domain.outcome import Answered, Unanswered
 
     settings = session.settings
     ending = await set_webhook(settings, session.limits, wanted)
-    if not isinstance(ending, Answered) or not ending.is_ok:
+    is_unknown = isinstance(ending, Unanswered)
+    if not is_unknown and not (isinstance(ending, Answered) and ending.is_ok):
         hint = "It must be an address that the partner can reach." if isinstance(ending, Answered) else ""
         message = f"The partner did not take the address ({why_not(ending)}). {hint}".strip()
         raise CommandError(message)
-    detail = {"url": masked(wanted, settings), "was": masked(was, settings)}
+    detail = {"url": for_the_trail(wanted, settings), "was": for_the_trail(was, settings)}
+    if is_unknown:
+        detail["answer"] = why_not(ending)
     await session.ledger.trail.record("webhook_set", by=filters.operator(), why=why, detail=detail)
+    if is_unknown:
+        before = "nowhere" if was is None else masked(was, settings)
+        message = (
+            f"The partner's answer was lost ({why_not(ending)}): it may have taken the address or not. It led to "
+            f"{before} before. Look: linkferry provider webhook get"
+        )
+        raise CommandError(message)
 
 
 def _told(settings: Settings, wanted: str, was: str | None, *, is_changed: bool) -> dict[str, Any]:
-    from linkferry.partner_webhook import masked
+    from linkferry.partner_webhook import is_of_ours, masked
 
-    is_replaced = is_changed and was is not None
+    is_replaced = is_changed and was is not None and not is_of_ours(was, settings)
     return {
         "url": masked(wanted, settings),
         "is_changed": is_changed,

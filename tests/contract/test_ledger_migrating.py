@@ -1,4 +1,4 @@
-"""A ledger that version 1 wrote: its jobs and messages are found once a newer process has opened it."""
+"""A ledger that an older version wrote: its jobs and messages are found, and changed, once a newer process has opened it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import LINK, Desk, own_fail
 from tests.factories import a_request, an_invitation
-from worker.domain.outcome import Linked, Refused, Undelivered
+from worker.domain.outcome import Deleted, Linked, Refused, Sent, Undelivered
 from worker.domain.request import Contact
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, SchemaMismatch, migrating
@@ -45,6 +45,22 @@ async def old_ledger(store: redis.asyncio.Redis) -> Desk:
     return desk
 
 
+async def sent_by_version_2(store: redis.asyncio.Redis) -> tuple[Desk, str]:
+    """Return a desk and a job whose customer was sent his link, as version 2 wrote it down."""
+    desk = await Desk.open(store)
+    job = delivery_job(await desk.a_delivery())
+    [message] = await desk.ledger.deliveries.of_invitation(job[:-1])
+    await desk.ledger.deliveries.settle(await desk.send(message.id), Sent(), can_resend=True)
+    await store.hdel(f"{{test}}:x:{job}", "made")
+    await store.hset("{test}:m", "schema", "2")
+    return desk, job
+
+
+def delivery_job(delivery_id: str) -> str:
+    """Return the WhatsApp job of a message's invitation."""
+    return delivery_id.partition(".")[0] + "w"
+
+
 async def total(desk: Desk, **wanted: object) -> int:
     """Return how many jobs are found."""
     return (await desk.ledger.queries.find(JobFilter(**wanted))).total
@@ -75,6 +91,41 @@ async def test_an_older_ledger_is_brought_to_this_version(store: redis.asyncio.R
 
     await require_all_found(desk)
     assert await store.hget("{test}:m", "migration") is None
+
+
+async def test_version_2_s_ledger_is_brought_to_this_version_at_once(
+    store: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its indexes: nothing is walked through; only processes that know no changes of links are shut out."""
+    desk, _ = await sent_by_version_2(store)
+
+    async def unwanted(_self: migrating._Migration) -> bool:
+        raise AssertionError("nothing is to be indexed")
+
+    monkeypatch.setattr(migrating._Migration, "_index_invitations", unwanted)
+    monkeypatch.setattr(migrating._Migration, "_index_failures", unwanted)
+    await desk.ledger.open()
+
+    assert await desk.ledger.queries.schema() == SCHEMA_VERSION == 3
+    await desk.balance()
+
+
+async def test_version_2_s_links_are_reminded_of_and_replaced(store: redis.asyncio.Redis) -> None:
+    """What the new verbs look for is there, or found elsewhere: the day of the link that is replaced as well."""
+    desk, job = await sent_by_version_2(store)
+    await desk.ledger.open()
+    linked_at_ms = desk.now_ms
+    assert await desk.ledger.reminding.remind(1, after_s=3600) == (0, False)
+    desk.advance(3600)
+    assert (await desk.ledger.reminding.remind(1, after_s=3600))[0] == 1
+
+    assert (await desk.ledger.replace(job, by="dana", why="name")).done
+    await desk.end(job, Deleted())
+    await desk.end(job, Linked(link=LINK))
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert record.replaced_at_ms == linked_at_ms
+    await desk.balance()
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
@@ -154,7 +205,7 @@ async def test_what_is_gone_on_with_is_not_begun_again(
     await require_all_found(desk)
 
 
-@pytest.mark.parametrize("schema", ["0", "3", "99"])
+@pytest.mark.parametrize("schema", ["0", str(SCHEMA_VERSION + 1), "99"])
 async def test_another_version_s_ledger_is_refused(store: redis.asyncio.Redis, schema: str) -> None:
     """Newer, or none that there ever was: nothing is touched."""
     await store.hset("{test}:m", "schema", schema)

@@ -25,7 +25,9 @@ def _for_people() -> None:
 
 def a_document(**changes: Any) -> dict[str, Any]:
     """Return a requeue of ten as `Acts` tells of it."""
-    counts = dict.fromkeys(("linked", "sent", "failed_again", "ended_otherwise", "in_flight", "waiting"), 0)
+    counts = dict.fromkeys(
+        ("linked", "sent", "revoked", "failed_again", "ended_otherwise", "in_flight", "waiting"), 0
+    )
     return {
         "act_id": "a1",
         "act": "requeue",

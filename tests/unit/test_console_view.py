@@ -20,7 +20,6 @@ from worker.ops.console.view import (
     VIEW,
     View,
     environment,
-    fragment,
     language_of,
     preferences_middleware,
     read_statics,
@@ -325,7 +324,7 @@ def test_a_part_of_a_page_is_for_htmx_and_not_for_its_history() -> None:
 async def test_a_part_is_only_the_part() -> None:
     """It has no frame around it."""
     request = a_request(headers={"HX-Request": "true"})
-    part = await fragment(request, "failed_live.html", groups=[], at="2026-09-21T14:10:20Z", total=0)
+    part = await render(request, "failed_live.html", groups=[], at="2026-09-21T14:10:20Z", total=0)
     assert "Nothing has failed" in str(part.text)
     assert "<html" not in str(part.text)
 

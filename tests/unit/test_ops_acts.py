@@ -264,8 +264,10 @@ async def test_an_undo_that_came_not_to_its_end_may_be_followed_by_another(desk:
     second = await acts.undo(act_id, by=DANA)
     await driven(acts, second["act_id"])
 
-    assert (between["can_undo"], between["undone"], between["undone_by"]) == (True, 25, first)
-    assert second["total"] == 35
+    undone = between["undone"]  # one step: as many as the server's pace allows
+    assert 0 < undone < 60
+    assert (between["can_undo"], between["undone_by"]) == (True, first)
+    assert second["total"] == 60 - undone
     assert [await desk.state(job) for job in jobs] == [JobState.FAILED] * 60
     assert (await acts.get(act_id) or {})["can_undo"] is False
 

@@ -110,6 +110,7 @@ def test_every_sentence_is_used_and_every_code_has_one() -> None:
 #: What the modules name that only looks like a code: fields and parts of documents.
 NAMES = {
     "accepted",
+    "completed",
     "advice",
     "attempt",
     "customer",

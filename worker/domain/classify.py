@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from worker.domain.change import job_id_of_reference
 from worker.domain.outcome import (
@@ -237,6 +238,13 @@ class Accounts:
         for entry in entries:
             _keep_finished(self._by_reference, (entry.reference or "").strip().lower(), entry)
             _keep_finished(self._by_number, _digits(entry.whatsapp) or "", entry)
+
+    @classmethod
+    def indexed(cls, entries: Iterable[AccountEntry]) -> Self:
+        """Return the list ready for `latest_of`: half a second's work for 100,000 links, so for a thread of its own."""
+        accounts = cls(entries)
+        accounts.latest_of("")
+        return accounts
 
     def made_by(self, reference: str) -> AccountEntry | None:
         """Return the link that was made with this reference."""

@@ -114,7 +114,9 @@ class LinkToSend:
     product: Product
     link: str
     number: str | None
-    replaces_at_ms: int | None = None  #: when the link was made that this one replaces; None: it replaces none
+    replaces_at_ms: int | None = (
+        None  #: when the link was made that this one replaces; None: it replaces none
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +185,9 @@ class JobRecord:
     dead_act: str | None = None  #: the bulk act by which
     op: str | None = None  #: what is being done to its link: see `worker.domain.change.Op`
     replacements: int = 0  #: links that were replaced by later ones
-    replaced_at_ms: int | None = None  #: when the link was made that the present one, or the coming one, replaces
+    replaced_at_ms: int | None = (
+        None  #: when the link was made that the present one, or the coming one, replaces
+    )
     next_request: OnboardingRequest | None = None  #: that of the new link, until the old one is deleted
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,16 +21,19 @@ from worker.domain.change import job_id_of_reference
 #: The sources that the ledger keeps reports under: to be looked up, and to be passed on.
 WEBHOOK_SOURCE = "provider:webhook"
 FORWARD_SOURCE = "provider:forward"
+REPORT_SOURCES = (WEBHOOK_SOURCE, FORWARD_SOURCE)
 #: Every reason that a report can have; docs/completion.md tells what each means.
 REPORT_REASONS = frozenset(
     {
-        "forward_failed", "link_differs", "lookup_failed", "not_finished", "not_ours", "status_unknown", "unreadable",
+        "forward_failed", "link_differs", "lookup_failed", "not_finished", "not_linked", "not_ours", "status_unknown",
+        "unreadable",
     }
 )  # fmt: skip
 
 _DEEPEST = 32
 _MOST_VALUES = 5_000
 _MOST_FOUND = 20  #: jobs or numbers taken out of one report; the partner's tells of one
+_BETWEEN_PARTS = re.compile(r"[\[\].]")
 _SHORTEST_NUMBER, _LONGEST_NUMBER = 8, 15
 _NUMBER_NAMES = ("whatsapp", "phone", "number", "msisdn")
 _DONE_WORDS = frozenset(
@@ -93,7 +97,7 @@ def read_report(body: str) -> Report | None:
     for name, word in _values(parsed):
         if (job_id := job_id_of_reference(word)) is not None:
             jobs.add(job_id)
-        elif name == "status":
+        elif _last_part(name) == "status":
             statuses.add(word.lower())
         elif word.lower().startswith(("https://", "http://")):
             links.add(word)
@@ -113,12 +117,17 @@ class _Found(dict[str, None]):
             self[text] = None
 
 
+class _Pairs(list[tuple[str, Any]]):
+    """An object or a form. Of a name that occurs twice both values count: readers disagree on which is meant."""
+
+
 def _parsed(body: str) -> Any:
     """Return the JSON or the form's pairs that *body* holds, or None."""
+    plain = body.removeprefix("\ufeff").strip()
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(body)
+        return json.loads(plain, object_pairs_hook=_Pairs)
     with contextlib.suppress(ValueError):
-        return dict(parse_qsl(body.strip(), max_num_fields=_MOST_VALUES)) or None
+        return _Pairs(parse_qsl(plain, max_num_fields=_MOST_VALUES)) or None
     return None
 
 
@@ -130,15 +139,21 @@ def _values(whole: Any) -> Iterator[tuple[str, str]]:
         seen += 1
         if isinstance(node, str) and node.lstrip()[:1] in {"{", "["} and depth < _DEEPEST:
             with contextlib.suppress(ValueError, RecursionError):
-                node = json.loads(node)
-        if isinstance(node, dict | list) and depth >= _DEEPEST:
+                node = json.loads(node, object_pairs_hook=_Pairs)
+        if isinstance(node, list) and depth >= _DEEPEST:
             continue
-        if isinstance(node, dict):
-            nodes.extend((str(key).strip().lower(), value, depth + 1) for key, value in node.items())
+        if isinstance(node, _Pairs):
+            nodes.extend((key.strip().lower(), value, depth + 1) for key, value in node)
         elif isinstance(node, list):
             nodes.extend((name, value, depth + 1) for value in node)
         elif isinstance(node, str | int | float):
             yield name, str(node).strip()
+
+
+def _last_part(name: str) -> str:
+    """Return `status` of `data[status]`, as forms write what is nested."""
+    parts = [part for part in _BETWEEN_PARTS.split(name) if part and not part.isdigit()]
+    return parts[-1] if parts else ""
 
 
 def _digits(word: str) -> str | None:

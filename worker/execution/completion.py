@@ -6,6 +6,7 @@ A report is a hint: where the list does not show the customer as finished, nothi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -39,12 +40,19 @@ log = structlog.get_logger()
 REPORTS = "provider_reports"  #: the counter, by outcome and reason
 COMPLETIONS = "completions"  #: the counter, by kind
 _HUNDRED = 100
+#: Reports that one look-up serves: of a wave, or of a flood, none waits long behind the others.
+_MOST_AT_ONCE = 500
 #: The list may lag behind the webhook: a report that it does not bear out yet is looked up again after so long.
 _LOOK_AGAIN_S = (5.0, 15.0, 30.0)
 #: The partner's list can't be had: no try is used up, the poll does the same meanwhile.
 _AWAY_S = 15.0
 #: A link may stand at the partner. The answer to its create may be on its way, or lost.
 _MAY_HAVE_FINISHED = frozenset({JobState.LINKED, JobState.RUNNING, JobState.IN_DOUBT, JobState.FAILED})
+#: A Facebook link that is being replaced stays valid, and its customer may finish meanwhile: the report is kept until
+#: the job stands as linked again.
+_MAY_BE_LINKED = frozenset(
+    {JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING, JobState.IN_DOUBT, JobState.FAILED}
+)
 #: However many reports come, their look-ups take no more of the rate than one call in so long.
 _APART_S = 5.0
 
@@ -105,9 +113,7 @@ class ReportWorker:
         if self._clock.monotonic() < self._rests_until_s:
             return 0
         shop = self._shop
-        claimed = await shop.ledger.intake.claim_due(
-            WEBHOOK_SOURCE, want=_HUNDRED, worker_id=shop.worker_id, lease_s=shop.lease_s
-        )
+        claimed = await self._claimed()
         if not claimed:
             return 0
         with ExitStack() as kept:
@@ -121,6 +127,18 @@ class ReportWorker:
             self._tell(event, outcome)
         await shop.ledger.completing.note(hinted_at_ms=max(event.received_at_ms for event in claimed))
         return len(claimed)
+
+    async def _claimed(self) -> list[ClaimedEvent]:
+        """Take the reports that are due, as many as one look-up is to serve."""
+        shop, claimed = self._shop, list[ClaimedEvent]()
+        while len(claimed) < _MOST_AT_ONCE:
+            page = await shop.ledger.intake.claim_due(
+                WEBHOOK_SOURCE, want=_HUNDRED, worker_id=shop.worker_id, lease_s=shop.lease_s
+            )
+            claimed += page
+            if len(page) < _HUNDRED:  # no more, or one that is to be worked on alone
+                break
+        return claimed
 
     async def _work(self, claimed: Sequence[ClaimedEvent]) -> list[EventOutcome]:
         reports = [_read(event) for event in claimed]
@@ -162,7 +180,7 @@ class ReportWorker:
         entries = await listed(
             shop.partner.get_accounts, limits=shop.limits, partner=shop.partner, stats=shop.stats
         )
-        return None if entries is None else Accounts(entries)
+        return None if entries is None else await asyncio.to_thread(Accounts.indexed, entries)
 
     async def _complete_listed(
         self, hints: Sequence[_Hint | None], accounts: Accounts | None
@@ -177,18 +195,18 @@ class ReportWorker:
             return EventSkipped(reason="not_ours")
         ids = tuple(dict.fromkeys(job.id for job in hint.jobs))
         for job in hint.jobs:
-            if job.product is not Product.WHATSAPP:
-                doubt = await self._facebook(job, hint.report)
-                if doubt is not None:
-                    return doubt
-            elif _needs_list(job) and job.id not in completed:
-                return _look_again(hint.event, has_list=has_list)
+            doubt = await self._facebook(job, hint) if job.product is not Product.WHATSAPP else None
+            if doubt is not None:
+                return doubt
+        if any(_needs_list(job) and job.id not in completed for job in hint.jobs):
+            return _look_again(hint.event, has_list=has_list)
         is_new = any(job.id in completed or _is_by_report(job) for job in hint.jobs)
         return EventDone(job_ids=ids, is_new=is_new)
 
-    async def _facebook(self, job: JobRecord, report: Report) -> EventOutcome | None:
+    async def _facebook(self, job: JobRecord, hint: _Hint) -> EventOutcome | None:
         """Complete a Facebook job if the report may be believed; else return what becomes of the report."""
-        if not _is_by_report(job):
+        report = hint.report
+        if not _is_by_report(job) and job.state not in _MAY_BE_LINKED:
             return None
         if report.standing is Standing.NOT_FINISHED:
             return EventSkipped(reason="not_finished")
@@ -196,8 +214,9 @@ class ReportWorker:
             return EventFailed(reason="status_unknown", problems=(_STATUS_UNKNOWN,))
         if _names_another_link(job, report):
             return EventFailed(reason="link_differs", problems=(_LINK_DIFFERS,))
-        await self._completer.by_report(job.id)
-        return None
+        if await self._completer.by_report(job.id):
+            return None
+        return _wait_for_link(hint.event)
 
     def _tell(self, event: ClaimedEvent, outcome: EventOutcome) -> None:
         word = type(outcome).__name__.removeprefix("Event").lower()
@@ -218,6 +237,12 @@ _LINK_DIFFERS = Problem(
     "link_differs",
     "the report names our reference with another link",
     "Ask the partner what it was about: nothing was changed by it.",
+)
+_NOT_LINKED = Problem(
+    "reference",
+    "not_linked",
+    "the customer finished a link whose job is not linked now",
+    "Look at the job; once it is linked, or a replacement has ended, let the report go again.",
 )
 
 
@@ -245,8 +270,13 @@ def _is_by_report(job: JobRecord) -> bool:
 
 
 def _names_another_link(job: JobRecord, report: Report) -> bool:
-    """Tell whether the report names links of the same site, and none of them is the job's."""
-    same_site = [link for link in report.links if _site_of(link) == _site_of(job.link or "")]
+    """Tell whether the report names links of the same site, and none of them is the job's.
+
+    A link that was replaced stays valid, and nobody keeps it: of such a job any will do.
+    """
+    if job.replacements or job.link is None:
+        return False
+    same_site = [link for link in report.links if _site_of(link) == _site_of(job.link)]
     return bool(same_site) and job.link not in same_site
 
 
@@ -264,4 +294,13 @@ def _look_again(event: ClaimedEvent, *, has_list: bool) -> EventOutcome:
         return EventSkipped(reason="not_finished")  # the poll goes on looking
     return EventRetry(
         reason="not_finished", delay_s=_LOOK_AGAIN_S[event.failures], max_failures=len(_LOOK_AGAIN_S) + 1
+    )
+
+
+def _wait_for_link(event: ClaimedEvent) -> EventOutcome:
+    """Let a Facebook report wait for its job, and in the end for a person: nothing else tells of this customer."""
+    if event.failures >= len(_LOOK_AGAIN_S):
+        return EventFailed(reason="not_linked", problems=(_NOT_LINKED,))
+    return EventRetry(
+        reason="not_linked", delay_s=_LOOK_AGAIN_S[event.failures], max_failures=len(_LOOK_AGAIN_S) + 1
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_KNOWN = 1  #: schema that is brought to this one when it is met
 #: Separates the parts of a composite value; JSON never holds it unescaped.
 UNIT_SEPARATOR = "\x1f"

@@ -1,8 +1,9 @@
 """Bringing a ledger that an older version wrote to the layout of this one, in steps that a kill may end anywhere.
 
-Schema 2 added the search index, the failed messages by reason and the jobs that failed again. All are filled from what is there, and every step
-may be repeated, so that whoever comes next goes on. The older version's processes must have stopped by then: they would
-record what no index knows.
+Schema 2 added the search index, the failed messages by reason and the jobs that failed again. All are filled from what
+is there, and every step may be repeated, so that whoever comes next goes on. Schema 3 added links that are replaced or
+deleted, reminders and the send window: what they keep begins empty. The older version's processes must have stopped by
+then: they would record what no index knows, and make a link where one is to be deleted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _LOOK_EVERY_S = 0.5
 _TELL_EVERY_S = 5.0
 _ROWS_PER_SCRIPT = 100
 _KEYS_PER_SCAN = 1_000  #: looked at by the server in about half a millisecond
+_INDEXED_SINCE = 2  #: schema from which on a ledger has its indexes
 _PROGRESS = "migration"  #: a field of `meta`: how far it is, and on which run of the server
 
 log = structlog.get_logger(__name__)
@@ -44,9 +46,9 @@ async def migrate(scripts: Scripts, keys: Keys) -> None:
     """
     me = secrets.token_hex(8)
     is_told = False
-    while await _schema(scripts, keys) != SCHEMA_VERSION:
+    while (found := await _schema(scripts, keys)) != SCHEMA_VERSION:
         if await _hold_duty(scripts, me):
-            await _Migration(scripts, keys, me).run()
+            await _Migration(scripts, keys, me).run(found)
             continue
         if not is_told:
             log.info("ledger_migration_awaited", to_schema=SCHEMA_VERSION)
@@ -76,15 +78,16 @@ class _Migration:
         self._done = 0
         self._told_at_s = time.monotonic()
 
-    async def run(self) -> None:
-        """Go on where the last one ended. Returns early when another process has taken over."""
-        log.info("ledger_migration_started", to_schema=SCHEMA_VERSION)
-        if await self._index_invitations() and await self._index_failures():
-            with translated():
-                await self._scripts.redis.hset(self._keys.meta, "schema", str(SCHEMA_VERSION))
-                await self._scripts.redis.hdel(self._keys.meta, _PROGRESS)
-            log.info("ledger_migrated", to_schema=SCHEMA_VERSION, invitations=self._done)
-            await self._scripts.run("release_duty", _DUTY, self._me)
+    async def run(self, found: int) -> None:
+        """Bring schema *found* to this one, from where the last one ended. Returns early when another has taken over."""
+        log.info("ledger_migration_started", from_schema=found, to_schema=SCHEMA_VERSION)
+        if found < _INDEXED_SINCE and not (await self._index_invitations() and await self._index_failures()):
+            return
+        with translated():
+            await self._scripts.redis.hset(self._keys.meta, "schema", str(SCHEMA_VERSION))
+            await self._scripts.redis.hdel(self._keys.meta, _PROGRESS)
+        log.info("ledger_migrated", to_schema=SCHEMA_VERSION, invitations=self._done)
+        await self._scripts.run("release_duty", _DUTY, self._me)
 
     async def _index_invitations(self) -> bool:
         run_id = await self._run_id()

@@ -92,7 +92,7 @@ class Poll:
         )
         if entries is None:
             return None
-        seen = await self._see(await asyncio.to_thread(Accounts, entries), began_ms)
+        seen = await self._see(await asyncio.to_thread(Accounts.indexed, entries), began_ms)
         if _is_suspicious(seen, has_entries=bool(entries)):
             await self._hold(seen, view, began_ms)
         else:

@@ -11,5 +11,7 @@ if ARGV[5] == '1' then account('event_discard', ARGV[3], ARGV[4], event.id, 'sou
 put(event, 'r', 'discarded')
 drop(event, 'l')
 close_event(event, 'skipped')
+-- What was given up is not kept to be looked at, whichever source it is of.
+bodies_gone[#bodies_gone + 1] = K.intake_body .. event.id
 write_moves()
 return { 1, event.s }

@@ -14,7 +14,7 @@ from worker.ops.console.charts import sparkline
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.gate import requires
 from worker.ops.console.i18n import Translator
-from worker.ops.console.view import fragment, render, translator_of, wants_fragment
+from worker.ops.console.view import render, translator_of, wants_fragment
 from worker.ops.groups import group, groups
 from worker.ops.views import iso
 
@@ -49,7 +49,7 @@ class GroupPages:
             "at": iso(await self._ledger.now_ms()),
         }
         if wants_fragment(request):
-            return await fragment(request, "failed_live.html", **context)
+            return await render(request, "failed_live.html", **context)
         return await render(request, "failed.html", **context)
 
     @requires(Role.VIEWER)

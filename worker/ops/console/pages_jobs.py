@@ -17,7 +17,7 @@ from worker.domain.states import JobState, Lane
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.filters import FilterForm, read_filter
 from worker.ops.console.gate import operator_of, requires
-from worker.ops.console.view import fragment, render, translator_of, wants_fragment
+from worker.ops.console.view import render, translator_of, wants_fragment
 from worker.ops.job_page import job_page
 from worker.ops.known import not_known
 from worker.ops.trail import AuditTrail
@@ -89,7 +89,7 @@ class JobPages:
         if not is_revealed:  # who has a link may finish the onboarding in its customer's place
             job |= {name: mask_text(job[name]) for name in ("link", "landing_page") if job[name]}
         if wants_fragment(request):
-            return await fragment(request, "job_live.html", job=job, is_revealed=False)
+            return await render(request, "job_live.html", job=job, is_revealed=False)
         return await render(request, "job.html", job=job, is_revealed=is_revealed)
 
     @requires(Role.VIEWER)

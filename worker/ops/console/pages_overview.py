@@ -16,7 +16,7 @@ from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.gate import requires
 from worker.ops.console.i18n import Translator
 from worker.ops.console.tones import TONES
-from worker.ops.console.view import fragment, render, translator_of, wants_fragment
+from worker.ops.console.view import render, translator_of, wants_fragment
 from worker.ops.overview import overview
 
 #: Jobs that are somewhere on their way or need a person; what is over is told apart from them.
@@ -52,7 +52,7 @@ class OverviewPage:
             "shares": shares(seen["status"]["jobs"], texts),
         }
         if wants_fragment(request):
-            return await fragment(request, "overview_live.html", **context)
+            return await render(request, "overview_live.html", **context)
         return await render(request, "overview.html", **context)
 
 

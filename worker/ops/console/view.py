@@ -1,8 +1,8 @@
 """How a page is made: Jinja templates in the reader's language and theme, escaped throughout.
 
-A handler ends with `return await render(request, "failed.html", groups=groups)`; the part of a page that htmx asks for
-again is `fragment`. Both give every template the same names (`_context`); what a template asks for beyond them and
-what its handler passed is an error.
+A handler ends with `return await render(request, "failed.html", groups=groups)`, and so it does for the part of a page
+that htmx asks for again. Every template has the same names (`_context`); what one asks for beyond them and what its
+handler passed is an error.
 """
 
 from __future__ import annotations
@@ -81,11 +81,6 @@ async def render(request: web.Request, name: str, *, status: int = 200, **contex
     response = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
     response.headers["Vary"] = "Cookie, Accept-Language, HX-Request"
     return response
-
-
-async def fragment(request: web.Request, name: str, *, status: int = 200, **context: Any) -> web.Response:
-    """Return a part of a page, for htmx to put in place; the same as `render` but for the name."""
-    return await render(request, name, status=status, **context)
 
 
 def wants_fragment(request: web.Request) -> bool:
@@ -228,7 +223,6 @@ __all__ = [
     "VIEW",
     "View",
     "environment",
-    "fragment",
     "language_of",
     "preferences_middleware",
     "render",
