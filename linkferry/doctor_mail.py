@@ -7,6 +7,7 @@ listed, so that a key may exist that is not found here; what can't be known is s
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from email.utils import parseaddr
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ from linkferry.doctor import Finding, bad, ok, warn
 from linkferry.mail_dns import MOST_LOOKUPS, Address, DnsUnreachableError, MailDns, Spf, read_spf
 from worker.settings import Settings
 
+_is_dmarc = re.compile(r"v\s*=\s*DMARC1\s*(?:;|$)", re.IGNORECASE).match
 _DOCS = "docs/mail-domain.md"
 #: All questions together: `doctor` is not to hang on a name server that is slow.
 _PATIENCE_S = 12.0
@@ -71,7 +73,8 @@ async def examine(settings: Settings, resolver: MailDns | None = None) -> list[F
             async for each in look.all(sending_domain(settings.mail_reply_to) or domain):
                 findings.append(each)  # noqa: PERF401 - what is known by the time-out is told
     except (DnsUnreachableError, TimeoutError) as exc:
-        text = f"The DNS could not be asked about {domain} ({type(exc).__name__}): its records are not known."
+        other = "other " if findings else ""
+        text = f"The DNS could not be asked about {domain} ({type(exc).__name__}): its {other}records are not known."
         findings.append(warn("mail domain", text, f"Look from another network, or by hand: {_DOCS}"))
     return findings
 
@@ -103,6 +106,12 @@ class _Look:
 
     async def _spf(self) -> list[Finding]:
         spf = await read_spf(self._dns, self._domain)
+        if spf.near is not None:
+            text = (
+                f"A text at {self._domain} holds v=spf1 and does not begin with it: receivers pass it over."
+            )
+            remedy = "Let it begin with v=spf1, without a space or quotation mark before it."
+            return [warn("SPF", text, remedy)]
         if not spf.records:
             text = f"{self._domain} has no SPF record: receivers can't tell its mail from a forger's."
             return [
@@ -125,6 +134,9 @@ class _Look:
         elif spf.ending not in {"-", "~"}:
             text = f"{self._domain}'s SPF record says nothing of all others."
             wrong.append(warn("SPF", text, "End it with ~all, or with -all once all is well."))
+        if spf.wrong:
+            text = f"{self._domain}'s SPF record holds “{spf.wrong[0][:60]}”, which is no part of SPF: it counts as broken."
+            wrong.append(bad("SPF", text, "Correct that word; no space stands within one."))
         if spf.lookups > MOST_LOOKUPS:
             text = f"{self._domain}'s SPF record takes {spf.lookups} look-ups or more; with more than 10 it counts as broken."
             wrong.append(warn("SPF", text, "Take out includes of services that you no longer send by."))
@@ -183,6 +195,9 @@ class _Look:
         while not records and name.count(".") > 1:  # a subdomain is under its parent's policy
             name = name.partition(".")[2]
             records = await self._dmarc_records(name)
+        if not records and await self._dns.txt(f"_dmarc.{self._domain}"):
+            text = f"The text at _dmarc.{self._domain} does not begin with v=DMARC1: receivers pass it over."
+            return warn("DMARC", text, "Let it begin with v=DMARC1; and a p= after it.")
         if not records:
             return warn(
                 "DMARC",
@@ -199,6 +214,11 @@ class _Look:
     def _policy(self, name: str, policy: str, tags: dict[str, str]) -> Finding:
         strict = [what for what, tag in (("SPF", "aspf"), ("DKIM", "adkim")) if tags.get(tag) == "s"]
         needs = f" {' and '.join(strict)} must be of {self._domain} itself (strict)." if strict else ""
+        if policy in {"quarantine", "reject"} and (tags.get("t") == "y" or tags.get("pct") == "0"):
+            text = (
+                f"{name} has p={policy} on trial (t=y or pct=0): forgers of your name are let through.{needs}"
+            )
+            return warn("DMARC", text, "Once its reports show your own mail passing, take t= or pct= out.")
         if policy in {"quarantine", "reject"}:
             text = f"{name} has p={policy}: what neither SPF nor DKIM vouches for in its name is turned away.{needs}"
             return ok("DMARC", text)
@@ -210,18 +230,24 @@ class _Look:
         return warn("DMARC", text, "Give it p=none, p=quarantine or p=reject.")
 
     async def _dmarc_records(self, name: str) -> list[str]:
-        return [each for each in await self._dns.txt(f"_dmarc.{name}") if each.lower().startswith("v=dmarc1")]
+        return [each for each in await self._dns.txt(f"_dmarc.{name}") if _is_dmarc(each)]
 
     # --- DKIM --------------------------------------------------------------------------------------------
 
     async def _dkim(self) -> Finding:
         names = [f"{each}._domainkey.{self._domain}" for each in SELECTORS]
-        texts = await asyncio.gather(*(self._dns.txt(name) for name in names))
+        answers = await asyncio.gather(*(self._dns.txt(name) for name in names), return_exceptions=True)
+        # A selector of a provider long left may lead nowhere; that all of them are silent is the DNS's fault.
+        silent = [each for each in answers if isinstance(each, BaseException)]
+        if len(silent) == len(answers) or any(not isinstance(each, DnsUnreachableError) for each in silent):
+            raise silent[0]
         keys = {
             selector: _tags(text)
-            for selector, found in zip(SELECTORS, texts, strict=True)
+            for selector, found in zip(SELECTORS, answers, strict=True)
+            if not isinstance(found, BaseException)
             for text in found
-            if "p" in _tags(text)
+            # Behind a wildcard stands any text at all.
+            if "p" in _tags(text) and _tags(text).get("v", "DKIM1") == "DKIM1"
         }
         good = [selector for selector, tags in keys.items() if tags["p"]]
         if good:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -25,6 +26,11 @@ Network = IPv4Network | IPv6Network
 #: RFC 7208, 4.6.4: with more look-ups receivers take the record for broken.
 MOST_LOOKUPS = 10
 _WALKED = 20  #: look-ups after which a record is read no further
+_SIZE = r"(?:/\d{1,3})?(?://\d{1,3})?"
+_is_plain_term = re.compile(
+    rf"all|ptr(?::\S+)?|(?:a|mx)(?::[^\s/]+)?{_SIZE}|(?:include|exists):\S+|[a-z][a-z0-9_.-]*=\S*",
+    re.IGNORECASE,
+).fullmatch
 
 
 class DnsUnreachableError(Exception):
@@ -70,10 +76,14 @@ class MailDns:
 
     async def _answer(self, name: str, kind: str) -> list[Any]:
         try:
+            asked = dns.name.from_text(name)
+        except (dns.exception.DNSException, UnicodeError):  # a name that no server could know
+            return []
+        try:
             answer = await self._opened().resolve(
-                name, kind, lifetime=self._timeout_s, search=False, raise_on_no_answer=False
+                asked, kind, lifetime=self._timeout_s, search=False, raise_on_no_answer=False
             )
-        except (dns.resolver.NXDOMAIN, dns.resolver.YXDOMAIN, dns.name.LabelTooLong, dns.name.EmptyLabel):
+        except (dns.resolver.NXDOMAIN, dns.resolver.YXDOMAIN):
             return []
         except (dns.exception.DNSException, OSError) as exc:
             raise DnsUnreachableError(type(exc).__name__) from exc
@@ -95,9 +105,13 @@ class Spf:
     """An SPF record with all that it includes."""
 
     records: list[str] = field(default_factory=list)  #: of the domain itself: should be one
+    near: str | None = None  #: a text that means to be one, and does not begin as one has to
+    wrong: list[str] = field(
+        default_factory=list
+    )  #: words that are no part of SPF: each breaks the whole record
     ending: str = ""  #: what holds for all others: `-`, `~`, `?`, `+`, or nothing
     lookups: int = 0  #: at least; counting ends a good way beyond what is allowed
-    names: set[str] = field(default_factory=set)  #: domains that it includes, at any depth
+    names: set[str] = field(default_factory=set)  #: domains whose servers it lets send, at any depth
     broken: list[str] = field(default_factory=list)  #: included, and without a record
     networks: list[Network] = field(default_factory=list)
     is_part_unknown: bool = False  #: it has macros, which only a receiver can work out
@@ -111,7 +125,9 @@ async def read_spf(resolver: MailDns, domain: str) -> Spf:
     """Return what a domain's SPF record says; raises DnsUnreachableError."""
     spf = Spf(records=await _spf_records(resolver, domain))
     if len(spf.records) == 1:
-        await _walk(resolver, domain, spf.records[0], spf, is_own=True)
+        await _walk(resolver, _Place((domain.lower(),)), spf.records[0], spf)
+    if not spf.records:
+        spf.near = next((each for each in await resolver.txt(domain) if "v=spf1" in each.lower()), None)
     return spf
 
 
@@ -120,34 +136,67 @@ async def _spf_records(resolver: MailDns, domain: str) -> list[str]:
     return [each for each in texts if each.lower() == "v=spf1" or each.lower().startswith("v=spf1 ")]
 
 
-async def _walk(resolver: MailDns, domain: str, record: str, spf: Spf, *, is_own: bool) -> None:
-    for word in record.split()[1:]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the tree of records one stands."""
+
+    path: tuple[str, ...]  #: from the domain itself to the one that is read
+    is_own: bool = True  #: its `all` is the domain's
+    does_pass: bool = True  #: what it names may send, where the record itself is passed by `include`
+
+
+async def _walk(resolver: MailDns, place: _Place, record: str, spf: Spf) -> None:
+    words = record.split()[1:]
+    end = next((nth for nth, word in enumerate(words) if word.lstrip("+-~?").lower() == "all"), None)
+    if end is not None and place.is_own:
+        spf.ending = words[end][0] if words[end][0] in "+-~?" else "+"
+    for word in words[:end]:  # what stands behind it nobody reads
         if spf.lookups >= _WALKED:
             return
         qualifier = word[0] if word[0] in "+-~?" else "+"
         term = word.lstrip("+-~?")
-        if term.lower() == "all":
-            spf.ending = qualifier if is_own else spf.ending
+        if not _is_term(term):
+            spf.wrong.append(word)
         elif "%" in term:
             spf.lookups += 1
             spf.is_part_unknown = True
-        elif term.lower().startswith(("include:", "redirect=")):
-            name = term[len("include:") :] if term[0] in "iI" else term[len("redirect=") :]
-            await _follow(resolver, name, spf, is_own=is_own and term[0] in "rR")
-        elif qualifier == "+":
-            spf.networks += await _networks(resolver, domain, term.lower(), spf)
+        elif term.lower().startswith("include:"):
+            passes = place.does_pass and qualifier == "+"
+            await _follow(resolver, _Place(place.path, is_own=False, does_pass=passes), term[8:], spf)
+        elif term.lower().startswith("redirect=") and end is None:
+            await _follow(resolver, place, term[9:], spf)
+        elif qualifier == "+" and "=" not in term:
+            found = await _networks(resolver, place.path[-1], term.lower(), spf)
+            spf.networks += found if place.does_pass else []
 
 
-async def _follow(resolver: MailDns, name: str, spf: Spf, *, is_own: bool) -> None:
-    spf.lookups += 1
-    if name.lower() in spf.names:
+async def _follow(resolver: MailDns, place: _Place, named: str, spf: Spf) -> None:
+    """Read the record of the domain that is *named* at *place*."""
+    name = named.lower().rstrip(".")
+    if name in place.path:
+        spf.lookups = _WALKED  # round and round
         return
-    spf.names.add(name.lower())
+    spf.lookups += 1
+    if name in spf.names:
+        return
+    if place.does_pass:
+        spf.names.add(name)
     records = await _spf_records(resolver, name)
     if len(records) != 1:
         spf.broken.append(name)
         return
-    await _walk(resolver, name, records[0], spf, is_own=is_own)
+    await _walk(resolver, replace(place, path=(*place.path, name)), records[0], spf)
+
+
+def _is_term(term: str) -> bool:
+    """Tell whether a word of a record is one of SPF's (RFC 7208, 12)."""
+    kind, _, value = term.partition(":")
+    if kind.lower() in {"ip4", "ip6"}:
+        try:
+            return f"ip{ip_network(value, strict=False).version}" == kind.lower()
+        except ValueError:
+            return False
+    return bool(_is_plain_term(term))
 
 
 async def _networks(resolver: MailDns, domain: str, term: str, spf: Spf) -> list[Network]:

@@ -16,6 +16,8 @@ from linkferry.frame import flags, hint
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: What anybody wrote must not steer the terminal or turn the line round; and half a letter cannot be written at all.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WIDE = 220  #: columns where there is no terminal: a pipe must get whole lines
 
 
@@ -28,8 +30,9 @@ def emit(document: Any, render: Callable[[], None]) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on a line of its own."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+    """Print one JSON document on a line of its own, letters of every script as themselves."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    sys.stdout.write(_UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 

@@ -19,6 +19,7 @@ from worker.settings import Settings
 LONGEST_URL = 512  #: documented by the partner
 _PATIENCE_S = 10.0
 _DEEPEST = 4
+_URL_NAMES = frozenset({"url", "webhook", "webhook_url"})
 
 
 class WebhookUnknownError(Exception):
@@ -105,10 +106,18 @@ def why_not(ending: Ending) -> str:
     return f"code {ending.code}"
 
 
-def _urls(node: Any, depth: int) -> Iterator[str]:
-    """Yield the web addresses in an answer whose shape is not documented."""
-    if isinstance(node, str) and node.strip().lower().startswith(("https://", "http://")):
-        yield node.strip()
-    elif isinstance(node, dict | list) and depth < _DEEPEST:
-        for each in node.values() if isinstance(node, dict) else node:
-            yield from _urls(each, depth + 1)
+def _urls(node: Any, depth: int, name: str = "") -> Iterator[str]:
+    """Yield the web addresses in an answer whose shape is not documented.
+
+    What stands under `url` is one however it is written: a listener that was overlooked would be replaced unasked.
+    """
+    if isinstance(node, str):
+        word = node.strip()
+        if word.lower().startswith(("https://", "http://")) or (word and name in _URL_NAMES):
+            yield word
+    elif isinstance(node, dict) and depth < _DEEPEST:
+        for key, value in node.items():
+            yield from _urls(value, depth + 1, str(key).strip().lower())
+    elif isinstance(node, list) and depth < _DEEPEST:
+        for each in node:
+            yield from _urls(each, depth + 1, name)

@@ -40,6 +40,11 @@ def of_name(header: str = "customer", rank: int = 0) -> Column:
     return Column(header, rank, is_name=True, least=_LEAST_NAME)
 
 
+def keeping(columns: Sequence[Column | str], header: str) -> tuple[Column | str, ...]:
+    """Return *columns* with that one always shown: it is what was asked for."""
+    return tuple(header if isinstance(each, Column) and each.header == header else each for each in columns)
+
+
 Cells = Sequence[Sequence[str]]
 
 

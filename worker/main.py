@@ -81,12 +81,12 @@ def build_partner(settings: Settings, limits: Limits, tokens: TokenStore) -> Par
 
 
 def build_sender(settings: Settings) -> Sender:
-    """Return who messages come from. Raises SettingsError for an EMAIL_FROM without a usable address."""
+    """Return who messages come from. Raises SettingsError for EMAIL_FROM or MAIL_REPLY_TO without a usable address."""
     address = settings.email_from or f"{settings.brand_name or 'Linkferry'} <nobody@linkferry.invalid>"
     try:
         return Sender.parse(address, brand_name=settings.brand_name, reply_to=settings.mail_reply_to)
     except ValueError as exc:
-        raise SettingsError(f"LINKFERRY_EMAIL_FROM: {exc}") from exc
+        raise SettingsError(f"LINKFERRY_{exc}") from exc
 
 
 def own_brand(settings: Settings) -> Brand:

@@ -210,7 +210,8 @@ async def _source(session: Session, name: str | None) -> str | None:
     # What an earlier version or another build recorded may stand there under other names.
     known = {*map(source_of, CRM_NAMES), *REPORT_SOURCES, *await session.ledger.intake.counts()}
     if source not in known:
-        message = f"--source {name}: say one of {', '.join(sorted(map(crm_of, known)))}."
+        in_order = sorted(known, key=lambda each: (each in REPORT_SOURCES, each))
+        message = f"--source {name}: say one of {', '.join(map(crm_of, in_order))}."
         raise CommandError(message, exit_code=USAGE)
     return source
 

@@ -12,7 +12,7 @@ from linkferry.commands.job_view import print_job, print_message, read_job, read
 from linkferry.commands.jobs import no_such_job, print_jobs, total_text
 from linkferry.frame import USAGE, CommandError, command
 from linkferry.output import emit, instant, say
-from linkferry.tables import Column, of_name, print_table, when
+from linkferry.tables import Column, keeping, of_name, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -60,7 +60,7 @@ async def list_failed(
 
     if chosen.stage == "delivery" and chosen.state == "in_doubt":
         doubtful = await filters.page(session.queries.messages("in_doubt", cursor=cursor, limit=limit))
-        emit(doubtful, lambda: print_failed(doubtful))
+        emit(doubtful, lambda: print_failed(doubtful, is_revealed=is_revealed))
         return
     state = filters.failed_states(chosen.state)[0].value
     wanted = await chosen.read(session, state=state)
@@ -70,7 +70,7 @@ async def list_failed(
     if is_revealed:
         await session.trail.reveal(by=filters.operator(), shown=len(found["items"]), what="failed list")
     page = with_expiry(found, kept_s(session.settings))
-    emit(page, lambda: print_failed(page))
+    emit(page, lambda: print_failed(page, is_revealed=is_revealed))
 
 
 async def show_groups(session: Session) -> None:
@@ -204,16 +204,20 @@ _DEAD_COLUMNS = (
 )
 
 
-def print_failed(page: dict[str, Any]) -> None:
-    """Print a page of the failed queue for people: jobs, then messages."""
+def print_failed(page: dict[str, Any], *, is_revealed: bool = False) -> None:
+    """Print a page of the failed queue for people: jobs, then messages. Revealed, no number is left out."""
     jobs = [item for item in page["items"] if item["stage"] == "link"]
     messages = [item for item in page["items"] if item["stage"] == "delivery"]
     if jobs and all(item["state"] == "dead" for item in jobs):
-        _print_dead({**page, "items": jobs})
+        _print_dead({**page, "items": jobs}, is_revealed=is_revealed)
     elif jobs and all(item["state"] == "failed" for item in jobs):
-        _print_jobs({**page, "items": jobs, "next": None if messages else page["next"]})
+        _print_jobs(
+            {**page, "items": jobs, "next": None if messages else page["next"]}, is_revealed=is_revealed
+        )
     elif jobs or not messages:
-        print_jobs({**page, "items": jobs, "next": None if messages else page["next"]})
+        print_jobs(
+            {**page, "items": jobs, "next": None if messages else page["next"]}, is_revealed=is_revealed
+        )
     if not messages:
         return
     rows = [
@@ -232,7 +236,7 @@ def print_failed(page: dict[str, Any]) -> None:
         say(f"More: add --cursor {page['next']}")
 
 
-def _print_jobs(page: dict[str, Any]) -> None:
+def _print_jobs(page: dict[str, Any], *, is_revealed: bool) -> None:
     rows = [
         (
             item["job_id"],
@@ -246,13 +250,13 @@ def _print_jobs(page: dict[str, Any]) -> None:
         )
         for item in page["items"]
     ]
-    print_table(_FAILED_COLUMNS, rows)
+    print_table(keeping(_FAILED_COLUMNS, "number") if is_revealed else _FAILED_COLUMNS, rows)
     say(f"{len(rows)} of {total_text(page)}.")
     if page["next"]:
         say(f"More: add --cursor {page['next']}")
 
 
-def _print_dead(page: dict[str, Any]) -> None:
+def _print_dead(page: dict[str, Any], *, is_revealed: bool) -> None:
     rows = [
         (
             item["job_id"],
@@ -265,7 +269,7 @@ def _print_dead(page: dict[str, Any]) -> None:
         )
         for item in page["items"]
     ]
-    print_table(_DEAD_COLUMNS, rows)
+    print_table(keeping(_DEAD_COLUMNS, "number") if is_revealed else _DEAD_COLUMNS, rows)
     if page["next"]:
         say(f"More: add --cursor {page['next']}")
 

@@ -11,7 +11,7 @@ from linkferry.commands.job_view import print_job, read_job
 from linkferry.frame import FAILED, command, complain
 from linkferry.notices import sandbox_beside
 from linkferry.output import emit, instant, say
-from linkferry.tables import Column, of_name, print_table, when
+from linkferry.tables import Column, keeping, of_name, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -51,7 +51,7 @@ def _register_finding(group: typer.Typer) -> None:
         )
         if is_revealed:
             await session.trail.reveal(by=filters.operator(), shown=len(page["items"]), what="job list")
-        emit(page, lambda: print_jobs(page))
+        emit(page, lambda: print_jobs(page, is_revealed=is_revealed))
 
     @command(group, "find")
     async def find_jobs(
@@ -73,7 +73,7 @@ def _register_finding(group: typer.Typer) -> None:
         )
         if is_revealed:
             await session.trail.reveal(by=filters.operator(), shown=len(page["items"]), what="job find")
-        emit(page, lambda: print_jobs(page))
+        emit(page, lambda: print_jobs(page, is_revealed=is_revealed))
         return 0 if page["items"] or page["next"] else FAILED
 
 
@@ -132,6 +132,7 @@ _COLUMNS = (
     Column("attempt", rank=5),
     Column("lane", rank=6),
 )
+_REVEALING = keeping(_COLUMNS, "number")
 
 
 def total_text(page: dict[str, Any]) -> str:
@@ -139,8 +140,8 @@ def total_text(page: dict[str, Any]) -> str:
     return str(page["total"]) if page.get("is_total_exact", True) else f"at least {page['total']}"
 
 
-def print_jobs(page: dict[str, Any]) -> None:
-    """Print a page of jobs for people."""
+def print_jobs(page: dict[str, Any], *, is_revealed: bool = False) -> None:
+    """Print a page of jobs for people; revealed, the numbers are what was asked for."""
     rows = [
         (
             item["job_id"],
@@ -156,7 +157,7 @@ def print_jobs(page: dict[str, Any]) -> None:
         for item in page["items"]
     ]
     if rows:
-        print_table(_COLUMNS, rows)
+        print_table(_REVEALING if is_revealed else _COLUMNS, rows)
         say(f"{len(rows)} of {total_text(page)}.")
     elif not page["next"]:
         say("None.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,8 @@ from linkferry import frame
 from linkferry.commands import filters
 from linkferry.commands.preview_options import (
     BrandName,
+    Delimiter,
+    Encoding,
     File,
     FixtureName,
     Job,
@@ -63,6 +67,8 @@ def _register_preview(app: typer.Typer) -> None:
         ] = False,
         mapping: Mapping = None,
         sheet: Sheet = None,
+        encoding: Encoding = None,
+        delimiter: Delimiter = None,
     ) -> None:
         """Show the messages that a customer would get. Nothing is sent and nothing recorded, but that a job was looked at.
 
@@ -75,6 +81,8 @@ def _register_preview(app: typer.Typer) -> None:
             row=row,
             mapping=tuple(mapping or ()),
             sheet=sheet,
+            encoding=encoding,
+            delimiter=delimiter,
             job=job,
             fixture=fixture,
             locale=locale,
@@ -231,18 +239,25 @@ def _write_pages(
         message = "--html, --open and --png show the mail: leave out --sms and --channel sms."
         raise CommandError(message, exit_code=USAGE)
     page = in_dark(page) if is_dark else page
-    try:
-        if html is not None:
+    if html is not None:
+        with _writing(html):
             html.write_text(page, encoding="utf-8")
-            say(f"HTML written to {html}")
-        if png is not None:
+        say(f"HTML written to {html}")
+    if png is not None:
+        with _writing(png):
             photograph(page, png)
-            say(f"Picture written to {png}")
-    except OSError as exc:
-        message = f"{html or png} cannot be written: {exc.strerror or type(exc).__name__}."
-        raise CommandError(message) from exc
+        say(f"Picture written to {png}")
     if is_open:
         say(f"Opened in the browser: {open_in_browser(page)}. Delete it when you have seen it.")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        message = f"{path} cannot be written: {exc.strerror or type(exc).__name__}."
+        raise CommandError(message) from exc
 
 
 def _print_preview(document: dict[str, Any]) -> None:

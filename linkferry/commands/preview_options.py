@@ -22,6 +22,14 @@ Mapping = Annotated[
     typer.Option("--map", metavar="FIELD=COLUMN", help="Of FILE: which column a field is in."),
 ]
 Sheet = Annotated[str | None, typer.Option("--sheet", metavar="NAME", help="Of FILE: which sheet.")]
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Of FILE, where it does not show: windows-1255."),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option("--delimiter", metavar="CHAR", help="Of FILE, where it does not show: semicolon."),
+]
 Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Show the message of this job.")]
 FixtureName = Annotated[
     str | None,
@@ -41,6 +49,8 @@ class Wanted:
     row: int | None = None
     mapping: tuple[str, ...] = ()
     sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
     job: str | None = None
     fixture: str | None = None
     locale: str | None = None
@@ -52,8 +62,12 @@ class Wanted:
             _refuse(f"--locale {self.locale}: say `he` or `en`.")
         if self.file is not None and self.job is not None:
             _refuse("FILE and --job: show the one or the other.")
-        if self.file is None and (self.row is not None or self.mapping or self.sheet is not None):
-            _refuse("--row, --map and --sheet go with FILE: linkferry preview customers.csv --row 3")
+        of_file = (self.row, self.mapping or None, self.sheet, self.encoding, self.delimiter)
+        if self.file is None and any(each is not None for each in of_file):
+            _refuse(
+                "--row, --map, --sheet, --encoding and --delimiter go with FILE: "
+                "linkferry preview customers.csv --row 3"
+            )
 
 
 def _refuse(message: str) -> None:

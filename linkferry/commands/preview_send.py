@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from linkferry.doctor import Finding, bad, ok
 from worker.dispatch import Composer, MailMessage, RecipientAllowlist, SmsMessage
 from worker.domain.brand import Brand
+from worker.domain.fields import Notes, read_email
 from worker.domain.job import ClaimedDelivery
 from worker.domain.outcome import DeliveryOutcome, Sent, Skipped
 from worker.domain.phone import PhoneNumber, normalise_number
@@ -27,17 +28,17 @@ async def send_to(settings: Settings, address: str, delivery: ClaimedDelivery, b
     Its subject says that it is a test; the customer's own contact is not looked at. Raises SettingsError.
     """
     channel = Channel.EMAIL if "@" in address else Channel.SMS
+    addressed = _addressed(delivery, address, channel, settings)
+    if isinstance(addressed, Finding):
+        return addressed
     if not RecipientAllowlist(settings.recipient_allowlist).allows(address):
         return bad(
             "test", "RECIPIENT_ALLOWLIST does not allow this recipient.", "Add it there, or use another."
         )
-    addressed = _addressed(delivery, address, channel, settings)
-    if addressed is None:
-        return bad("test", "That is no address and no number.", "Write dana@example.com or 0501234567.")
     sender = build_sender(settings)
     message = _written(build_composer(settings, sender), addressed, brand)
     if isinstance(message, Skipped):
-        return bad("test", f"The {channel.value} was not sent: {message.reason}", _WHAT_IT_MEANS)
+        return bad("test", f"The {channel.value} was not sent: {message.reason}.", _WHAT_IT_MEANS)
     dispatchers = build_dispatchers(settings, sender, settings.load_catalogue())
     try:
         if channel not in dispatchers:
@@ -76,19 +77,25 @@ def _finding(channel: Channel, outcome: DeliveryOutcome) -> Finding:
         return ok("test", f"One {channel.value} was taken by the provider.")
     fail = None if isinstance(outcome, Skipped) else outcome.fail
     why = f"{fail.reason} {fail.detail}".strip() if fail else getattr(outcome, "reason", "")
-    return bad("test", f"The {channel.value} was not sent: {why}", _WHAT_IT_MEANS)
+    return bad("test", f"The {channel.value} was not sent: {why}.", _WHAT_IT_MEANS)
 
 
 def _addressed(
     delivery: ClaimedDelivery, address: str, channel: Channel, settings: Settings
-) -> ClaimedDelivery | None:
-    """Return *delivery* to *address* by *channel*, and to no other contact; None where that is no address."""
+) -> ClaimedDelivery | Finding:
+    """Return *delivery* to *address* by *channel*, and to no other contact; or what is wrong with the address."""
     contact = replace(delivery.request.contact, email=None, phone=None)
     if channel is Channel.EMAIL:
-        contact = replace(contact, email=address.strip())
+        notes = Notes()
+        email = read_email("the address", address.strip(), notes)
+        # A slip such as gmial.com stops it, too: a job's real links would go to a stranger.
+        wrong = next(iter((*notes.errors, *notes.warnings)), None)
+        if wrong is not None:
+            return bad("test", f"{wrong.message[:1].upper()}{wrong.message[1:]}.", wrong.remedy)
+        contact = replace(contact, email=email)
     else:
         found = normalise_number(address, region=settings.default_region)
         if not isinstance(found, PhoneNumber):
-            return None
+            return bad("test", "That is no address and no number.", "Write dana@example.com or 0501234567.")
         contact = replace(contact, phone=found.digits)
     return replace(delivery, channel=channel, request=replace(delivery.request, contact=contact))

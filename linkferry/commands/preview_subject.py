@@ -80,7 +80,7 @@ def _row(settings: Settings, wanted: Wanted, path: Path) -> tuple[OnboardingRequ
         options = BackfillOptions(
             rules=rules,
             mapping=tuple(read_map(text) for text in wanted.mapping),
-            reading=ReadOptions(sheet=wanted.sheet),
+            reading=ReadOptions(encoding=wanted.encoding, delimiter=wanted.delimiter, sheet=wanted.sheet),
         )
         intake = Intake(path, options)
         try:
@@ -95,20 +95,24 @@ def _row(settings: Settings, wanted: Wanted, path: Path) -> tuple[OnboardingRequ
 def _read_row(intake: Intake, wanted: int | None) -> tuple[OnboardingRequest, int]:
     last = 0
     for row in intake.rows():
+        if wanted is not None and row.line > wanted:
+            message = f"{_ROW} {wanted}: nothing stands in that row; rows are counted as reports count them, the header is 1."
+            raise CommandError(message, exit_code=USAGE)
         last = row.line
         if wanted is not None and row.line < wanted:
             continue
-        if wanted is not None and row.line > wanted:
-            break
         _, parsed = intake.read(row)
         if isinstance(parsed, InvalidRequest):
             wrong = "; ".join(f"{each.message}. {each.remedy}" for each in parsed.problems)
             message = f"{_ROW} {row.line}: no message is made for it: {wrong}"
             raise CommandError(message)
         return parsed.request, row.line
-    reach = f"the last one is {last}" if last else "it has none"
+    if not last:
+        message = "The file has no row below its header."
+        raise CommandError(message, exit_code=USAGE)
     message = (
-        f"{_ROW} {wanted or ''}: the file has no such row; {reach}. Rows are counted as reports count them."
+        f"{_ROW} {wanted}: the file has no such row; the last one is {last}. "
+        "Rows are counted as reports count them."
     )
     raise CommandError(message, exit_code=USAGE)
 
@@ -139,11 +143,11 @@ async def _job_subject(session: Session, wanted: Wanted, fixture: Fixture | None
     products = record.request.products
     records = await session.ledger.queries.jobs([job_id(invitation, each) for each in products])
     request = _in(record.request, wanted.locale)
+    linked = [each for each in records if each.link and each.state in {JobState.LINKED, JobState.ONBOARDED}]
     delivery = replace(
-        sample_delivery(request, _links(request, records, invitation)), invitation_id=invitation
+        sample_delivery(request, _links(request, linked, invitation)), invitation_id=invitation
     )
-    made = sum(each.link is not None for each in records)
-    about = f"job {record.id}" + ("" if made else "; its links are made up")
+    about = f"job {record.id}" + ("" if linked else "; it has no link, so that those shown are made up")
     return Subject(
         delivery=_as_fixture(delivery, fixture),
         brand=_chosen(session.brands, wanted.brand, request),
@@ -152,9 +156,8 @@ async def _job_subject(session: Session, wanted: Wanted, fixture: Fixture | None
     )
 
 
-def _links(request: OnboardingRequest, records: list[JobRecord], invitation: str) -> list[LinkToSend]:
-    """Return the links that stand; where none was made yet, made-up ones for all products."""
-    linked = [each for each in records if each.link and each.state in {JobState.LINKED, JobState.ONBOARDED}]
+def _links(request: OnboardingRequest, linked: list[JobRecord], invitation: str) -> list[LinkToSend]:
+    """Return the links that stand; where there is none (yet, or any more), made-up ones for all products."""
     if not linked:
         return [replace(each, job_id=job_id(invitation, each.product)) for each in sample_links(request)]
     return [

@@ -155,10 +155,10 @@ async def _set(session: Session, wanted: str, was: str | None, why: str) -> None
         detail["answer"] = why_not(ending)
     await session.ledger.trail.record("webhook_set", by=filters.operator(), why=why, detail=detail)
     if is_unknown:
-        before = "nowhere" if was is None else masked(was, settings)
+        before = "" if was is None else f"It led to {masked(was, settings)}  before. "
         message = (
-            f"The partner's answer was lost ({why_not(ending)}): it may have taken the address or not. It led to "
-            f"{before} before. Look: linkferry provider webhook get"
+            f"The partner's answer was lost ({why_not(ending)}): it may have taken the address or not. {before}"
+            "Look: linkferry provider webhook get"
         )
         raise CommandError(message)
 

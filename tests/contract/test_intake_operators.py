@@ -7,6 +7,7 @@ import redis.asyncio
 
 from tests.contract.intake_desk import DONE, FAILED, RETRY, SOURCE, IntakeDesk, an_event
 from worker.domain.event import EventState
+from worker.domain.report import WEBHOOK_SOURCE
 from worker.ledger import Ledger, LedgerUnavailable, intake
 from worker.ledger.intake import DONE_KEEP_S
 from worker.limits import Limits
@@ -89,6 +90,14 @@ async def test_an_event_is_discarded(desk: IntakeDesk, state: EventState) -> Non
     )
     assert [entry.event for entry in record.history] == ["discarded"]
     assert await desk.claim() == []
+
+
+async def test_what_a_discarded_report_of_the_partner_said_is_gone(desk: IntakeDesk) -> None:
+    """Other reports are kept to be looked at; one that an operator gave up is not."""
+    event = await desk.event_in(EventState.FAILED, source=WEBHOOK_SOURCE)
+    await desk.intake.discard(event, **WHY)
+
+    assert (await desk.get(event)).body == ""
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
-from tests.contract.ledger_desk import LINK, Desk
+from tests.contract.changing_desk import LOST, edit_of, half_way, record_of
+from tests.contract.ledger_desk import LINK, Desk, own_fail
 from tests.factories import a_request
+from worker.domain.outcome import Refused
 from worker.domain.outgoing import SinkPlan
-from worker.domain.states import DeliveryState, JobState
+from worker.domain.request import Product
+from worker.domain.states import DeliveryState, JobState, Lane
 from worker.ledger.completing import ExpiringNumber
 
 GRACE_S = 60.0
@@ -66,6 +69,58 @@ async def test_nothing_else_is_completed(desk: Desk, state: JobState) -> None:
 
     assert await desk.ledger.completing.complete(job, how="list") is None
     assert await desk.state(job) is state
+
+
+@pytest.mark.parametrize("op", ["replace", "revoke"])
+@pytest.mark.parametrize("state", [JobState.AVAILABLE, JobState.SCHEDULED, JobState.FAILED])
+async def test_who_finishes_before_his_link_is_deleted_is_onboarded(
+    desk: Desk, op: str, state: JobState
+) -> None:
+    """However long the delete waits: nothing is deleted or made any more, and what was asked for is forgotten."""
+    job = await desk.job_in(JobState.LINKED, request=a_request(whatsapp="1"))
+    edit = () if op == "revoke" else (await edit_of(desk, job, display_name="Dana"),)
+    assert (await getattr(desk.ledger, op)(job, *edit, by="dana", why="name")).done
+    if state is JobState.SCHEDULED:
+        await desk.end(job, LOST)
+    elif state is JobState.FAILED:
+        await desk.end(job, Refused(fail=own_fail()))
+    assert await desk.state(job) is state
+
+    assert await desk.ledger.completing.complete(job, how="list", number=FINAL) is JobState.ONBOARDED
+
+    record = await record_of(desk, job)
+    assert (record.op, record.reason, record.next_request, record.number) == (None, None, None, FINAL)
+    assert await desk.ledger.feed(Lane.LIVE, want=5) == []
+
+
+async def test_a_number_that_was_to_be_taken_is_free_when_the_old_one_is_finished(desk: Desk) -> None:
+    """The customer stays on the number that he finished."""
+    job = await desk.job_in(JobState.LINKED)
+    edit = await edit_of(desk, job, whatsapp="972501119999")
+    assert (await desk.ledger.replace(job, edit, by="dana", why="name")).done
+    await desk.ledger.completing.complete(job, how="list")
+
+    [free] = await desk.ledger.queries.known(["n:972501119999"])
+    assert free is None
+
+
+async def test_a_facebook_customer_may_finish_by_the_link_that_is_being_replaced(desk: Desk) -> None:
+    """It stays valid until then, and after it."""
+    facebook = (Product.FACEBOOK_PAGE,)
+    job = await desk.job_in(JobState.LINKED, request=a_request(products=facebook), claim_key="f:1")
+    await desk.ledger.replace(job, by="dana", why="name")
+    await desk.end(job, Refused(fail=own_fail()))
+
+    assert await desk.ledger.completing.complete(job, how="webhook") is JobState.ONBOARDED
+    assert (await record_of(desk, job)).op is None
+
+
+async def test_nobody_finishes_by_a_link_that_is_deleted(desk: Desk) -> None:
+    """The new one is not made yet."""
+    job = await half_way(desk)
+    await desk.end(job, Refused(fail=own_fail()))
+
+    assert await desk.ledger.completing.complete(job, how="list") is None
 
 
 async def test_a_job_that_is_not_there_is_not_completed(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from linkferry import frame
 from linkferry.commands.backfill_view import say_result
 from producers.backfill.importer import run_backfill
 from producers.backfill.intake import BackfillOptions
@@ -117,6 +118,7 @@ async def test_over_all_result_files_of_a_run_each_bad_row_stands_once(tmp_path,
 
 async def test_a_resumed_run_tells_the_whole_of_it(tmp_path, ledger, capsys) -> None:
     """What it had accepted before is not said to be known from elsewhere."""
+    frame.note_global_sandbox(is_sandbox=False)  # for people, whatever a command before said
     path = a_file(tmp_path, [good(n) for n in range(900)])
     await backfill(a_file(tmp_path, [good(0)], name="other.csv"), ledger)
     first = await backfill(path, ledger, after=300)

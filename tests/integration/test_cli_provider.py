@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from tests.integration.cli_in_process import Cli, cli_on
 from tests.integration.sandbox_thread import a_sandbox
+from worker.domain.event import NewEvent
+from worker.domain.report import WEBHOOK_SOURCE, packed
 from worker.partner.sandbox.serve import RunningSandbox
 
 pytestmark = pytest.mark.redis
@@ -108,6 +112,114 @@ def test_what_cannot_be_known_is_not_replaced(cli: Cli, sandbox: RunningSandbox)
     assert sandbox.state.webhook_url is None
     assert cli("provider", "webhook", "set", "--replace").exit_code == 0
     assert sandbox.state.webhook_url == OURS
+
+
+def test_an_earlier_address_of_our_own_is_known_and_its_secret_not_shown(
+    cli: Cli, sandbox: RunningSandbox
+) -> None:
+    """After the secret was changed: nobody listens there, so nothing is to be passed on to it."""
+    sandbox.state.set_webhook("https://links.example/provider/webhook/the-secret-of-last-year")
+
+    refused = cli("provider", "webhook", "set")
+    shown = cli("provider", "webhook", "get")
+    done = cli("provider", "webhook", "set", "--replace")
+
+    assert (refused.exit_code, done.exit_code) == (1, 0)
+    assert "under another PROVIDER_WEBHOOK_SECRET" in " ".join(refused.output.split())
+    assert sandbox.state.webhook_url == OURS
+    for result in (refused, shown, done):
+        assert "FORWARD_URL" not in result.output
+        assert "the-secret-of-last-year" not in result.output
+    assert "the-secret-of-last-year" not in str(cli.json("audit", "--act", "webhook_set"))
+
+
+def test_a_lost_answer_is_not_called_a_refusal(cli: Cli, sandbox: RunningSandbox) -> None:
+    """The partner may have taken the address: that is said, and stands in the trail."""
+    sandbox.faults.update({"calls": ["set_webhook"], "error_after": 1.0})
+
+    result = cli("provider", "webhook", "set")
+
+    assert result.exit_code == 1
+    assert "may have taken the address or not" in " ".join(result.output.split())
+    assert "linkferry provider webhook get" in " ".join(result.output.split())
+    assert sandbox.state.webhook_url == OURS
+    [entry] = cli.json("audit", "--act", "webhook_set")["items"]
+    assert entry["detail"]["answer"] == "partner_error"
+
+
+def test_what_surely_did_nothing_is_not_in_the_trail(
+    cli: Cli, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 1 with the reason, and no secret in it."""
+    monkeypatch.setenv("LINKFERRY_PROVIDER_CLIENT_SECRET", "a-wrong-one")
+
+    result = cli("provider", "webhook", "set", "--replace")
+
+    assert result.exit_code == 1
+    assert "did not take the address (token_refused)" in " ".join(result.output.split())
+    assert "a-wrong-one" not in result.output
+    assert sandbox.state.webhook_url is None
+    assert cli.json("audit", "--act", "webhook_set")["items"] == []
+
+
+def test_a_listener_whose_address_is_written_without_https_is_seen(cli: Cli, sandbox: RunningSandbox) -> None:
+    """Else it would be replaced unasked."""
+    sandbox.state.set_webhook("crm.example/hooks")
+
+    assert cli("provider", "webhook", "set").exit_code == 1
+    assert sandbox.state.webhook_url == "crm.example/hooks"
+
+
+def test_the_trail_keeps_no_key_of_another_system(cli: Cli, sandbox: RunningSandbox) -> None:
+    """Told to the one who replaced it, and not to everybody who may read the trail."""
+    sandbox.state.set_webhook(ANOTHERS)
+
+    assert "token=abc" in cli("provider", "webhook", "set", "--replace").output
+    [entry] = cli.json("audit", "--act", "webhook_set")["items"]
+    assert entry["detail"]["was"] == "https://crm.example/hooks/99digital?…"
+
+
+def test_reports_are_never_passed_on_to_ourselves(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would come again and again: refused at start, without the address."""
+    monkeypatch.setenv("LINKFERRY_FORWARD_URL", OURS)
+
+    result = cli("status")
+
+    assert result.exit_code == 2
+    assert "LINKFERRY_FORWARD_URL" in result.output
+    assert SECRET not in result.output
+
+
+def test_a_report_shows_its_names_masked_and_steers_no_terminal(cli: Cli) -> None:
+    """What the partner's reports are like is seen without anybody's data; revealed, it is harmless on a screen."""
+    said = {"Whatsapp": "972501234567", "who": {"Name": "Dana"}, "x": "\x9b31m\u202e\ud800", "deep": 1}
+    record = packed(
+        json.dumps(said, ensure_ascii=False).replace("\ud800", "\\ud800"), content_type="application/json"
+    )
+    deep = packed("[" * 600 + '"Dana"' + "]" * 600, content_type="application/json")
+    events = [
+        NewEvent(id=name, source=WEBHOOK_SOURCE, key=name, digest=name, body=body)
+        for name, body in (("e1", record), ("e2", deep))
+    ]
+    cli.on_ledger(lambda ledger: ledger.intake.record(events, max_waiting=9))
+
+    shown = cli("crm", "show", "e1").output
+    revealed = cli("crm", "show", "e1", "--reveal").output
+
+    assert all(f'"{name}"' in shown for name in ("Whatsapp", "who", "Name", "x"))
+    assert "Dana" not in shown
+    assert "972501234567" not in shown
+    assert "Dana" in revealed
+    for text in (shown, revealed):
+        assert not re.search("[\x7f-\x9f\u202e\ud800]", text)
+    assert cli("crm", "show", "e2").exit_code == 0
+    assert "Dana" not in cli("crm", "show", "e2").output
+
+
+@pytest.mark.parametrize("source", ["provider:webhook", "provider:forward"])
+def test_reports_can_be_asked_for_before_the_first_has_come(cli: Cli, source: str) -> None:
+    """As docs/completion.md says."""
+    assert cli.json("crm", "events", "--source", source)["items"] == []
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,9 @@ def test_a_failed_message_is_shown_in_words(cli: Cli) -> None:
     assert cli.json("failed", "list")["items"][0]["name"] == "Dana Flowers"
 
 
-def test_an_act_tells_its_filter_in_words(cli: Cli) -> None:
+def test_an_act_tells_its_filter_in_words(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """And so does the trail, of an export too, with the file it went to."""
+    monkeypatch.setenv("COLUMNS", "200")
     for n in range(2):
         a_failed(cli, whatsapp=f"97250123456{n}")
     cut = ("--reason", "number_invalid", "--newer-than", "2h", "--name", "dana")

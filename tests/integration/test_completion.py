@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import redis.asyncio
 
 from tests.integration.completion_desk import PARTNER, PATH, Desk, a_desk
 from worker.domain.event import EventState
+from worker.domain.job import ClaimedJob, Lease
+from worker.domain.outcome import Linked
 from worker.domain.report import WEBHOOK_SOURCE
 from worker.domain.request import Product
 from worker.domain.states import JobState
@@ -169,6 +172,96 @@ async def test_a_facebook_report_that_is_not_sure_changes_nothing(
     assert await desk.state(job) is JobState.LINKED
     [event] = await desk.events()
     assert (event.state, event.reason) == (state, reason)
+
+
+async def test_who_finishes_the_facebook_link_that_was_to_be_replaced_needs_no_other(desk: Desk) -> None:
+    """The old link stays valid until then: none is made any more."""
+    job = await desk.linked(product=Product.FACEBOOK_PAGE)
+    old = desk.link_of(job).url
+    assert (await desk.ledger.replace(job, by="dana", why="new page")).done
+    await desk.report_of(job, onboarding_link=old)
+    await desk.turn("reports")
+
+    record = await desk.job(job)
+    assert (record.state, record.op, record.link) == (JobState.ONBOARDED, None, old)
+
+
+async def test_who_finishes_the_whatsapp_link_that_was_to_be_deleted_keeps_it(desk: Desk) -> None:
+    """The list says so, however long the delete waits."""
+    job = await desk.linked()
+    assert (await desk.ledger.replace(job, by="dana", why="name")).done
+    desk.finish(job)
+    await desk.report_of(job)
+    await desk.turn("reports")
+
+    record = await desk.job(job)
+    assert (record.state, record.op) == (JobState.ONBOARDED, None)
+
+
+async def test_a_report_that_comes_while_a_facebook_link_is_made_anew_is_not_lost(desk: Desk) -> None:
+    """The old link stays valid and its customer finishes it: he is completed once the job is linked again."""
+    job = await desk.linked(product=Product.FACEBOOK_PAGE)
+    old = desk.link_of(job).url
+    lease = await replacing(desk, job)
+    await desk.report_of(job, onboarding_link=old)
+    await desk.turn("reports")
+    assert await desk.state(job) is JobState.RUNNING
+
+    await desk.ledger.settle(lease, Linked(link=f"{old}2"))
+    desk.advance(6)
+    await desk.turn("reports")
+
+    assert await desk.state(job) is JobState.ONBOARDED
+
+
+async def test_a_facebook_report_whose_job_stays_unlinked_waits_for_a_person(desk: Desk) -> None:
+    """Nothing else will ever tell of this customer; let go again, it completes him."""
+    job = await desk.linked(product=Product.FACEBOOK_PAGE)
+    lease = await replacing(desk, job)
+    await desk.report_of(job)
+    for _ in range(4):
+        await desk.turn("reports")
+        desk.advance(31)
+
+    [event] = await desk.events()
+    assert (event.state, event.reason) == (EventState.FAILED, "not_linked")
+
+    await desk.ledger.settle(lease, Linked(link="https://partner.example/onboarding/2"))
+    await desk.ledger.intake.retry(event.id, by="dana", why="it is linked")
+    await desk.turn("reports")
+    assert await desk.state(job) is JobState.ONBOARDED
+
+
+async def replacing(desk: Desk, job: str) -> Lease:
+    """Ask for another link, and let a worker begin to make it."""
+    assert (await desk.ledger.replace(job, by="dana", why="new page")).done
+    claimed = await desk.ledger.claim_and_begin(job, worker_id="w1", lease_s=60)
+    assert isinstance(claimed, ClaimedJob)
+    return claimed.lease
+
+
+async def test_a_whatsapp_customer_in_the_same_report_keeps_no_facebook_one_waiting(desk: Desk) -> None:
+    """One has finished and the other has not: what can be believed is, at once."""
+    page, chat = await desk.linked(product=Product.FACEBOOK_PAGE), await desk.linked()
+    await desk.report({"accounts": [{"reference": chat}, {"reference": page}], "status": "OK"})
+
+    await desk.turn("reports")
+
+    assert (await desk.state(page), await desk.state(chat)) == (JobState.ONBOARDED, JobState.LINKED)
+
+
+async def test_a_flood_of_reports_costs_few_look_ups_and_keeps_nobody_waiting(desk: Desk) -> None:
+    """Hundreds of hints that bear nothing out stand before a true one: one look-up serves them all."""
+    job, other = await desk.linked(), await desk.linked()
+    for n in range(0, 300, 50):
+        await asyncio.gather(*(desk.report_of(other, n=n + more) for more in range(50)))
+    desk.finish(job)
+    await desk.report_of(job)
+
+    await desk.turn("reports")
+
+    assert await desk.state(job) is JobState.ONBOARDED
+    assert desk.lists() == 1
 
 
 # --- who is not believed -----------------------------------------------------------------------------------

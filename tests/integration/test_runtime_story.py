@@ -131,7 +131,7 @@ async def test_a_mail_that_bounced_is_advised_about(bench: Bench) -> None:
 
     found = await customer(scene_of(bench), "050-123-4567")
 
-    assert found["headline"]["code"] == "customer_linked"
+    assert found["headline"]["code"] == "customer_bounced"
     assert found["advice"][0]["code"] == "advice_not_sent"
     assert found["advice"][0]["command"] == f"linkferry resend {job} --to ADDRESS"
     assert found["timeline"][-1]["code"] == "message_failed"

@@ -56,8 +56,8 @@ def test_a_job_the_status_and_the_customer_say_until_when_it_waits(cli: Cli) -> 
 
     assert f"email pending, waits until {until}" in shown.output
     written = until.replace("T", " ") + " UTC"
-    assert f"          1 message waits until {written}: the send window is closed.\n" in status.output
-    assert until in customer.output
+    assert f"1 message waits until {written}: the send window is closed." in " ".join(status.output.split())
+    assert written in " ".join(customer.output.split())
     assert cli.json("status")["window"]["waiting"] == 1
 
 

@@ -60,6 +60,45 @@ def test_one_status_that_says_no_outweighs_those_that_say_yes(
     assert report.standing is standing
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status": 0, "status": 1}',
+        '{"status": 1, "status": 0}',
+        "status=0&status=1",
+        "data[status]=0&status=ok",
+        "data%5B0%5D%5Bstatus%5D=pending",
+        "events[].status=0",
+    ],
+)
+def test_a_no_is_heard_wherever_it_stands(body: str) -> None:
+    """Under a name that occurs twice, and nested as forms write it."""
+    report = read_report(body)
+
+    assert report is not None
+    assert report.standing is Standing.NOT_FINISHED
+
+
+@pytest.mark.parametrize(
+    "body", ["ref={}&ref={}", "d[][reference]={}&d[][reference]={}", '{{"r": "{}", "r": "{}"}}']
+)
+def test_no_customer_of_several_in_one_report_is_lost(body: str) -> None:
+    """Readers disagree on which of two values counts: both do."""
+    other = JOB[:-1] + "2"
+    report = read_report(body.format(JOB, other))
+
+    assert report is not None
+    assert report.job_ids == (JOB, other)
+
+
+def test_a_byte_order_mark_does_no_harm() -> None:
+    """Some systems write one before their JSON."""
+    report = read_report(f'\ufeff{{"reference": "{JOB}"}}')
+
+    assert report is not None
+    assert report.job_ids == (JOB,)
+
+
 @pytest.mark.parametrize("body", ["", "garbage", "<xml/>", "[" * 100_000, "\x00"])
 def test_what_is_neither_json_nor_a_form_is_unreadable(body: str) -> None:
     """None, and no error."""

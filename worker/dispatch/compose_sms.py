@@ -2,7 +2,7 @@
 
 Budget: one link in Hebrew two parts (134 letters), in English one (160 letters of GSM-7); each further link adds a
 part. All links of an invitation travel in one text, each on a line of its own. Where no name fits, the names
-go; where not even the links alone fit, they are sent all the same and the parts are counted.
+go; where not even the links alone fit, they are sent all the same, and names fill what their parts leave over.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from worker.dispatch.segments import Encoding, is_gsm7, measure
-from worker.dispatch.wording import Wording
+from worker.dispatch.wording import Wording, fill_text
 
 _SHORTEST_NAME = 6  #: shorter than that a cut name tells nobody anything
 _TYPOGRAPHIC = str.maketrans(
@@ -41,8 +41,8 @@ def budget_segments(links: int, encoding: Encoding) -> int:
 def compose_text(parts: SmsParts, wording: Wording) -> str:
     """Return the text: the fullest heading that fits over the links, which are never cut."""
     bare = _text("bare", parts, wording)
-    encoding = measure(bare).encoding
-    limit = budget_segments(len(parts.lines), encoding)
+    encoding, limit = measure(bare).encoding, measure(bare).segments
+    limit = max(limit, budget_segments(len(parts.lines), encoding))
     if encoding is Encoding.GSM7:
         parts = replace(parts, brand=gsm7_name(parts.brand), business=gsm7_name(parts.business))
 
@@ -90,9 +90,12 @@ def _frame(parts: SmsParts) -> str:
 
 def _text(frame: str, parts: SmsParts, wording: Wording, **changes: str) -> str:
     values = {"what": parts.whats[-1], "brand": parts.brand, "business": parts.business} | changes
-    head = wording.sms[frame].format_map(values)
+    head = fill_text(wording.sms[frame], values)
     # Where no name stands before it, what is sent begins the sentence.
-    return "\n".join(filter(None, [head[:1].upper() + head[1:], *parts.lines, changes.get("tail", "")]))
+    text = "\n".join(filter(None, [head[:1].upper() + head[1:], *parts.lines, changes.get("tail", "")]))
+    # One curly quote in own words would more than halve an English text's room.
+    typed = text.translate(_TYPOGRAPHIC)
+    return typed if is_gsm7(typed) else text
 
 
 def _cut_to_fit(

@@ -19,12 +19,13 @@ from jinja2 import (
     select_autoescape,
 )
 
-from worker.dispatch.wording_file import LOCALES, SHIPPED_TEMPLATES, BadTemplateError, Outdated, read_wording
+from worker.dispatch.wording_file import LOCALES, SHIPPED_TEMPLATES, BadTemplateError, Outdated, own_file, read_wording
 
 HTML_TEMPLATE = "invitation.html.j2"
 TEXT_TEMPLATE = "invitation.txt.j2"
 VERSION = 2  #: of what the templates are given: see the texts' own `version`
 TEMPLATE_FILES = (HTML_TEMPLATE, TEXT_TEMPLATE, *(f"{locale}.toml" for locale in LOCALES))
+_ENCODING = "utf-8-sig"  #: some editors put a mark at the beginning, which is no part of a mail
 _tells_version = re.compile(r"\{#-?\s*Template of Linkferry, version (\d+)").search
 
 
@@ -33,8 +34,7 @@ class MailTemplate:
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
         """Read it; raises BadTemplateError for an own one that can't be parsed, or is made for a later version."""
-        own = folder / name if folder else None
-        self.path = own if own is not None and own.is_file() else SHIPPED_TEMPLATES / name
+        self.path = own_file(folder, name) or SHIPPED_TEMPLATES / name
         self._environment = _environment(self.path.parent)
         self._template = self._parsed(name)
         if self.version > VERSION:
@@ -55,7 +55,7 @@ class MailTemplate:
     @property
     def source(self) -> str:
         """Return the template as written."""
-        return self.path.read_text(encoding="utf-8")
+        return self.path.read_text(encoding=_ENCODING)
 
     @property
     def version(self) -> int:
@@ -110,7 +110,7 @@ def _outdated_layout(name: str, folder: Path | None) -> Outdated | None:
 def _environment(folder: Path) -> Environment:
     # Its own folder first, then ours: an own template may include or extend a shipped one.
     return Environment(
-        loader=FileSystemLoader([folder, SHIPPED_TEMPLATES]),
+        loader=FileSystemLoader([folder, SHIPPED_TEMPLATES], encoding=_ENCODING),
         autoescape=select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
         undefined=StrictUndefined,
         trim_blocks=True,

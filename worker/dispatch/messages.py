@@ -7,6 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -16,8 +17,12 @@ from worker.domain.brand import Brand
 
 _NAME_LIMIT = 64
 _WWW = re.compile(r"www\.", re.IGNORECASE)
-#: Letters, digits and spaces aside, what a display name keeps: all else has a meaning somewhere in RFC 5322.
-_NAME_MARKS = frozenset("-'&!+")
+#: `bit.ly/x` without a scheme: mail and message programs make a link of it. A bare `booking.com` is a business's name.
+_PATH = re.compile(r"(?<=\w)(\.[^\W\d_]{2,})(?::\d+)?[/?#]+(?=\S)")
+#: Gershayim and geresh as they are typed, between Hebrew letters: a bare quotation mark has no place in a display name.
+_TYPED_GERSHAYIM = re.compile(r"(?<=[\u05d0-\u05ea])[\"\u201c\u201d](?=[\u05d0-\u05ea])")
+#: Letters, digits and spaces aside, what a display name keeps: all else in ASCII has a meaning somewhere in RFC 5322.
+_NAME_MARKS = frozenset("-'&!+\u05be\u05f3\u05f4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +37,19 @@ class Sender:
     def parse(cls, email_from: str, *, brand_name: str | None = None, reply_to: str | None = None) -> Sender:
         """Return the sender for EMAIL_FROM (`Acme <links@acme.example>` or an address alone).
 
-        Without a *brand_name* the display name serves, else the address's domain. Raises ValueError where no
-        usable address is in it.
+        Without a *brand_name* the display name serves, else the address's domain. *reply_to* may be written in
+        either form. Raises ValueError where no usable address is in one of them.
         """
-        name, address = parseaddr(email_from)
-        local, _, domain = address.rpartition("@")
-        if not local or not domain or not address.isascii() or any(letter <= " " for letter in address):
+        address = _bare_address(email_from)
+        if address is None:
             raise ValueError("EMAIL_FROM names no usable address: write `Name <address@domain>`")
+        answers = _bare_address(reply_to) if reply_to else None
+        if reply_to and answers is None:
+            raise ValueError("MAIL_REPLY_TO names no usable address: write address@domain")
         return cls(
             address=address,
-            brand_name=without_links(brand_name or name) or domain,
-            reply_to=reply_to,
+            brand_name=without_links(brand_name or parseaddr(email_from)[0]) or address.rpartition("@")[2],
+            reply_to=answers,
         )
 
     def for_brand(self, brand: Brand, locale: str) -> Sender:
@@ -88,7 +95,8 @@ class MailMessage:
             display_name=header_name(self.to_name or ""), addr_spec=envelope_address(self.to) or self.to
         )
         if self.sender.reply_to:
-            email["Reply-To"] = Address(addr_spec=self.sender.reply_to)
+            reply_to = envelope_address(self.sender.reply_to) or self.sender.reply_to
+            email["Reply-To"] = Address(addr_spec=reply_to)
         email["Subject"] = plain_text(self.subject)
         email["Date"] = format_datetime(self.dated_at)
         email["Message-ID"] = self.message_id
@@ -116,6 +124,15 @@ class SmsMessage:
     failures: int = 0
 
 
+def _bare_address(written: str) -> str | None:
+    """Return the address in *written* (`Name <address@domain>`, or it alone) if a header can carry it, else None."""
+    address = envelope_address(parseaddr(written)[1])
+    try:
+        return Address(addr_spec=address).addr_spec if address else None
+    except (ValueError, MessageError):  # what the header's own grammar says of it
+        return None
+
+
 def envelope_address(address: str) -> str | None:
     """Return *address* as SMTP carries it, its domain in punycode, or None where it can't be carried.
 
@@ -139,14 +156,15 @@ def plain_text(text: str) -> str:
 
 def without_links(text: str) -> str:
     """Return *text* as one plain line that holds nothing a mail or message program takes for an address to open."""
-    return plain_text(_WWW.sub(" ", plain_text(text).replace("://", " ")))
+    plain = _WWW.sub(" ", plain_text(text).replace("://", " "))
+    return plain_text(_PATH.sub(r"\1 ", plain))
 
 
 def header_name(name: str) -> str:
     """Return *name* as a display name that no mail program can misread as a second address."""
     kept = "".join(
         letter if letter.isalnum() or letter in _NAME_MARKS or unicodedata.category(letter) == "Mn" else " "
-        for letter in plain_text(name)
+        for letter in _TYPED_GERSHAYIM.sub("\u05f4", plain_text(name))
     )
     return " ".join(kept.split())[:_NAME_LIMIT].strip()
 

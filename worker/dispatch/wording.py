@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
@@ -17,6 +18,9 @@ from worker.domain.request import OnboardingRequest, Product
 
 _ISRAEL = "972"
 _LEFT_TO_RIGHT = "\u200e"
+_UNBROKEN = "\u2060"
+#: A prefix and what it belongs to: `ל-WhatsApp` is one word, and no line may end after its hyphen.
+_PREFIX = re.compile(r"(?<=[\u05d0-\u05ea]-)(?=[A-Za-z0-9<])")
 #: Lists made of our own words: isolated, `WhatsApp ו-Facebook` would be laid out from left to right.
 _IN_OUR_DIRECTION = frozenset({"platforms", "domains", "date", "when", "minutes"})
 
@@ -86,13 +90,25 @@ def _zone() -> ZoneInfo:
 
 def fill_text(template: str, values: Mapping[str, str]) -> str:
     """Return *template* with its braces filled in, plain."""
-    return template.format_map(values)
+    return _single_stops(template, values).format_map(values)
 
 
 def fill_html(template: str, values: Mapping[str, str]) -> Markup:
-    """Return *template* as safe HTML: every value escaped, and names isolated so that their direction harms nothing."""
+    """Return *template* as safe HTML: every value escaped, and names isolated so that their direction harms nothing.
+
+    A Hebrew prefix and the Latin word after it stay on one line.
+    """
     marked = {
         name: escape(value) if name in _IN_OUR_DIRECTION else Markup("<bdi>{}</bdi>").format(value)
         for name, value in values.items()
     }
-    return escape(template).format_map(marked)
+    filled = escape(_single_stops(template, values)).format_map(marked)
+    return Markup(_PREFIX.sub(_UNBROKEN, filled))  # noqa: S704 - escaped above, and nothing that could be markup is added
+
+
+def _single_stops(template: str, values: Mapping[str, str]) -> str:
+    """Return *template* without the full stops that would follow a name's own: `Dana Ltd..`."""
+    for name, value in values.items():
+        if value.endswith((".", "…")):
+            template = template.replace(f"{{{name}}}.", f"{{{name}}}")
+    return template

@@ -16,6 +16,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from worker.dispatch.links import urls_of
+
 SHIPPED_TEMPLATES = Path(__file__).parent / "templates"
 LOCALES = ("he", "en")
 _FIRST_VERSION = 1  #: of files from before versions were written down
@@ -58,6 +60,9 @@ _NEEDED: Mapping[str, str] = {
     "sms.bare": "what",
     "sms.doubt": "phone",
 }
+#: Texts without which a message has no subject, a button no words, a text no link.
+_NEVER_EMPTY = ("subject.", "sms.", "products.")
+_SAMPLE_LINK = "https://links.example/1"
 _is_header = re.compile(r"\s*\[\s*(?P<name>[^\[\]]+?)\s*\]\s*(?:#.*)?").fullmatch
 _is_key = re.compile(r"\s*(?P<name>[\w.:\"'-]+)\s*=").match
 _COUNTS = {"months": 12}
@@ -97,8 +102,8 @@ class WordingFile:
 def read_wording(locale: str, folder: Path | None = None) -> WordingFile:
     """Return the words of *locale*: shipped, and over them those of *folder*'s file; raises BadTemplateError."""
     shipped = _shipped(locale)
-    path = folder / f"{locale}.toml" if folder else None
-    if path is None or not path.is_file():
+    path = own_file(folder, f"{locale}.toml")
+    if path is None:
         return WordingFile(shipped)
     text, own = _read(path)
     version = _version(own.pop("version", _FIRST_VERSION), shipped["version"], path, text)
@@ -112,6 +117,16 @@ def read_wording(locale: str, folder: Path | None = None) -> WordingFile:
     lacking = tuple(key for key in ours if key not in theirs and key != "version")
     outdated = Outdated(path, version, shipped["version"], lacking, tuple(unknown))
     return WordingFile(_merged(shipped, own), outdated if version < shipped["version"] else None)
+
+
+def own_file(folder: Path | None, name: str) -> Path | None:
+    """Return the file *name* of an own folder, or None where it has none; raises BadTemplateError for what is no file."""
+    path = folder / name if folder else None
+    if path is None or path.is_file():
+        return path
+    if path.exists() or path.is_symlink():  # a folder of that name, or a link that leads nowhere
+        raise BadTemplateError(path, None, "is no file that can be read")
+    return None
 
 
 def line_of(text: str, key: str) -> int | None:
@@ -193,6 +208,8 @@ def _problem_of(key: str, value: Any, shipped: Any) -> str | None:
 
 
 def _problem_with_text(key: str, text: str) -> str | None:
+    if not text.strip() and key.startswith(_NEVER_EMPTY):
+        return "is empty"
     if _holds_address(text):
         return "holds a web address; a message carries its customer's links and its brand's pages alone"
     try:
@@ -207,6 +224,8 @@ def _problem_with_text(key: str, text: str) -> str | None:
             return f"has {{{name}}}, which nothing fills in; what can stand there: {known}"
     if (needed := _NEEDED.get(key)) and needed not in names:
         return f"must hold {{{needed}}}"
+    if key == "sms.line" and urls_of(text.format(label="WhatsApp", link=_SAMPLE_LINK)) != {_SAMPLE_LINK}:
+        return "must have a space on both sides of {link}, or the line's end: else phones open another address"
     return None
 
 

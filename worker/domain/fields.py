@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from worker.domain.names import acceptable_name, ascii_digits, is_plain_name
 from worker.domain.phone import PhoneProblem, normalise_number, plain_mobile
@@ -24,7 +25,7 @@ _is_email = re.compile(
 _is_url = re.compile(
     r"(https?)://[^\s/?#@:\\]+\.[^\s/?#@:\\]+(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
 ).fullmatch
-_is_plain_url = re.compile(r"[^\\\"<>`{}|^]+").fullmatch
+_is_plain_url = re.compile(r"[^\\\"'<>`{}|^]+").fullmatch
 _is_image = re.compile(r"\.(?:png|jpe?g)(?:$|[?#])", re.IGNORECASE).search
 _is_whole_float = re.compile(r"\d+\.0+").fullmatch
 _has_lost_digits = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+").fullmatch
@@ -259,7 +260,18 @@ def read_https(name: str, text: str, notes: Notes, *, limit: int, example: str) 
             "Open the page and copy the address from the browser's address bar.",
         )
         return None
+    if not _has_sound_port(text):
+        remedy = "Leave the port out, or write one up to 65535."
+        notes.refuse(name, "bad_url", f"{name} has a port that there is not", remedy)
+        return None
     return read_text(name, text, limit, notes)
+
+
+def _has_sound_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def read_server(text: str, notes: Notes) -> str | None:

@@ -109,6 +109,7 @@ TRANSITIONS: Mapping[str, Transition] = {
     "cancel": _move("available scheduled running failed", "cancelled running linked revoked"),
     "replace": _move("linked failed", "available"),
     "revoke": _move("linked failed", "available revoked"),
-    "complete": _move("linked failed", "onboarded"),  #: failed: where its link only seemed to have vanished
+    #: Besides `linked`: where its link only seemed to have vanished, or was to be changed and stands as it did.
+    "complete": _move("linked failed available scheduled", "onboarded"),
     "vanish": _move("linked", "failed"),
 }

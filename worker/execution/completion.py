@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from worker.clock import Clock
+from worker.domain.change import DELETING
 from worker.domain.classify import Accounts
 from worker.domain.event import (
     ClaimedEvent,
@@ -28,7 +29,7 @@ from worker.domain.job import JobRecord
 from worker.domain.parse import Problem
 from worker.domain.report import WEBHOOK_SOURCE, Report, Standing, read_report, unpacked
 from worker.domain.request import Product
-from worker.domain.states import JobState
+from worker.domain.states import WAITING_STATES, JobState
 from worker.execution.shop import Shop
 from worker.ledger import Ledger
 from worker.ledger.completing import How
@@ -261,7 +262,8 @@ def _named(report: Report, jobs: dict[str, JobRecord]) -> list[str]:
 
 def _needs_list(job: JobRecord) -> bool:
     """Tell whether the list is to say that the customer has finished: nothing else is believed of WhatsApp."""
-    return job.product is Product.WHATSAPP and job.state in _MAY_HAVE_FINISHED
+    is_to_be_deleted = job.op in DELETING and job.state in WAITING_STATES
+    return job.product is Product.WHATSAPP and (job.state in _MAY_HAVE_FINISHED or is_to_be_deleted)
 
 
 def _is_by_report(job: JobRecord) -> bool:

@@ -65,7 +65,8 @@ class Completing:
     ) -> JobState | None:
         """Write down that the customer has finished; return ONBOARDED, or None where there was nothing to complete.
 
-        Only a linked job, or one whose link seemed to have vanished, is completed, and once. *number* is the final one
+        Only a job whose link stands is completed, and once: a linked one, one whose link seemed to have vanished or was
+        to be changed (nothing is, then). *number* is the final one
         (coexistence); None leaves what is known, and so does *link*. Raises LedgerUnavailable: say the same again.
         """
         term = number_term(number, invitation_of(job_id)) if number else ""

@@ -54,7 +54,9 @@ class Rescuer:
         late = await self.ledger.deliveries.late_invitations(
             older_than_s=self.invitation_wait_s, limit=_BATCH
         )
+        sent = 0
         for invitation_id in late:
-            await self.ledger.deliveries.fan_out(invitation_id)
-            log.info("invitation_sent_in_part", invitation_id=invitation_id)
-        return len(late)
+            if await self.ledger.deliveries.fan_out(invitation_id):
+                sent += 1
+                log.info("invitation_sent_in_part", invitation_id=invitation_id)
+        return sent

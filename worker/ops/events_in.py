@@ -251,7 +251,22 @@ def _body(body: str, *, is_revealed: bool) -> Any:
         document = json.loads(body)
     except ValueError:
         return body if is_revealed else _MASK
-    return document if is_revealed else _masked(document)
+    if is_revealed:
+        return document
+    try:
+        return _masked(_opened(document))
+    except (ValueError, RecursionError):
+        return _masked(document)
+
+
+def _opened(document: Any) -> Any:
+    """Return a report of the partner with its JSON in place of the text, so that its names are seen though it is masked.
+
+    Raises ValueError, RecursionError where the text is no such JSON.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("body"), str):
+        return document
+    return {**document, "body": json.loads(document["body"])}
 
 
 def _masked(value: Any) -> Any:

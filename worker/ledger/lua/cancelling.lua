@@ -6,7 +6,7 @@ local function cancel(job, by, why, act)
   if job.s == 'running' then
     if not job.x then note(job, 'cancel_asked', 'by', by, 'why', why, 'act', act or '') end
     set(job, 'x', 1)
-  elseif job.s == 'available' or job.s == 'scheduled' or (job.s == 'failed' and is_deleting(job)) then
+  elseif job.s == 'available' or job.s == 'scheduled' or (job.s == 'failed' and is_deleting(job) and not job.dt) then
     if revokes_instead(job) then
       note(job, 'revoke_asked', 'by', by, 'why', why, 'act', act or '')
     else

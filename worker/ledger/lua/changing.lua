@@ -32,25 +32,13 @@ local function drop_next(job)
   call('HDEL', K.extra .. job.id, 'next', 'next_claim', 'next_lost', 'next_gained')
 end
 
-local TOLD = { sent = true, sending = true, in_doubt = true }
-
--- Tell whether the customer was sent the job's present link, or may have been.
-local function was_told(job)
-  local inv, code = invitation_of(job.id), string.sub(job.id, -1)
-  if not job.w then return false end
-  for _, id in ipairs(call('LRANGE', K.deliveries .. inv, 0, -1)) do
-    local row = call('HMGET', K.delivery .. id, 's', 'j')
-    if TOLD[row[1]] and string.find(row[2], code, 1, true) then return true end
-  end
-  return false
-end
-
 -- From here on the job is about another link. A message says which one it replaces, if the customer had that.
 local function begin_making(job)
   local extra = K.extra .. job.id
   local kept = call('HMGET', extra, 'made', 'replaced')
   call('HSET', extra, 'replaced_before', kept[2] or '')
-  if kept[1] and was_told(job) then call('HSET', extra, 'replaced', kept[1]) end
+  local is_told = job.w and was_told(invitation_of(job.id), string.sub(job.id, -1), job.w)
+  if kept[1] and is_told then call('HSET', extra, 'replaced', kept[1]) end
   set(job, 'op', 'rc', 'rn', (job.rn or 0) + 1)
 end
 

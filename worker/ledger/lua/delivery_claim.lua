@@ -16,20 +16,21 @@ if call('SISMEMBER', K.pauses, 'channel:' .. delivery.channel) == 1 then
   return {}
 end
 
-local links, finished = {}, 0
+local links, codes, finished = {}, '', 0
 for code in string.gmatch(delivery.j, '.') do
   local job = delivery.inv .. code
   local row = call('HMGET', K.job .. job, 's', 'w')
   -- A link that replaced another is told of by a later message than the one that was to bring the other.
-  local is_its_own = delivery.template ~= TEMPLATE or tonumber(row[2] or 0) == delivery.generation
-  if row[1] == 'linked' and is_its_own then
+  local is_told_by_it = delivery.template == TEMPLATE and tonumber(row[2] or 0) == delivery.generation
+  if row[1] == 'linked' and (is_told_by_it or delivery.template ~= TEMPLATE) then
+    codes = codes .. code
     local extra = call('HMGET', K.extra .. job, 'link', 'number', 'replaced')
     for _, value in ipairs({ job, extra[1] or '', extra[2] or '', extra[3] or '' }) do links[#links + 1] = value end
   elseif row[1] == 'onboarded' then
     finished = finished + 1
-  elseif delivery.template == TEMPLATE and call('HEXISTS', K.job .. job, 'op') == 1 then
-    -- Left out because it is being changed: should that be called off, it is still to be told of.
-    call('HDEL', K.job .. job, 'w')
+  elseif is_told_by_it and call('HEXISTS', K.job .. job, 'op') == 1 then
+    -- Left out because it is being changed: should that be called off, it is still to be told of, unless it was.
+    if not was_told(delivery.inv, code, row[2]) then call('HDEL', K.job .. job, 'w') end
   end
 end
 if #links == 0 then
@@ -63,7 +64,7 @@ end
 
 local lease_end = now + tonumber(ARGV[4])
 move_delivery(delivery, 'sending', lease_end)
-write(delivery, 'k', ARGV[3], 'n', (delivery.n or 0) + 1)
+write(delivery, 'k', ARGV[3], 'n', (delivery.n or 0) + 1, 'y', codes)
 local is_resend = delivery.u and 1 or 0
 return {
   string.format('%.0f', lease_end), tonumber(delivery.f or 0), is_resend, tonumber(delivery.m or 0),

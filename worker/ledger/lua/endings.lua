@@ -56,6 +56,21 @@ local function add_delivery(inv, channel, generation, codes, state, reason, temp
   return id
 end
 
+local TOLD = { sent = true, sending = true, in_doubt = true }
+
+-- Tell whether the customer was sent the link of one of an invitation's jobs, or may have been, by the message of a
+-- *generation* through any channel.
+local function was_told(inv, code, generation)
+  for _, id in ipairs(call('LRANGE', K.deliveries .. inv, 0, -1)) do
+    local template, its_own = string.match(id, '%.(%a+)%.(%d+)$')
+    if template == TEMPLATE and its_own == generation then
+      local row = call('HMGET', K.delivery .. id, 's', 'j')
+      if TOLD[row[1]] and string.find(row[2], code, 1, true) then return true end
+    end
+  end
+  return false
+end
+
 -- Failed deliveries by reason.
 local function list_failed(id, reason, class, failed_at)
   call('ZADD', K.delivery_failed .. reason, failed_at or now, id)

@@ -4,5 +4,9 @@
 local header = header_of(ARGV[2])
 if not header then return {} end
 local codes = untold_of(ARGV[2], header)
-if codes == '' then return {} end
+if codes == '' then
+  -- Its link is being changed: the new one brings it up again.
+  call('ZREM', K.late, ARGV[2])
+  return {}
+end
 return tell(ARGV[2], header, codes)

@@ -4,7 +4,7 @@
 --   s state · t made at · c changed at · d due at · j product codes of its links · f failures · u sends again after doubt
 --   m sends again by an operator · n starts without an end · k token · g send begun at · p token of the last settle
 --   r reason · rc class · v detail · i the provider's id · sg segments · z bulk act that sent it again, until it ends
---   h what a pending one waits for: `window`, see window.lua
+--   h what a pending one waits for: `window`, see window.lua · y product codes of the links that its latest claim brings
 
 local function split(id)
   local inv, channel, template, generation = string.match(id, '^([^.]+)%.([^.]+)%.([^.]+)%.(%d+)$')
