@@ -44,14 +44,14 @@ format: setup ## Put the code in shape
 
 .PHONY: crash
 crash: setup ## Kill workers and Valkey at every named point (minutes)
-	@$(PYTHON) -m pytest -q -m crash tests/crash
+	@$(PYTHON) -m pytest -q -n 2 -m crash tests/crash
 
 .PHONY: browser
 browser: setup ## Drive the console in Debian's Chromium
 	@$(PYTHON) -m pytest -q -m browser tests/browser
 
 .PHONY: shots
-shots: setup ## Take the console's pictures anew, into docs/images
+shots: setup ## Take the pictures of the console and the messages anew, into docs/images
 	@$(PYTHON) -m tests.browser.shots
 
 .PHONY: rabbitmq

@@ -200,7 +200,7 @@ async def _look_at_ledger(
     findings += _event_findings(await ledger.outbox.sinks(), is_wanted=settings.events_url is not None)
     findings += doctor_alerts.look_at_incidents(await ledger.incidents.open())
     findings += await doctor_crm.look_at_events(settings, ledger)
-    findings += await doctor_webhook.look_at_reports(ledger)
+    findings += await doctor_webhook.look_at_reports(ledger, settings)
     findings += await doctor_console.look_at_users(ledger)
     findings.append(_audit_finding(await ledger.queries.audit()))
     return findings

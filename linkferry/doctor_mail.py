@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from linkferry.doctor import Finding, bad, ok, warn
 from linkferry.mail_dns import MOST_LOOKUPS, Address, DnsUnreachableError, MailDns, Spf, read_spf
+from worker.dispatch import Sender
 from worker.settings import Settings
 
 _is_dmarc = re.compile(r"v\s*=\s*DMARC1\s*(?:;|$)", re.IGNORECASE).match
@@ -60,8 +61,14 @@ def sending_domain(address: str | None) -> str | None:
 async def examine(settings: Settings, resolver: MailDns | None = None) -> list[Finding]:
     """Return what the DNS says of the domain that invitations come from; nothing where none is really sent from.
 
-    Never raises and never waits for long: a DNS that does not answer is said.
+    Before it, an address of the settings that no mail could carry. Never raises and never waits for long: a DNS that
+    does not answer is said.
     """
+    if settings.email_from is not None:
+        try:
+            Sender.parse(settings.email_from, reply_to=settings.mail_reply_to)
+        except ValueError as exc:
+            return [bad("email", f"Workers refuse to start: LINKFERRY_{exc}.", "Correct the setting.")]
     domain = sending_domain(settings.email_from)
     if settings.is_sandbox or domain is None or settings.smtp_url is None:
         return []

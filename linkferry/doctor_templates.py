@@ -7,7 +7,7 @@ from pathlib import Path
 
 from linkferry.doctor import Finding, bad, ok, warn
 from worker.dispatch import BadTemplateError, Composer
-from worker.dispatch.compose_templates import outdated_files
+from worker.dispatch.compose_templates import TEMPLATE_FILES, outdated_files
 from worker.dispatch.compose_trial import prove
 from worker.dispatch.preview import SAMPLE_SENDER
 from worker.dispatch.wording_file import Outdated
@@ -30,6 +30,10 @@ def look_at_folder(folder: Path | None) -> Iterator[Finding]:
             f"Workers refuse to start with TEMPLATES_DIR: {exc}",
             "Mend it, or remove the file: then the shipped one is used. `linkferry templates check` tries it.",
         )
+        return
+    if not any((folder / name).exists() for name in TEMPLATE_FILES):
+        text = f"Nothing in {folder} is read: all messages read as shipped. Own files are called {_listed(TEMPLATE_FILES)}."
+        yield warn(_ABOUT, text, "Begin them with `linkferry templates export DIR`, or unset TEMPLATES_DIR.")
         return
     yield from (_outdated(each) for each in outdated)
     if not outdated:

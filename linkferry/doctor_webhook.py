@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 
 from linkferry.doctor import Finding, bad, ok, warn
 from linkferry.output import ago
@@ -41,20 +42,14 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         yield ok(_ABOUT, "The partner's webhook is listened to, from PROVIDER_WEBHOOK_FROM alone.")
 
 
-async def look_at_reports(ledger: Ledger) -> list[Finding]:
+async def look_at_reports(ledger: Ledger, settings: Settings) -> list[Finding]:
     """Return what the reports tell that came in; raises LedgerUnavailable."""
     counts, view = await ledger.intake.counts(), await ledger.completing.view()
     findings = []
     if view.hinted_at_ms is not None:
         findings.append(ok(_ABOUT, f"The partner last reported a completion {ago(view.hinted_at_ms)}."))
     if view.refused_at_ms is not None and view.refused_from is not None:
-        findings.append(
-            warn(
-                _ABOUT,
-                f"Somebody who knows the webhook's path was turned away {ago(view.refused_at_ms)}: {view.refused_from}.",
-                "If the partner has moved, add the address to LINKFERRY_PROVIDER_WEBHOOK_FROM; else change the secret.",
-            )
-        )
+        findings.append(_turned_away(view.refused_at_ms, view.refused_from, settings))
     if view.suspicious_since_ms is not None:
         findings.append(
             bad(
@@ -70,13 +65,41 @@ async def look_at_reports(ledger: Ledger) -> list[Finding]:
         if failed := counts.get(source, {}).get(EventState.FAILED, 0):
             look = f"linkferry crm events --state failed --source {source}"
             findings.append(warn(_ABOUT, f"{failed} {what}.", look))
+    left = counts.get(FORWARD_SOURCE, {}).get(EventState.WAITING, 0)
+    if left and settings.forward_url is None:
+        told = f"{left} reports wait to be passed on, and FORWARD_URL is not set (any more)."
+        look = f"linkferry crm events --state waiting --source {FORWARD_SOURCE}"
+        findings.append(warn(_ABOUT, told, f"Set it, or look ({look}) and: linkferry crm discard ID"))
     return findings
+
+
+def _turned_away(at_ms: int, address: str, settings: Settings) -> Finding:
+    if _is_our_proxy(address, settings):
+        # To let the proxy itself in would be to let everybody in.
+        return warn(
+            _ABOUT,
+            f"A report was turned away {ago(at_ms)}: your proxy {address} does not say whose it is.",
+            "Let it add X-Forwarded-For, an address without a port (docs/console.md shows how).",
+        )
+    return warn(
+        _ABOUT,
+        f"Somebody who knows the webhook's path was turned away {ago(at_ms)}: {address}.",
+        "If the partner has moved, add the address to LINKFERRY_PROVIDER_WEBHOOK_FROM; else change the secret.",
+    )
+
+
+def _is_our_proxy(address: str, settings: Settings) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in ip_network(each, strict=False) for each in settings.trusted_proxies)
 
 
 async def look_at_partner(settings: Settings, limits: Limits) -> list[Finding]:
     """Ask the partner where its webhook leads; nothing is said where nothing is listened to."""
     from linkferry.listening import webhook_address
-    from linkferry.partner_webhook import WebhookUnknownError, masked, read_webhook
+    from linkferry.partner_webhook import WebhookUnknownError, is_of_ours, masked, read_webhook
 
     ours = webhook_address(settings)
     if ours is None:
@@ -89,6 +112,9 @@ async def look_at_partner(settings: Settings, limits: Limits) -> list[Finding]:
         ]
     if leads.url == ours:
         return [ok(_ABOUT, "The partner's webhook leads here.")]
+    if leads.url is not None and is_of_ours(leads.url, settings):
+        told = "The partner's webhook leads here by another PROVIDER_WEBHOOK_SECRET: nothing that comes is taken."
+        return [bad(_ABOUT, told, f"{_SET} --replace")]
     where = masked(leads.url, settings) or "nowhere"
     return [
         bad(

@@ -153,21 +153,25 @@ async def _walk(resolver: MailDns, place: _Place, record: str, spf: Spf) -> None
     for word in words[:end]:  # what stands behind it nobody reads
         if spf.lookups >= _WALKED:
             return
-        qualifier = word[0] if word[0] in "+-~?" else "+"
-        term = word.lstrip("+-~?")
-        if not _is_term(term):
+        if _is_term(word.lstrip("+-~?")):
+            await _read_word(resolver, place, word, spf, has_end=end is not None)
+        else:
             spf.wrong.append(word)
-        elif "%" in term:
-            spf.lookups += 1
-            spf.is_part_unknown = True
-        elif term.lower().startswith("include:"):
-            passes = place.does_pass and qualifier == "+"
-            await _follow(resolver, _Place(place.path, is_own=False, does_pass=passes), term[8:], spf)
-        elif term.lower().startswith("redirect=") and end is None:
-            await _follow(resolver, place, term[9:], spf)
-        elif qualifier == "+" and "=" not in term:
-            found = await _networks(resolver, place.path[-1], term.lower(), spf)
-            spf.networks += found if place.does_pass else []
+
+
+async def _read_word(resolver: MailDns, place: _Place, word: str, spf: Spf, *, has_end: bool) -> None:
+    term, is_pass = word.lstrip("+-~?"), word[0] not in "-~?"
+    if "%" in term:
+        spf.lookups += 1
+        spf.is_part_unknown = True
+    elif term.lower().startswith("include:"):
+        passes = place.does_pass and is_pass
+        await _follow(resolver, _Place(place.path, is_own=False, does_pass=passes), term[8:], spf)
+    elif term.lower().startswith("redirect=") and not has_end:
+        await _follow(resolver, place, term[9:], spf)
+    elif is_pass and "=" not in term:
+        found = await _networks(resolver, place.path[-1], term.lower(), spf)
+        spf.networks += found if place.does_pass else []
 
 
 async def _follow(resolver: MailDns, place: _Place, named: str, spf: Spf) -> None:

@@ -106,7 +106,9 @@ def _register_test_send(app: typer.Typer) -> None:
         locale: LocaleName = None,
         brand: BrandName = None,
     ) -> int:
-        """Send one message to yourself by the real channel, marked as a test. No customer gets anything.
+        """Send one message to yourself by the real channel; a mail's subject says that it is a test.
+
+        No customer gets anything.
 
         The links of a job are its real ones; all others lead nowhere.
 
@@ -248,7 +250,9 @@ def _write_pages(
             photograph(page, png)
         say(f"Picture written to {png}")
     if is_open:
-        say(f"Opened in the browser: {open_in_browser(page)}. Delete it when you have seen it.")
+        path, is_open = open_in_browser(page)
+        told = "Opened in the browser" if is_open else "No browser is found here; open this file in one"
+        say(f"{told}: {path}. Delete it when you have seen it.")
 
 
 @contextmanager

@@ -47,14 +47,13 @@ def in_dark(html: str) -> str:
     return html.replace(_DARK, "@media all").replace('content="light dark"', 'content="dark"')
 
 
-def open_in_browser(html: str) -> Path:
-    """Show *html* in the reader's browser; return the file that it was written to, readable by him alone."""
+def open_in_browser(html: str) -> tuple[Path, bool]:
+    """Show *html* in the reader's browser; return its file, readable by him alone, and whether a browser took it."""
     handle, name = tempfile.mkstemp(prefix="linkferry-preview-", suffix=".html")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(html)
     path = Path(name)
-    webbrowser.open(path.as_uri())
-    return path
+    return path, webbrowser.open(path.as_uri())
 
 
 def photograph(html: str, picture: Path) -> None:

@@ -150,9 +150,9 @@ async def _set(session: Session, wanted: str, was: str | None, why: str) -> None
         hint = "It must be an address that the partner can reach." if isinstance(ending, Answered) else ""
         message = f"The partner did not take the address ({why_not(ending)}). {hint}".strip()
         raise CommandError(message)
-    detail = {"url": for_the_trail(wanted, settings), "was": for_the_trail(was, settings)}
+    detail = {"to": for_the_trail(wanted, settings), "was": for_the_trail(was, settings)}
     if is_unknown:
-        detail["answer"] = why_not(ending)
+        detail["reason"] = why_not(ending)
     await session.ledger.trail.record("webhook_set", by=filters.operator(), why=why, detail=detail)
     if is_unknown:
         before = "" if was is None else f"It led to {masked(was, settings)}  before. "
@@ -195,7 +195,7 @@ def _print_set(document: dict[str, Any]) -> None:
 async def _state(session: Session) -> dict[str, Any]:
     """Return where the webhook leads, and what came by it; raises LedgerUnavailable."""
     from linkferry.listening import webhook_address
-    from linkferry.partner_webhook import WebhookUnknownError, masked, read_webhook
+    from linkferry.partner_webhook import WebhookUnknownError, is_of_ours, masked, read_webhook
     from worker.domain.report import FORWARD_SOURCE, WEBHOOK_SOURCE
     from worker.ops.views import iso
 
@@ -207,11 +207,16 @@ async def _state(session: Session) -> dict[str, Any]:
         why = str(exc)
     view = await session.ledger.completing.view()
     counts = await session.ledger.intake.counts()
+    is_ours = leads is not None and ours is not None and leads.url == ours
+    is_outdated = (
+        not is_ours and leads is not None and leads.url is not None and is_of_ours(leads.url, settings)
+    )
     return {
         "is_known": leads is not None,
         "why_not": why,
         "url": masked(leads.url, settings) if leads else None,
-        "is_ours": leads is not None and ours is not None and leads.url == ours,
+        "is_ours": is_ours,
+        "is_outdated": is_outdated,
         "expected": masked(ours, settings),
         "has_secret": settings.provider_webhook_secret is not None,
         "forwarded_to": settings.forward_url,
@@ -228,14 +233,18 @@ async def _state(session: Session) -> dict[str, Any]:
 
 def print_state(document: dict[str, Any]) -> None:
     """Print where the webhook leads for people."""
-    if document["is_known"]:
+    if document["is_outdated"]:
+        say(
+            "The partner's webhook leads here by another PROVIDER_WEBHOOK_SECRET: nothing that comes is taken."
+        )
+    elif document["is_known"]:
         leads = document["url"] or "nowhere"
         say(f"The partner's webhook leads {'here' if document['is_ours'] else f'to {leads}'}.")
     else:
         say(f"The partner does not say where its webhook leads ({document['why_not']}).")
     print_fields(
         {
-            "should be": None if document["is_ours"] else document["expected"],
+            "should be": None if document["is_ours"] or document["is_outdated"] else document["expected"],
             "passed on to": document["forwarded_to"],
             "reports": _counted(document["reports"]),
             "passed on": _counted(document["forwards"]),
@@ -249,6 +258,8 @@ def print_state(document: dict[str, Any]) -> None:
     )
     if not document["has_secret"]:
         say("Set LINKFERRY_PROVIDER_WEBHOOK_SECRET, then: linkferry provider webhook set")
+    elif document["is_outdated"]:
+        say("To let it lead here by the present one: linkferry provider webhook set --replace")
     elif document["is_known"] and not document["is_ours"]:
         say("To let it lead here: linkferry provider webhook set")
 

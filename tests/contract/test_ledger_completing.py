@@ -10,10 +10,11 @@ import redis.asyncio
 from tests.contract.changing_desk import LOST, edit_of, half_way, record_of
 from tests.contract.ledger_desk import LINK, Desk, own_fail
 from tests.factories import a_request
-from worker.domain.outcome import Refused
+from worker.domain.outcome import Linked, Refused
 from worker.domain.outgoing import SinkPlan
 from worker.domain.request import Product
 from worker.domain.states import DeliveryState, JobState, Lane
+from worker.ledger import JobFilter
 from worker.ledger.completing import ExpiringNumber
 
 GRACE_S = 60.0
@@ -233,6 +234,34 @@ async def test_a_mark_from_before_a_new_link_says_nothing_of_it(desk: Desk) -> N
 
     assert await vanish(desk, job) is None
     assert await desk.ledger.completing.absent(9) == []
+
+
+async def test_the_temporary_number_leaves_nothing_behind(desk: Desk) -> None:
+    """Once it is over nobody is found by it, and the pruned job is found by nothing."""
+    request = a_request(whatsapp="1", external_id="x")
+    [job] = (await desk.accept(request=request, channels=(), claim_key="b:1")).job_ids
+    await desk.end(job, Linked(link=LINK, number="972571234567"))
+    await desk.ledger.completing.complete(job, number=FINAL, how="list")
+    for number, found in (("972571234567", []), (FINAL, [job])):
+        page = await desk.ledger.queries.find(JobFilter(number=number))
+        assert [each.id for each in page.items] == found
+    desk.advance(61)
+    await desk.ledger.prune({JobState.ONBOARDED: 60}, limit=5)
+
+    assert await desk.redis.keys("{test}:se:*") == []
+
+
+async def test_a_link_that_is_pruned_leaves_no_mark(desk: Desk) -> None:
+    """Nobody looks for it any more."""
+    job = await desk.job_in(JobState.LINKED, channels=())
+    desk.advance(61)
+    await vanish(desk, job)
+    assert await desk.ledger.completing.absent(5) == [job]
+    desk.advance(61)
+    await desk.ledger.prune({JobState.LINKED: 60}, limit=5)
+
+    assert await desk.state(job) is None
+    assert await desk.ledger.completing.absent(5) == []
 
 
 async def test_who_finished_by_a_link_that_seemed_gone_is_onboarded(desk: Desk) -> None:

@@ -142,6 +142,36 @@ async def test_an_earlier_message_takes_no_later_one_s_link_for_untold(desk: Des
     assert [each.state for each in await messages_of(desk, whatsapp)] == [DeliveryState.SENT] * 2
 
 
+async def test_a_link_that_is_being_sent_again_is_replaced_as_one_that_the_customer_has(desk: Desk) -> None:
+    """He got it the first time; the second message did not leave."""
+    job = await desk.job_in(JobState.LINKED)
+    made_at_ms = desk.now_ms
+    [message] = await messages_of(desk, job)
+    await sent(desk, message.id)
+    assert (await desk.ledger.deliveries.resend(message.id, by="dana", why="again")).done
+    await desk.ledger.replace(job, by="dana", why="name")
+    assert await desk.ledger.deliveries.claim(message.id, worker_id="w1", lease_s=60) is None
+    await desk.end(job, Deleted())
+    await desk.end(job, NEW_LINK)
+
+    assert (await record_of(desk, job)).replaced_at_ms == made_at_ms
+
+
+async def test_a_message_whose_link_was_replaced_is_not_sent_again(desk: Desk) -> None:
+    """Nothing of it stands: the later message does, and it can be sent again."""
+    job = await desk.job_in(JobState.LINKED)
+    await sent(desk, (await messages_of(desk, job))[0].id)
+    await desk.ledger.replace(job, by="dana", why="name")
+    await desk.end(job, Deleted())
+    await desk.end(job, NEW_LINK)
+    first, later = await messages_of(desk, job)
+    await sent(desk, later.id)
+
+    refused = await desk.ledger.deliveries.resend(first.id, by="dana", why="again")
+    assert (refused.done, refused.refusal) == (False, "link_replaced")
+    assert (await desk.ledger.deliveries.resend(later.id, by="dana", why="again")).done
+
+
 async def test_a_batch_is_cancelled_though_a_delete_of_its_has_failed(desk: Desk) -> None:
     """A delete of which nobody knows whether it was done stays in the failed queue, where it is visible."""
     [job, other] = await desk.accept_batch("b", 2)

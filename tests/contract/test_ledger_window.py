@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import redis.asyncio
 
-from tests.contract.ledger_desk import EPOCH_MS, LEASE_S, Desk, a_fail
-from worker.domain.outcome import DeliveryRetry, Sent
+from tests.contract.ledger_desk import BOTH_CHANNELS, EPOCH_MS, LEASE_S, LINK, LINKED, Desk, a_fail
+from tests.factories import a_request
+from worker.domain.outcome import Deleted, DeliveryRetry, Linked, Sent
+from worker.domain.request import Product
 from worker.domain.send_window import ALWAYS_OPEN, ClosedTimes
 from worker.domain.states import Channel, DeliveryState, Lane
 from worker.ledger.window import PutOff
@@ -44,6 +46,49 @@ async def due_of(desk: Desk, delivery_id: str) -> tuple[int | None, str | None]:
     record = await desk.ledger.deliveries.get(delivery_id)
     assert record is not None
     return record.due_at_ms, record.waits_for
+
+
+async def test_what_comes_while_a_message_waits_goes_out_with_it(desk: Desk) -> None:
+    """One message when the window opens, not two at once: the link that was late, and one that was made anew."""
+    request = a_request(products=(Product.WHATSAPP, Product.FACEBOOK_PAGE))
+    [whatsapp, facebook] = (await desk.accept(request=request, channels=BOTH_CHANNELS)).job_ids
+    await desk.end(whatsapp, LINKED)
+    desk.advance(600)
+    await desk.ledger.deliveries.fan_out(whatsapp[:-1])
+    for channel in BOTH_CHANNELS:
+        assert await desk.ledger.deliveries.due(channel, want=9, closed=closed()) == []
+
+    await desk.end(facebook, LINKED)
+    await desk.ledger.replace(whatsapp, by="dana", why="name")
+    await desk.end(whatsapp, Deleted())
+    await desk.end(whatsapp, Linked(link=f"{LINK}2"))
+    await desk.balance()
+
+    desk.now_ms = OPENS_MS
+    for channel in BOTH_CHANNELS:
+        [message] = await desk.ledger.deliveries.due(channel, want=9, closed=closed())
+        claimed = await desk.claim_delivery(message)
+        assert {link.job_id: link.link for link in claimed.links} == {whatsapp: f"{LINK}2", facebook: LINK}
+        assert await desk.ledger.deliveries.begin_send(claimed.lease, closed=closed())
+        assert await desk.ledger.deliveries.settle(claimed.lease, Sent(), can_resend=True)
+    assert len(await desk.ledger.deliveries.of_invitation(whatsapp[:-1])) == 2
+
+
+@pytest.mark.parametrize("deed", ["sent", "resend"])
+async def test_what_was_sent_before_is_joined_by_nothing(desk: Desk, deed: str) -> None:
+    """A message that goes out once more brings what it brought; the late link has its own."""
+    request = a_request(products=(Product.WHATSAPP, Product.FACEBOOK_PAGE))
+    [whatsapp, facebook] = (await desk.accept(request=request)).job_ids
+    await desk.end(whatsapp, LINKED)
+    [message] = await desk.ledger.deliveries.fan_out(whatsapp[:-1])
+    await desk.ledger.deliveries.settle(await desk.send(message), Sent(), can_resend=True)
+    if deed == "resend":
+        await desk.ledger.deliveries.resend(message, by="dana", why="again")
+        assert await desk.ledger.deliveries.due(Channel.EMAIL, want=9, closed=closed()) == []
+    await desk.end(facebook, LINKED)
+
+    first, second = await desk.ledger.deliveries.of_invitation(whatsapp[:-1])
+    assert (first.job_ids, second.job_ids) == ((whatsapp,), (facebook,))
 
 
 async def test_no_bell_rings_while_the_window_is_closed(desk: Desk) -> None:

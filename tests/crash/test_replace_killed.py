@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from worker.domain.states import JobState, Lane
 pytestmark = pytest.mark.crash
 DYING_CHANGER = Path(__file__).with_name("dying_changer.py")
 CUSTOMERS = 12
+#: Between the two halves a replace has neither link: these are also gone through one by one, on a partner without faults.
+GAP = ("delete_done", "delete_unsettled", "delete_settled", "before_the_slot", "create_begun", "create_done")
+#: Kills at random moments of the storm: few in a quick run, as `LINKFERRY_TEST_CHAOS_JOBS` asks for.
+KILLS = max(4, int(os.environ.get("LINKFERRY_TEST_CHAOS_JOBS", "120")) // 10)
 
 
 async def make_links(stack: Stack, count: int) -> dict[str, str]:
@@ -71,7 +76,7 @@ async def assert_one_link_each(stack: Stack, jobs: dict[str, str]) -> dict[str, 
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", GAP)
 async def test_a_replace_survives_a_kill_at(point: str, tmp_path: Path) -> None:
     """A dozen replaces are under way when the worker dies at that point of one of them; another brings all home."""
     async with Stack(tmp_path) as stack:
@@ -100,7 +105,7 @@ async def test_replaces_survive_kills_at_all_points_and_at_any_moment(tmp_path: 
             await die_once(stack, point)
             kills += 1
         await stack.faults(calls=["delete_account", "create_whatsapp"], drop_after=0.1, drop_before=0.1)
-        for _ in range(12):
+        for _ in range(KILLS):
             worker = stack.start_worker(LINKFERRY_WORKER_ID=f"random-{kills}")
             asked += await replace_all(stack, jobs)
             await wait_for_work(stack, chance.uniform(1.5, 4.0))

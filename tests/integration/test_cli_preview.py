@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -65,6 +67,82 @@ def test_a_row_that_makes_no_message_says_why(cli: Cli, tmp_path: Path) -> None:
     assert "business_name" in bad.stderr
     assert missing.exit_code == 2
     assert "the last one is 3" in missing.stderr
+
+
+def test_rows_are_named_as_they_are(cli: Cli, tmp_path: Path) -> None:
+    """The header and an empty row are no row; a file of a header alone has none."""
+    path = tmp_path / "customers.csv"
+    header, row, _ = _LIST.splitlines()
+    path.write_text(f"{header}\n\n{row}\n")
+
+    said = {number: cli("preview", str(path), "--row", number).stderr for number in ("1", "2", "9")}
+    path.write_text(f"{header}\n")
+    empty = cli("preview", str(path))
+
+    assert "nothing stands in that row" in said["1"]
+    assert "nothing stands in that row" in said["2"]
+    assert "the last one is 3" in said["9"]
+    assert empty.exit_code == 2
+    assert "no row below its header" in empty.stderr
+
+
+def test_a_list_in_an_old_encoding_is_read_as_it_is_said_to_be(cli: Cli, tmp_path: Path) -> None:
+    """What the reader proposes to add can be added."""
+    path = tmp_path / "customers.csv"
+    text = _LIST.replace(",", ";").replace("Dana\n", "דנה\n")
+    path.write_bytes(text.encode("cp862"))
+
+    words = ("--encoding", "cp862", "--delimiter", "semicolon", "--locale", "he")
+    shown = cli.json("preview", str(path), *words)
+
+    assert "שלום דנה," in shown["email"]["text"]
+
+
+def test_made_up_links_are_said_to_be(cli: Cli) -> None:
+    """Of a job whose link is gone at the partner the old one is not shown, and nothing passes for it."""
+    job = cli.on_ledger(link_one)
+
+    async def vanish(ledger: Ledger) -> None:
+        soon_ms = round(time.time() * 1000) + 1_000  # two complete lists that do not hold it
+        for began_ms in (soon_ms, soon_ms + 1):
+            await ledger.completing.vanish(job, began_ms, grace_s=0.0, apart_s=0.0)
+
+    cli.on_ledger(vanish)
+
+    shown = cli.json("preview", "--job", job, "--locale", "en")
+
+    assert "made up" in shown["about"]
+    assert "https://onboarding.example/1\n" not in shown["email"]["text"]
+
+
+def test_a_page_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
+    """The picture, where the page beside it was written."""
+    page, picture = tmp_path / "mail.html", tmp_path / "nowhere" / "mail.png"
+
+    result = cli("preview", "--fixture", "whatsapp", "--html", str(page), "--png", str(picture))
+
+    if "none is found" in result.stderr:
+        pytest.skip("Chromium is not installed")
+    assert result.exit_code == 1
+    assert str(picture) in result.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("you..me@example.com", "is no e-mail address"),
+        ("you@example", "is no e-mail address"),
+        ("Dana <you@example.com>", "the bare address"),
+        ("you@gmial.com", "Did you mean @gmail.com?"),
+        ("12", "no address and no number"),
+    ],
+)
+def test_a_test_to_a_mistyped_address_is_not_sent(cli: Cli, address: str, said: str) -> None:
+    """A job's real links would go to a stranger; what is wrong is said, and nothing breaks."""
+    result = cli("test-send", address)
+
+    assert result.exit_code == 1
+    assert said in " ".join(result.stderr.split())
 
 
 def test_a_jobs_message_is_shown_with_its_own_link_and_that_leaves_a_trail(cli: Cli) -> None:
@@ -167,6 +245,25 @@ def test_a_picture_is_as_high_as_the_mail(cli: Cli, tmp_path: Path) -> None:
     width, height = struct.unpack(">II", (tmp_path / "mail.png").read_bytes()[16:24])
     assert width == 680
     assert 900 < height < 3_000
+
+
+@pytest.mark.parametrize(
+    ("is_opened", "said"), [(True, "Opened in the browser"), (False, "No browser is found")]
+)
+def test_what_no_browser_shows_is_not_said_to_be_open(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, *, is_opened: bool, said: str
+) -> None:
+    """On a server there is none: the file is named all the same."""
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: shown.append(address) or is_opened)
+
+    result = cli("preview", "--fixture", "whatsapp", "--open")
+
+    path = Path(unquote(urlsplit(shown[0]).path))
+    assert said in result.stdout
+    assert path.name in result.stdout.replace("\n", "")
+    assert "<!doctype html>" in path.read_text(encoding="utf-8")
+    path.unlink()
 
 
 def test_without_chromium_a_picture_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.cli_in_process import Cli, cli_on
 from tests.integration.sandbox_thread import a_sandbox
 from worker.domain.event import NewEvent
-from worker.domain.report import WEBHOOK_SOURCE, packed
+from worker.domain.report import FORWARD_SOURCE, WEBHOOK_SOURCE, packed
 from worker.partner.sandbox.serve import RunningSandbox
 
 pytestmark = pytest.mark.redis
@@ -122,9 +122,12 @@ def test_an_earlier_address_of_our_own_is_known_and_its_secret_not_shown(
 
     refused = cli("provider", "webhook", "set")
     shown = cli("provider", "webhook", "get")
+    found = findings(cli, "--live")
     done = cli("provider", "webhook", "set", "--replace")
 
     assert (refused.exit_code, done.exit_code) == (1, 0)
+    assert "by another PROVIDER_WEBHOOK_SECRET" in " ".join(shown.output.split())
+    assert any(level == "bad" and "by another PROVIDER_WEBHOOK_SECRET" in text for level, text in found)
     assert "under another PROVIDER_WEBHOOK_SECRET" in " ".join(refused.output.split())
     assert sandbox.state.webhook_url == OURS
     for result in (refused, shown, done):
@@ -144,7 +147,7 @@ def test_a_lost_answer_is_not_called_a_refusal(cli: Cli, sandbox: RunningSandbox
     assert "linkferry provider webhook get" in " ".join(result.output.split())
     assert sandbox.state.webhook_url == OURS
     [entry] = cli.json("audit", "--act", "webhook_set")["items"]
-    assert entry["detail"]["answer"] == "partner_error"
+    assert entry["detail"]["reason"] == "partner_error"
 
 
 def test_what_surely_did_nothing_is_not_in_the_trail(
@@ -291,6 +294,27 @@ def test_doctor_says_who_was_turned_away_and_that_links_are_missing(cli: Cli) ->
 
     assert any(level == "warn" and "198.51.100.7" in text for level, text in found)
     assert any(level == "bad" and "40 of our links" in text for level, text in found)
+
+
+def test_doctor_never_advises_to_let_the_own_proxy_in(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not say whose a report is: its address among the partner's would let everybody in."""
+    monkeypatch.setenv("LINKFERRY_TRUSTED_PROXIES", "10.0.0.0/8")
+    cli.on_ledger(lambda ledger: ledger.completing.note(refused_at_ms=1, refused_from="10.1.2.3"))
+
+    document = cli.json("doctor", expect=1)
+
+    [told] = [each for each in document["findings"] if "10.1.2.3" in each["text"]]
+    assert "your proxy" in told["text"]
+    assert "X-Forwarded-For" in told["remedy"]
+    assert "PROVIDER_WEBHOOK_FROM" not in told["remedy"]
+
+
+def test_doctor_says_that_nobody_takes_what_waits_to_be_passed_on(cli: Cli) -> None:
+    """FORWARD_URL was taken away while reports waited for it: nothing else would ever tell."""
+    event = NewEvent(id="e1", source=FORWARD_SOURCE, key="k", digest="d", body=packed("{}", content_type=""))
+    cli.on_ledger(lambda ledger: ledger.intake.record([event], max_waiting=9))
+
+    assert any(level == "warn" and "1 reports wait to be passed on" in text for level, text in findings(cli))
 
 
 def test_a_secret_that_can_be_guessed_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

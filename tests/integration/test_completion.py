@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -357,8 +358,12 @@ async def test_a_body_that_is_too_large_is_refused_and_garbage_is_kept(desk: Des
     await desk.turn("reports")
 
     events = await desk.events()
-    assert {event.state for event in events} == {EventState.SKIPPED}
-    assert {event.reason for event in events} == {"unreadable", "not_ours"}
+    ends = Counter((event.state, event.reason) for event in events)
+    assert ends == {
+        (EventState.SKIPPED, "unreadable"): 1,  # the empty one
+        (EventState.FAILED, "unreadable"): 3,  # a person looks: it may tell of a Facebook customer
+        (EventState.SKIPPED, "not_ours"): 2,
+    }
     assert desk.lists() == 0
 
 

@@ -117,6 +117,25 @@ async def test_in_hebrew_no_page_of_a_links_life_has_an_english_sentence(looker:
         assert re.findall(r"\b[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}\b", plain(own)) == [], title
 
 
+async def test_who_was_put_on_the_stop_list_is_masked_in_the_trail_until_it_is_revealed(
+    looker: Looker,
+) -> None:
+    """By whoever may; that he looked is recorded, and the words around it are in his language."""
+    await looker.console.ledger.suppressing.add("dana.cohen@example.com", by="vera")
+    browser = await looker.console.signed_in(Role.OPERATOR)
+    browser.cookies["linkferry_lang"] = "he"
+    [entry] = await looker.console.trail("suppress")
+
+    page = await browser.get(f"/audit/{entry.id}")
+    shown = await browser.post(f"/audit/{entry.id}/reveal", csrf=page.csrf)
+
+    assert f'action="/audit/{entry.id}/reveal"' in page.text
+    assert "dana.cohen" not in page.text
+    assert "נמען" in page.text
+    assert "dana.cohen@example.com" in shown.text
+    assert len(await looker.console.trail("reveal")) == 1
+
+
 async def test_every_field_of_a_links_life_has_a_label(looker: Looker) -> None:
     """So that it can be filled in by who hears the page, and without a script."""
     for page in await pages(looker, "Dana"):

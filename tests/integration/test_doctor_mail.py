@@ -285,6 +285,15 @@ def test_only_a_real_domain_is_asked_about(address: str | None, domain: str | No
     assert sending_domain(address) == domain
 
 
+async def test_an_address_that_no_mail_could_carry_is_told_of(server: NameServer) -> None:
+    """Workers refuse to start with it; the DNS is not asked."""
+    [finding] = await look(server, mail_reply_to="desk at agency.co.il")
+
+    assert finding.level is Level.BAD
+    assert "LINKFERRY_MAIL_REPLY_TO names no usable address" in finding.text
+    assert server.asked == []
+
+
 async def test_the_sandbox_asks_nobody(server: NameServer) -> None:
     """Nothing real is sent from there."""
     settings = load_settings(environ={}, env_file=None, sandbox=True)

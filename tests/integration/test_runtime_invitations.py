@@ -185,20 +185,25 @@ async def test_a_send_whose_beginning_could_not_be_written_down_is_no_send(
 
 
 async def test_a_template_that_fails_costs_nobody_his_message(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator's template asks for what is not there: the channel is at fault, the message waits."""
+    """An operator's template asks for what is not there: the channel is at fault, the message waits; no name is logged."""
 
     def broken(*_: object, **__: object) -> None:
-        raise BadTemplateError(Path("own/invitation.html.j2"), 7, "'nobody' is undefined")
+        cause = KeyError("Dana Cohen")
+        raise BadTemplateError(Path("own/invitation.html.j2"), 7, "'nobody' is undefined") from cause
 
     receipt = await bench.accept()
     await attempt(receipt.job_ids[0], Lane.LIVE, bench.shop)
     monkeypatch.setattr(type(bench.shop.composer), "compose", broken)
+    capsys.readouterr()
     outcome = await handlers.deliver(f"{receipt.invitation_id}.email.invitation.1", Channel.EMAIL, bench.shop)
 
     assert isinstance(outcome, ChannelDown)
     assert (outcome.fail.reason, outcome.fail.detail) == ("template_failed", "invitation.html.j2:7")
+    told = "".join(capsys.readouterr())
+    assert "invitation.html.j2:7" in told
+    assert "Dana" not in told
     (delivery,) = await bench.shop.ledger.deliveries.of_invitation(receipt.invitation_id)
     assert (delivery.state, delivery.failures) == (DeliveryState.PENDING, 0)
 

@@ -89,6 +89,66 @@ def test_the_business_is_called_as_it_calls_itself() -> None:
     assert "פרחי דנה בע&#34;מ" in mail.html
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Call bit.ly/x1 now", "Call bit.ly x1 now"),
+        ("evil.example:8080/login", "evil.example login"),
+        ("https://evil.example?a=1", "https evil.example a=1"),
+        ("Booking.com", "Booking.com"),
+        ("Levi/Cohen", "Levi/Cohen"),
+    ],
+)
+def test_a_name_leads_to_no_page(name: str, shown: str) -> None:
+    """Programs make a link of `bit.ly/x` without a scheme, too; a business may be called by its domain."""
+    request = a_request(business_name=name, contact=Contact(email="d@example.com", locale="en"))
+    shown_both = preview_invitation(request)
+
+    assert f"connects {shown} to" in shown_both.mail.text
+    assert shown in shown_both.sms.text
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_a_name_that_ends_in_a_full_stop_ends_its_sentence(generation: int) -> None:
+    """`for Dana Ltd..` reads as a slip."""
+    request = a_request(
+        business_name="Dana Ltd.", contact=Contact(email="d@example.com", phone="972501234567", locale="en")
+    )
+    sender = replace(SAMPLE_SENDER, brand_name="Acme Ltd.")
+    for locale in ("en", "he"):
+        shown = preview_invitation(request, locale=locale, sender=sender, generation=generation)
+
+        assert ".." not in shown.mail.text + shown.sms.text
+        assert "Ltd.</bdi>." not in shown.mail.html
+        assert "Acme Ltd. " in shown.mail.text
+
+
+def test_a_hebrew_prefix_stays_with_its_word() -> None:
+    """No line ends after the hyphen of `ל-WhatsApp`."""
+    html = preview_invitation(sample_request("he")).mail.html
+
+    assert "ל-\u2060WhatsApp" in html
+    assert not re.search(r">[^<]*[א-ת]-[A-Za-z][^<]*</p>", html)
+
+
+@pytest.mark.parametrize("locale", ["he", "en"])
+def test_of_several_links_only_those_that_replace_one_are_said_to(locale: str) -> None:
+    """A bundle may go out again after one of its links was replaced: the others are what they were."""
+    delivery = sample_delivery(sample_request(locale))
+    links = (replace(delivery.links[0], replaces_at_ms=1_772_528_400_000), *delivery.links[1:])
+    text = (
+        Composer(sender=SAMPLE_SENDER)
+        .compose_mail(replace(delivery, links=links), brand=BARE_BRAND, dated_at=SAMPLE_DATE)
+        .text
+    )
+
+    said = {
+        "he": ("אם אחד מהם מחליף", "מחליף את הקישור מ-3 במרץ"),
+        "en": ("Where one replaces", "link of 3 March"),
+    }
+    assert [text.count(each) for each in said[locale]] == [1, 1]
+
+
 def test_names_are_escaped() -> None:
     """Markup in a name is shown, not obeyed, and its address is defused."""
     request = a_request(

@@ -83,10 +83,17 @@ def test_no_name_breaks_out_of_its_header(name: str, business: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [('פרחי דנה בע"מ', "פרחי דנה בע מ"), ("O'Brien & Co.", "O'Brien & Co"), ("\r\n", "")]
+    ("name", "shown"),
+    [
+        ('פרחי דנה בע"מ', "פרחי דנה בע״מ"),
+        ("פרחי דנה בע״מ", "פרחי דנה בע״מ"),
+        ('דנה "הפרחים" לוי', "דנה הפרחים לוי"),
+        ("O'Brien & Co.", "O'Brien & Co"),
+        ("\r\n", ""),
+    ],
 )
 def test_a_display_name_keeps_letters_and_little_else(name: str, shown: str) -> None:
-    """Quotes, commas and angles mean something in an address."""
+    """Quotes, commas and angles mean something in an address; gershayim are a letter's."""
     assert header_name(name) == shown
 
 
@@ -95,6 +102,25 @@ def test_a_sender_without_an_address_is_refused(text: str) -> None:
     """The setting is named."""
     with pytest.raises(ValueError, match="EMAIL_FROM"):
         Sender.parse(text)
+
+
+def test_answers_may_go_to_an_address_in_any_form() -> None:
+    """With a name, or in a domain of Hebrew letters, which a header carries in punycode."""
+    named, hebrew = (
+        Sender.parse("a@acme.example", reply_to=reply_to)
+        for reply_to in ("Help <help@acme.example>", "help@דוגמה.example")
+    )
+    mails = [replace(preview_invitation(sample_request(), sender=each).mail) for each in (named, hebrew)]
+
+    assert _parsed(mails[0])["Reply-To"] == "help@acme.example"
+    assert _parsed(mails[1])["Reply-To"] == "help@xn--6dbbec0c.example"
+
+
+@pytest.mark.parametrize("text", ["nonsense", "a..b@acme.example", "x y@acme.example"])
+def test_an_address_for_answers_that_no_mail_could_carry_is_refused(text: str) -> None:
+    """At start, not at each mail; the setting is named."""
+    with pytest.raises(ValueError, match="MAIL_REPLY_TO"):
+        Sender.parse("a@acme.example", reply_to=text)
 
 
 def test_the_brand_is_the_display_name_unless_set() -> None:

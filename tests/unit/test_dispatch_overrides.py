@@ -45,6 +45,10 @@ def _refused(folder: Path) -> BadTemplateError:
         ('version = 2\n[mail]\ngreetings = "Dear {name},"\n', 3, "did you mean mail.greeting"),
         ('version = 2\n[products."facebook:1"]\nbutton = "{number}"\n', 3, "what can stand there: none"),
         ('version = 2\n[sms]\n\nline = "{label}"\n', 4, "must hold {link}"),
+        ('version = 2\n[sms]\nline = "{link}{label}"\n', 3, "a space on both sides of {link}"),
+        ('version = 2\n[sms]\nline = "{label} ({link})"\n', 3, "a space on both sides of {link}"),
+        ('version = 2\n[subject]\none = " "\n', 3, "subject.one is empty"),
+        ('version = 2\n[products.whatsapp]\nbutton = ""\n', 3, "button is empty"),
         ('version = 2\n[mail]\nsteps = "one"\n', 3, "must be a list of texts"),
         ('version = 2\nmonths = ["January"]\n', 2, "must hold 12 texts"),
         ('version = 2\ndirection = "up"\n', 2, "must be rtl or ltr"),
@@ -101,6 +105,47 @@ def test_a_broken_layout_is_refused_with_its_line(
     assert reason in fault.text
     if line is not None:
         assert f"line {line}" in fault.text
+
+
+def test_what_is_no_file_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    """A folder of that name, or a link that leads nowhere."""
+    (tmp_path / "he.toml").mkdir()
+    assert _refused(tmp_path).path == tmp_path / "he.toml"
+    (tmp_path / "he.toml").rmdir()
+    (tmp_path / TEXT_TEMPLATE).symlink_to(tmp_path / "gone")
+
+    assert "is no file" in _refused(tmp_path).reason
+
+
+def test_a_folder_in_which_nothing_is_read_is_told_of(tmp_path: Path) -> None:
+    """`he.toml.txt`, as some editors name it."""
+    (tmp_path / "he.toml.txt").write_text(_HEAD)
+
+    [finding] = look_at_folder(tmp_path)
+
+    assert finding.level is Level.WARN
+    assert "he.toml" in finding.text
+
+
+def test_a_byte_order_mark_is_no_part_of_a_mail(tmp_path: Path) -> None:
+    """Some editors put one at the beginning of every file."""
+    shipped = (SHIPPED_TEMPLATES / TEXT_TEMPLATE).read_text(encoding="utf-8")
+    (tmp_path / TEXT_TEMPLATE).write_text(shipped, encoding="utf-8-sig")
+    composer = Composer(tmp_path, sender=SAMPLE_SENDER)
+
+    assert (
+        "\ufeff" not in previewed(composer, FIXTURES["whatsapp"].delivery("en"), brand=BARE_BRAND).mail.text
+    )
+
+
+def test_curly_quotes_in_own_words_cost_no_part(tmp_path: Path) -> None:
+    """An English text of GSM-7 letters stays one."""
+    (tmp_path / "en.toml").write_text('version = 2\n[sms]\nfull = "{brand} – ‘{business}’, {what}"\n')
+    composer = Composer(tmp_path, sender=SAMPLE_SENDER)
+    sms = previewed(composer, FIXTURES["whatsapp"].delivery("en"), brand=BARE_BRAND).sms
+
+    assert "Acme - 'Dana's Flowers Ltd.'," in sms.text
+    assert sms.segments == 1
 
 
 def test_a_worker_does_not_start_with_a_broken_template(

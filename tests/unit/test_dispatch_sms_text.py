@@ -65,12 +65,12 @@ def test_one_text_holds_all_links() -> None:
 
 
 def test_a_link_too_long_for_the_budget_is_sent_whole_all_the_same() -> None:
-    """Names go first; then the parts are what they are, and are counted."""
+    """The parts are what they are, and are counted; names take what is left of them and no part more."""
     request = a_request(contact=Contact(phone="972501234567", locale="en"))
     link = replace(sample_links(request)[0], link="https://onboarding.example/" + "x" * 300)
     sms = preview_invitation(request, [link]).sms
 
-    assert sms.text == f"Your link to connect WhatsApp:\n{link.link}"
+    assert sms.text == f"Acme: Dana Flowers, your link to connect WhatsApp:\n{link.link}"
     assert sms.segments == 3
 
 
@@ -96,3 +96,19 @@ def test_a_cut_name_keeps_its_accents() -> None:
     assert shortened("Dana Flowers", 12, ".") == "Dana Flowers"
     assert shortened("abcde\u0301fgh", 6, "…") == "abcd…"
     assert shortened("Dana Flowers", 6, "…") == "Dana…"
+
+
+@pytest.mark.parametrize("locale", ["he", "en"])
+def test_links_that_fill_the_budget_leave_the_name_what_their_parts_have_left(locale: str) -> None:
+    """Who asks is said where it costs no part more."""
+    request = a_request(
+        products=(Product.WHATSAPP, Product.FACEBOOK_MESSENGER, Product.INSTAGRAM_MESSENGER),
+        contact=Contact(phone="972501234567", locale=locale),
+    )
+    links = [replace(each, link=f"{each.link}{'x' * 110}") for each in sample_links(request)]
+    sms = preview_invitation(request, links, sender=replace(SAMPLE_SENDER, brand_name="Acme")).sms
+
+    bare = "\n".join([sms.text.splitlines()[0].replace("Acme", ""), *sms.text.splitlines()[1:]])
+    assert measure(bare).segments > budget_segments(3, measure(bare).encoding)
+    assert "Acme" in sms.text
+    assert sms.segments == measure(bare).segments

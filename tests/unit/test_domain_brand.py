@@ -88,6 +88,8 @@ def test_a_profile_is_read_back_as_it_was_written() -> None:
         ("privacy_url", "acme.example", "not_https", "https://acme.example/privacy"),
         ("verify_url", 'https://acme.example/"><script>', "bad_url", "address bar"),
         ("verify_url", "https://אקמי.example/", "bad_url", "address bar"),
+        ("privacy_url", "https://acme.example/o'brien", "bad_url", "address bar"),
+        ("verify_url", "https://acme.example:99999/", "bad_url", "up to 65535"),
         ("verify_url", "https://user:pw@acme.example/", "not_https", "https://"),
         ("privacy_url", "https://acme.example/" + "x" * 500, "too_long", "at most 500"),
         ("colour", "green", "not_a_colour", "#0b6e4f"),
@@ -248,3 +250,12 @@ def test_brand_and_agreed_stay_with_us() -> None:
     assert partner_fields(plain, Product.WHATSAPP) == partner_fields(branded, Product.WHATSAPP)
     assert OnboardingRequest.decode(branded.encode()) == branded
     assert "brand" not in plain.encode()
+
+
+def test_a_brand_without_a_latin_name_is_warned_of() -> None:
+    """English texts have no room for Hebrew, and would not say who they are from."""
+    brand, warnings = parse_brand({"name": "acme", "name_he": "אקמי"})
+
+    assert brand is not None
+    assert [each.code for each in warnings] == ["no_latin_name"]
+    assert parse_brand({"name": "acme", "name_he": "Acme"})[1] == []

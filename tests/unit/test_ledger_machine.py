@@ -13,6 +13,7 @@ from hypothesis.stateful import invariant, precondition, rule
 from tests.unit.ledger_machine import NUMBERS, OPEN, VerbsMachine
 from worker.domain.act import Act
 from worker.domain.outcome import Sent
+from worker.domain.send_window import ClosedTimes
 from worker.domain.states import CLAIM_FREE_STATES, Channel, JobState
 
 
@@ -93,6 +94,18 @@ class LedgerMachine(VerbsMachine):
             )
         if not is_begun_late:
             assert self.records[job].changed_at_ms == since_ms
+
+    @rule(is_live_exempt=st.booleans())
+    def put_off(self, is_live_exempt: bool) -> None:
+        """Let the send window be closed for a while: what is due waits, and what is linked meanwhile joins it."""
+        now_ms = self.desk.now_ms
+        closed = ClosedTimes(
+            spans=((now_ms - 1, now_ms + 40_000),),
+            known_from_ms=now_ms - 1,
+            known_until_ms=now_ms + 86_400_000,
+            is_live_exempt=is_live_exempt,
+        )
+        self.act("due", lambda: self.ledger.deliveries.due(Channel.EMAIL, want=9, closed=closed))
 
     @rule(number=st.sampled_from([1, 2]))
     def remind(self, number: int) -> None:

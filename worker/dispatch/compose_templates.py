@@ -19,7 +19,14 @@ from jinja2 import (
     select_autoescape,
 )
 
-from worker.dispatch.wording_file import LOCALES, SHIPPED_TEMPLATES, BadTemplateError, Outdated, own_file, read_wording
+from worker.dispatch.wording_file import (
+    LOCALES,
+    SHIPPED_TEMPLATES,
+    BadTemplateError,
+    Outdated,
+    own_file,
+    read_wording,
+)
 
 HTML_TEMPLATE = "invitation.html.j2"
 TEXT_TEMPLATE = "invitation.txt.j2"

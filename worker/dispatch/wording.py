@@ -98,12 +98,17 @@ def fill_html(template: str, values: Mapping[str, str]) -> Markup:
 
     A Hebrew prefix and the Latin word after it stay on one line.
     """
-    marked = {
-        name: escape(value) if name in _IN_OUR_DIRECTION else Markup("<bdi>{}</bdi>").format(value)
-        for name, value in values.items()
-    }
+    marked = {name: _marked(name, value) for name, value in values.items()}
     filled = escape(_single_stops(template, values)).format_map(marked)
     return Markup(_PREFIX.sub(_UNBROKEN, filled))  # noqa: S704 - escaped above, and nothing that could be markup is added
+
+
+def _marked(name: str, value: str) -> Markup:
+    if name in _IN_OUR_DIRECTION:
+        return escape(value)
+    # A number is read out whole: no line ends within it.
+    mark = '<bdi style="white-space:nowrap">{}</bdi>' if name == "number" else "<bdi>{}</bdi>"
+    return Markup(mark).format(value)  # noqa: S704 - one of the two above
 
 
 def _single_stops(template: str, values: Mapping[str, str]) -> str:

@@ -208,8 +208,8 @@ def _problem_of(key: str, value: Any, shipped: Any) -> str | None:
 
 
 def _problem_with_text(key: str, text: str) -> str | None:
-    if not text.strip() and key.startswith(_NEVER_EMPTY):
-        return "is empty"
+    if not text.strip():
+        return "is empty" if key.startswith(_NEVER_EMPTY) else None
     if _holds_address(text):
         return "holds a web address; a message carries its customer's links and its brand's pages alone"
     try:
@@ -224,9 +224,14 @@ def _problem_with_text(key: str, text: str) -> str | None:
             return f"has {{{name}}}, which nothing fills in; what can stand there: {known}"
     if (needed := _NEEDED.get(key)) and needed not in names:
         return f"must hold {{{needed}}}"
-    if key == "sms.line" and urls_of(text.format(label="WhatsApp", link=_SAMPLE_LINK)) != {_SAMPLE_LINK}:
-        return "must have a space on both sides of {link}, or the line's end: else phones open another address"
-    return None
+    return _problem_with_line(text) if key == "sms.line" else None
+
+
+def _problem_with_line(text: str) -> str | None:
+    """Return what would make a phone open another address than the link, or None."""
+    if urls_of(text.format(label="WhatsApp", link=_SAMPLE_LINK)) == {_SAMPLE_LINK}:
+        return None
+    return "must have a space on both sides of {link}, or the line's end: else phones open another address"
 
 
 def _allowed(key: str) -> frozenset[str]:

@@ -108,7 +108,11 @@ def parse_brand(fields: Mapping[str, str], *, region: str = "IL") -> tuple[Brand
         )
     if notes.errors:
         return None, notes.errors
-    return Brand(name=name, **found), notes.warnings
+    brand = Brand(name=name, **found)
+    if not any(letter.isascii() and letter.isalnum() for letter in brand.called("en")):
+        message = "English texts (SMS) will not say who they are from: no name in Latin letters is filled in"
+        notes.warn("name_en", "no_latin_name", message, "Write name_en, if English customers get texts.")
+    return brand, notes.warnings
 
 
 def read_slug(text: str, notes: Notes) -> str:

@@ -153,10 +153,10 @@ class ReportWorker:
         accounts = await self._accounts([hint for hint in hints if hint is not None])
         completed = await self._complete_listed(hints, accounts)
         return [
-            EventSkipped(reason="unreadable")
+            _unreadable(event)
             if hint is None
             else await self._outcome(hint, completed, has_list=accounts is not None)
-            for hint in hints
+            for event, hint in zip(claimed, hints, strict=True)
         ]
 
     async def _jobs_of(self, reports: Sequence[Report]) -> dict[str, JobRecord]:
@@ -253,6 +253,15 @@ def _read(event: ClaimedEvent) -> Report | None:
     except ValueError:
         return None
     return None if is_base64 else read_report(body)
+
+
+def _unreadable(event: ClaimedEvent) -> EventOutcome:
+    """Leave what nobody understands to a person: it may tell of a Facebook customer. An empty one tells of nothing."""
+    try:
+        is_empty = not unpacked(event.body)[0].strip()
+    except ValueError:
+        is_empty = False
+    return EventSkipped(reason="unreadable") if is_empty else EventFailed(reason="unreadable")
 
 
 def _named(report: Report, jobs: dict[str, JobRecord]) -> list[str]:

@@ -108,9 +108,10 @@ async def _dispatch(delivery: ClaimedDelivery, shop: Shop) -> DeliveryOutcome:
         message = shop.composer.compose(delivery, brand=_brand_of(delivery, shop), dated_at=shop.clock.now())
     except BadTemplateError as exc:
         # An operator's own template asks for what does not exist: nobody's message is to be lost for that.
-        log.exception("template_failed", delivery_id=delivery.id)
         reason = shop.catalogue.named("template_failed")
         place = f"{exc.path.name}:{exc.line or 1}"
+        # Without the traceback: what a template stumbled over may be a name or a link.
+        log.error("template_failed", delivery_id=delivery.id, at=place)  # noqa: TRY400
         fail = Fail(reason=reason.name, reason_class=reason.reason_class.value, detail=place)
         return ChannelDown(fail=fail)
     if isinstance(message, Skipped):

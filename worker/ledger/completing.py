@@ -69,9 +69,18 @@ class Completing:
         to be changed (nothing is, then). *number* is the final one
         (coexistence); None leaves what is known, and so does *link*. Raises LedgerUnavailable: say the same again.
         """
-        term = number_term(number, invitation_of(job_id)) if number else ""
-        reply = await self._scripts.run("complete", job_id, how, number or "", term, link or "")
+        terms = await self._terms(job_id, number) if number else ("", "")
+        reply = await self._scripts.run("complete", job_id, how, number or "", link or "", *terms)
         return JobState.ONBOARDED if int(reply[0]) == 1 else None
+
+    async def _terms(self, job_id: str, number: str) -> tuple[str, str]:
+        """Return the search term of a job's final number, and of the one that it was found by until now."""
+        invitation_id = invitation_of(job_id)
+        with translated():
+            before = await self._scripts.redis.hget(self._keys.extra + job_id, "number")
+        return number_term(number, invitation_id), number_term(
+            text(before) if before else None, invitation_id
+        )
 
     async def vanish(
         self, job_id: str, list_began_ms: int, *, grace_s: float = 60.0, apart_s: float = 60.0

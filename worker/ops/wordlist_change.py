@@ -32,6 +32,7 @@ CHANGE_WORDS: Mapping[str, str] = {
     "why_not.change_pending": "its link is being changed already: wait for it, or call it off (linkferry job cancel)",
     "why_not.link_stands": "its link may still stand at the partner: replace or revoke it, or call the change off (linkferry job cancel)",
     "why_not.facebook_stays": "the partner can't delete Facebook and Instagram links",
+    "why_not.link_replaced": "its link was replaced: send the later message again",
     "why_not.no_link": "it has no link: discard or cancel it",
     # its story
     "attempt_deleted": "Attempt {attempt}: the partner deleted the link ({call_s}).",

@@ -3,7 +3,8 @@
 -- linked -> onboarded: the customer has finished. So it is for one whose link only seemed to have vanished, and for one
 -- whose link was to be changed and stands as it did: nothing is changed any more.
 --
--- ARGV: 2 job, 3 how that is known: 'list' or 'webhook', 4 the final number or '', 5 its search term or '', 6 link or ''.
+-- ARGV: 2 job, 3 how that is known: 'list' or 'webhook', 4 the final number or '', 5 link or '', 6 the number's search
+-- term or '', 7 that of the number before it or ''.
 -- Returns {1, delivery id…}, or {0} when there was nothing to complete.
 local WAITS = { available = true, scheduled = true, failed = true }
 
@@ -15,9 +16,10 @@ if job.s ~= 'linked' and not has_vanished and not is_kept then return { 0 } end
 local was = call('HMGET', K.extra .. job.id, 'number', 'link')
 if ARGV[4] ~= '' and was[1] ~= ARGV[4] then
   call('HSET', K.extra .. job.id, 'number', ARGV[4])
-  index(invitation_of(job.id), ARGV[5])
+  unindex(invitation_of(job.id), ARGV[7])
+  index(invitation_of(job.id), ARGV[6])
 end
-if ARGV[6] ~= '' and (not was[2] or was[2] == '') then call('HSET', K.extra .. job.id, 'link', ARGV[6]) end
+if ARGV[5] ~= '' and (not was[2] or was[2] == '') then call('HSET', K.extra .. job.id, 'link', ARGV[5]) end
 call('ZREM', K.absent, job.id)
 note(job, 'completed', 'how', ARGV[3])
 if is_kept then drop_next(job) end

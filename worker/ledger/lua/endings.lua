@@ -64,8 +64,9 @@ local function was_told(inv, code, generation)
   for _, id in ipairs(call('LRANGE', K.deliveries .. inv, 0, -1)) do
     local template, its_own = string.match(id, '%.(%a+)%.(%d+)$')
     if template == TEMPLATE and its_own == generation then
-      local row = call('HMGET', K.delivery .. id, 's', 'j')
-      if TOLD[row[1]] and string.find(row[2], code, 1, true) then return true end
+      -- One that is sent again, by an operator or after doubt, was sent before.
+      local row = call('HMGET', K.delivery .. id, 's', 'j', 'i', 'u')
+      if (TOLD[row[1]] or row[3] or row[4]) and string.find(row[2], code, 1, true) then return true end
     end
   end
   return false
@@ -82,9 +83,38 @@ local function unlist_failed(id, reason)
   if call('EXISTS', K.delivery_failed .. reason) == 0 then call('HDEL', K.delivery_reasons, reason) end
 end
 
--- Make the deliveries for these jobs' links, a generation of their own, and mark the jobs told.
-local function tell(inv, header, codes)
-  local generation, made = generation_of(inv) + 1, {}
+-- Return a generation's messages where all of them still wait for the send window, and were not sent before.
+local function waiting_of(inv, generation)
+  local waiting = {}
+  for _, id in ipairs(call('LRANGE', K.deliveries .. inv, 0, -1)) do
+    local template, its_own = string.match(id, '%.(%a+)%.(%d+)$')
+    if template == TEMPLATE and tonumber(its_own) == generation then
+      local row = call('HMGET', K.delivery .. id, 's', 'h', 'j', 'i', 'u', 'm')
+      local is_waiting = row[1] == 'pending' and row[2] == 'window' and not (row[4] or row[5] or row[6])
+      if is_waiting then waiting[#waiting + 1] = { id = id, codes = row[3] } end
+      if not is_waiting and row[1] ~= 'skipped' then return {} end
+    end
+  end
+  return waiting
+end
+
+-- What comes while the messages wait for the window goes out with them: the customer gets one, when it opens.
+local function join(inv, codes)
+  local generation = generation_of(inv)
+  local waiting = waiting_of(inv, generation)
+  for _, message in ipairs(waiting) do
+    local all = message.codes
+    for code in string.gmatch(codes, '.') do
+      if not string.find(all, code, 1, true) then all = all .. code end
+    end
+    call('HSET', K.delivery .. message.id, 'j', all)
+  end
+  return #waiting > 0 and generation or nil
+end
+
+-- Make the deliveries for these jobs' links, a generation of their own. Return those that are due.
+local function make_messages(inv, header, codes, generation)
+  local made = {}
   for channel in string.gmatch(header.channels, '[^,]+') do
     if header.policy == 'all' or #made == 0 then
       made[#made + 1] = add_delivery(inv, channel, generation, codes, 'pending')
@@ -92,6 +122,16 @@ local function tell(inv, header, codes)
   end
   for channel, reason in string.gmatch(header.skips, '([^,=]+)=([^,]*)') do
     add_delivery(inv, channel, generation, codes, 'skipped', reason)
+  end
+  return made
+end
+
+-- Let the customer be told of these jobs' links, and mark the jobs told. Return the deliveries that were made for it.
+local function tell(inv, header, codes)
+  local generation, made = join(inv, codes), {}
+  if not generation then
+    generation = generation_of(inv) + 1
+    made = make_messages(inv, header, codes, generation)
   end
   for code in string.gmatch(codes, '.') do call('HSET', K.job .. inv .. code, 'w', generation) end
   call('ZREM', K.late, inv)

@@ -41,6 +41,7 @@ local function drop(job, inv, its_terms, terms)
   local header = header_of(inv)
   drop_next(job)
   leave(job)
+  call('ZREM', K.absent, job.id)
   call('DEL', K.job .. job.id, K.extra .. job.id, K.history .. job.id)
   if job.b then call('HINCRBY', K.batch .. job.b, 'pruned', 1) end
   let_claim_go(inv, header)

@@ -56,10 +56,17 @@ DETAILS = (
     "target",
     "code",
     "name",
+    "contact",
+    "source",
+    "sink",
+    "state",
+    "failed",
+    "events",
 )
 _LONG = frozenset({"before", "after"})  #: need a table
 #: Parts of an entry that have a place of their own on its page.
 _OWN_PLACE = frozenset({"changes", "filter"})
+_PERSONAL = _OWN_PLACE | {"contact"}  #: what may be masked
 
 
 def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
@@ -131,7 +138,7 @@ class AuditPages:
             acts=ACTS,
             plain=_plain(entry["detail"]),
             is_revealed=is_revealed,
-            has_personal=bool(_OWN_PLACE & set(entry["detail"])),
+            has_personal=bool(_PERSONAL & set(entry["detail"])),
         )
 
 
