@@ -122,6 +122,18 @@ def test_an_earlier_link_is_not_taken_for_the_one_that_replaces_it() -> None:
     assert ours.linked.link.endswith("r1")
 
 
+@pytest.mark.parametrize("is_coexistence", [False, True])
+def test_who_finished_by_an_earlier_link_has_finished(is_coexistence: bool) -> None:
+    """It seemed to be gone, and another was to be made: that is no failure, and nobody else's link."""
+    entries = [an_entry(JOB, is_finished=True)]
+    number = None if is_coexistence else "972501234567"
+    found = finding_for(reference_of(JOB, 1), number, is_coexistence, entries, 1000, SHIPPED)
+    assert isinstance(found, FoundOurs)
+    assert found.is_finished
+    other = finding_for(reference_of(JOB[:-2] + "aw", 1), number, is_coexistence, entries, 1000, SHIPPED)
+    assert not isinstance(other, FoundOurs)
+
+
 def test_the_latest_link_of_a_job_is_known() -> None:
     """Of ten replacements the tenth, not the ninth."""
     accounts = Accounts([an_entry(reference_of(JOB, nth)) for nth in (10, 9, 0)])

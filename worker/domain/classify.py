@@ -283,11 +283,11 @@ def finding_for(
     """Return what a complete list, begun at *list_began_ms* (Redis time), says about a job.
 
     The link is ours where it bears *reference*: that of an earlier link of the same job, which it was to replace, is
-    another. A coexistence job has no number of its own, so no other link can stand in its way. Pass `Accounts` to ask
-    one list about many jobs.
+    another, unless the customer has finished with it. A coexistence job has no number of its own, so no other link can
+    stand in its way. Pass `Accounts` to ask one list about many jobs.
     """
     accounts = entries if isinstance(entries, Accounts) else Accounts(entries)
-    if ours := accounts.made_by(reference):
+    if ours := accounts.made_by(reference) or _finished_before(reference, accounts):
         return _ours(ours, catalogue)
     foreign = accounts.of_number(number) if number and not is_coexistence else None
     if foreign is None:
@@ -297,6 +297,15 @@ def finding_for(
     if not foreign.is_finished and earlier is not None and earlier == job_id_of_reference(reference):
         name = "replaced_link_stands"
     return FoundForeign(fail=_fail(catalogue.named(name), detail="found in the partner's list"))
+
+
+def _finished_before(reference: str, accounts: Accounts) -> AccountEntry | None:
+    """Return the earlier link of the same job that its customer has finished with: one that seemed to be gone."""
+    job_id = job_id_of_reference(reference)
+    if job_id is None or job_id == reference:
+        return None
+    earlier = accounts.latest_of(job_id)
+    return earlier if earlier is not None and earlier.is_finished else None
 
 
 def _ours(entry: AccountEntry, catalogue: Catalogue) -> Finding:
