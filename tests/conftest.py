@@ -42,8 +42,8 @@ def valkey_url() -> Iterator[str]:
 
 @pytest.fixture
 async def real_redis(valkey_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """Return a client of the real Valkey, emptied first."""
-    client = redis.asyncio.Redis.from_url(valkey_url)
+    """Return a client of the real Valkey, emptied first: ours, since the library's own may swallow a cancellation."""
+    client = open_redis(valkey_url)
     await client.flushall()
     yield client
     await client.aclose()

@@ -14,7 +14,7 @@ from linkferry.opening import Opening
 from linkferry.session import Session
 from linkferry.web import build_app
 from tests.integration.console_desk import Browser
-from worker.ledger import Ledger, LedgerUnavailable, SchemaMismatch, open_redis
+from worker.ledger import Ledger, LedgerUnavailable, SchemaMismatch
 from worker.limits import Limits
 from worker.settings import load_settings
 
@@ -26,17 +26,14 @@ async def session(real_redis: redis.asyncio.Redis, valkey_url: str) -> AsyncIter
     settings = load_settings(
         environ={}, env_file=None, redis_url=valkey_url, namespace="opening", api_keys="a-key"
     )
-    del real_redis  # emptied by it; the library's own client now and then keeps a task from being cancelled
-    client = open_redis(valkey_url)
     session = Session(
         settings=settings,
-        ledger=Ledger(client, namespace="opening"),
-        limits=Limits(client, namespace="opening", name="partner", ceiling=5),
+        ledger=Ledger(real_redis, namespace="opening"),
+        limits=Limits(real_redis, namespace="opening", name="partner", ceiling=5),
         catalogue=settings.load_catalogue(),
     )
     yield session
     await session.aclose()
-    await client.aclose()
 
 
 @pytest.fixture
