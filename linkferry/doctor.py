@@ -292,7 +292,13 @@ async def _work_findings(ledger: Ledger) -> list[Finding]:
         if await _stops_something(ledger, target)
     ]
     if failed := counts.get(JobState.FAILED, 0):
-        findings.append(warn("failed", f"{failed} jobs need a person.", "linkferry failed groups"))
+        findings.append(
+            warn(
+                "failed",
+                f"{failed} {'job needs' if failed == 1 else 'jobs need'} a person.",
+                "linkferry failed groups",
+            )
+        )
     return [*findings, *_message_findings(await ledger.deliveries.counts())]
 
 

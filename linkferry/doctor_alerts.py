@@ -16,7 +16,13 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
         *(["ALERT_URL"] if settings.alert_url else []),
         *([f"{addresses} by e-mail"] if addresses else []),
     ]
-    if told:
+    if addresses and not settings.has_smtp:
+        from worker.main import ALERTS_NEED_MAIL
+
+        yield bad(
+            "alerts", ALERTS_NEED_MAIL, "Until then `linkferry up` and `linkferry worker` do not start."
+        )
+    elif told:
         yield ok("alerts", f"Trouble is told to {' and '.join(told)}; `linkferry alerts test` tries it.")
     else:
         yield warn(

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from linkferry.doctor import Finding, bad, ok
+from linkferry.output import span
 from worker.domain.send_window import SendWindow
 from worker.domain.send_window_syntax import is_off
 from worker.settings import Settings
+
+
+def look_at_reminders(settings: Settings) -> Iterator[Finding]:
+    """Yield whether customers who have not finished are reminded, and when."""
+    if not settings.reminders:
+        yield ok("reminders", "Off: nobody is reminded (LINKFERRY_REMINDERS).")
+        return
+    times = " and ".join(span(each) for each in settings.reminders)
+    yield ok("reminders", f"On: {times} after the first message, who has not finished is reminded.")
 
 
 def look_at_window(settings: Settings, now: datetime | None = None) -> Iterator[Finding]:

@@ -62,6 +62,12 @@ def is_of_ours(url: str, settings: Settings) -> bool:
     return ours is not None and url.rpartition("/")[0] == ours.rpartition("/")[0]
 
 
+def bears_our_secret(url: str, settings: Settings) -> bool:
+    """Tell whether an address holds the present secret: it leads here, if by another name of this machine."""
+    secret = settings.provider_webhook_secret
+    return secret is not None and secret.get_secret_value() in url
+
+
 def masked(url: str | None, settings: Settings) -> str | None:
     """Return an address without our secret, the present one or an earlier one; another's is shown as it is."""
     if url is not None and is_of_ours(url, settings):

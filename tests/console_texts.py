@@ -23,7 +23,7 @@ from worker.domain.roles import Role
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.limits import BreakerState, CredentialsState
 from worker.ops.acts import WHY_NOT
-from worker.ops.console.pages_audit import DETAILS
+from worker.ops.console.pages_audit import CAUSES, DETAILS, LOOKED_AT, YES_NO
 from worker.ops.console.view import environment
 from worker.ops.trail import ACTS
 from worker.ops.words import WORDS
@@ -76,6 +76,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "why_not": tuple(WHY_NOT),
     "telling": tuple(TellingState),
     "detail": DETAILS,
+    "cause": CAUSES,
+    "looked_at": LOOKED_AT,
+    "yes_no": YES_NO,
     "account": ("enabled", "disabled"),
     "problem": tuple(problem_codes()),
     "trail": tuple(ACTS),

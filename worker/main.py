@@ -60,6 +60,10 @@ _SIGNAL_LOOK_S = 0.5
 _LIVE_SHARE = 4
 _MAIL_PLACES = 16
 _TEXT_PLACES = 8
+ALERTS_NEED_MAIL = (
+    "LINKFERRY_ALERT_EMAIL needs LINKFERRY_SMTP_URL and LINKFERRY_EMAIL_FROM, by which the mails are sent: "
+    "set both, or unset it."
+)
 
 
 def build_partner(settings: Settings, limits: Limits, tokens: TokenStore) -> PartnerClient:
@@ -141,12 +145,23 @@ def build_dispatchers(settings: Settings, sender: Sender, catalogue: Catalogue) 
     return dispatchers
 
 
+def require_mail_for_alerts(settings: Settings) -> None:
+    """Refuse alerts by e-mail that nothing could send; who only looks things up need not ask.
+
+    Raises:
+        SettingsError: ALERT_EMAIL is set without SMTP_URL and EMAIL_FROM.
+    """
+    if settings.alert_email and not settings.has_smtp:
+        raise SettingsError(ALERTS_NEED_MAIL)
+
+
 def build_alert_sinks(settings: Settings, sender: Sender, clock: Clock) -> list[AlertSink]:
     """Return who hears of what is wrong; in the sandbox mails are captured and nothing is posted.
 
     Raises:
-        SettingsError: SMTP_URL makes no sense.
+        SettingsError: SMTP_URL makes no sense, or there is nothing to mail alerts by.
     """
+    require_mail_for_alerts(settings)
     sinks: list[AlertSink] = []
     if settings.alert_url is not None:
         sinks.append(WebhookAlerts(settings.alert_url, settings.alert_secrets, clock=clock))

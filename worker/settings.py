@@ -384,7 +384,7 @@ def _one_line(error: ValidationError) -> str:
     text = text.replace("Input should be", "must be").replace("String should", "must")
     meaning = DeclaredSettings.model_fields[field_name].description
     more = f" ({len(others)} more to mend after it.)" if others else ""
-    return f"{public_name(field_name)} {text}. It is: {meaning}{more}"
+    return f"{public_name(field_name)} {text}{'' if text.endswith('?') else '.'} It is: {meaning}{more}"
 
 
 def _own_place_in_the_sandbox(settings: Settings) -> Settings:

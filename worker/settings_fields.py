@@ -330,17 +330,6 @@ class DeclaredSettings(LifeSettings):
         return self
 
     @model_validator(mode="after")
-    def _alerts_can_be_mailed(self) -> Self:
-        has_mail = self.real_smtp_url is not None and self.real_email_from is not None
-        if self.alert_email and not has_mail and not self.sandbox:
-            message = (
-                "LINKFERRY_ALERT_EMAIL needs LINKFERRY_SMTP_URL and LINKFERRY_EMAIL_FROM, by which the mails are sent: "
-                "set both, or unset it"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
     def _forget_the_real_in_the_sandbox(self) -> Self:
         if self.sandbox:
             for name, field in guarded_fields():

@@ -67,13 +67,18 @@ async def on_one(session: Session, act: Act, subject_id: str, manner: Manner) ->
     return DONE if is_done else FAILED
 
 
-async def on_ids(session: Session, act: Act, ids: Sequence[str], manner: Manner) -> int:
-    """Preview *act* on these jobs and messages, and carry it out; return the exit code. Who names them is not asked."""
+async def on_ids(
+    session: Session, act: Act, ids: Sequence[str], manner: Manner, *, is_asked: bool = False
+) -> int:
+    """Preview *act* on these jobs and messages, and carry it out; return the exit code.
+
+    Who names them is not asked, unless *is_asked* and they are many: of one the caller has asked.
+    """
     wanted = list(dict.fromkeys(each.strip() for each in ids))
     if len(wanted) == 1:
         return await on_one(session, act, wanted[0], manner)
     preview = await session.acts.preview_ids(act, wanted, by=filters.operator())
-    return await carry_out(session, preview, manner, is_asked=False, is_nothing_wrong=False)
+    return await carry_out(session, preview, manner, is_asked=is_asked, is_nothing_wrong=False)
 
 
 async def on_filter(
@@ -261,5 +266,8 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except ActRefused as exc:
+        if exc.code == "gone" and (act_id := exc.said["params"]["act_id"]):
+            message = f"There is no act {act_id}. `linkferry act list` shows what there is."
+            raise CommandError(message) from None
         code = USAGE if exc.code in {"why_missing", "too_many"} else FAILED
         raise CommandError(str(exc), exit_code=code) from None

@@ -147,13 +147,48 @@ def _brief(detail: dict[str, Any]) -> str:
     if isinstance(detail.get("changes"), list):
         return "changed " + ", ".join(change["field"] for change in detail["changes"])
     parts = [
-        f"{name} {value}"
+        _in_words(name, value)
         for name, value in detail.items()
         if isinstance(value, str) and value and len(value) <= 40 and name not in {"before", "after"}
     ]
+    parts = [part for part in parts if part]
     if isinstance(detail.get("filter"), dict):
         parts.append(f"of {filters.in_words(detail['filter'])}")
     return ", ".join(parts)
+
+
+#: What an entry tells beside its act → how that reads; `{}` is the value.
+_SAYS = {
+    "was": "it was {}",
+    "state": "it was {}",
+    "reason": "for {}",
+    "channel": "by {}",
+    "shown": "{} shown",
+    "what": "in {}",
+    "count": "{} rows",
+    "total": "{} in all",
+    "done": "{} done",
+    "failed": "{} failed",
+    "waiting": "{} waiting",
+    "act": "a {}",
+    "source": "from {}",
+    "address": "from {}",
+    "sink": "to {}",
+    "to": "to {}",
+    "sessions_ended": "{} sessions ended",
+    "contact": "{}",
+}
+_CHANNELS = {"email": "e-mail", "sms": "SMS"}
+_READDRESSED = {"1": "to another address", "0": ""}
+
+
+def _in_words(name: str, value: str) -> str:
+    if name == "readdressed":
+        return _READDRESSED.get(value, value)
+    words = _CHANNELS.get(value, value) if name == "channel" else value.replace("_", " ")
+    return _SAYS.get(name, f"{name.replace('_', ' ')} {{}}").format(
+        value if name in {"to", "reason"} else words
+    )
 
 
 def _plain(value: object) -> str:

@@ -147,6 +147,9 @@ def _register_changes(group: typer.Typer) -> None:
         fields = _fields(
             name_he, name_en, logo, colour, contact, phone, reply_to, sms_sender, privacy, verify
         )
+        if not fields:
+            message = f'Nothing was changed: name a field, such as --phone 03-6205555, or "" to clear it. See: linkferry brand show {name}'
+            raise CommandError(message, exit_code=USAGE)
         try:
             kept = await _branding(session).edit(name, fields, by=filters.operator(), why=why)
         except BrandRefused as refused:
@@ -192,7 +195,16 @@ def _register_choices(group: typer.Typer) -> None:
         """
         from worker.ops.brands import BrandRefused
 
-        if not is_sure and (flags().is_json or not confirm(f"Remove the brand {name}?")):
+        try:
+            brand = await _branding(session).show(name)
+        except BrandRefused as refused:
+            return _refused(refused)
+        # A default is refused by the ledger: nobody is asked for that.
+        if (
+            not is_sure
+            and not brand["is_default"]
+            and (flags().is_json or not confirm(f"Remove the brand {name}?"))
+        ):
             raise CommandError(
                 "Nothing was removed. To remove it without being asked: --yes.", exit_code=USAGE
             )
@@ -224,7 +236,8 @@ def _refused(refused: BrandRefused) -> int:
     emit({"problems": [problem_view(each) for each in refused.problems]}, lambda: None)
     for each in refused.problems:
         complain(_line(each))
-    complain("Nothing was changed.")
+    if all(each.code != "brand_unchanged" for each in refused.problems):
+        complain("Nothing was changed.")
     return FAILED
 
 

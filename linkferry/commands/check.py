@@ -59,7 +59,8 @@ def _examine(*, is_live: bool, address: str | None) -> list[Finding]:
 
     async def examine_all(on_redis: Settings) -> list[Finding]:
         findings = await doctor.examine(on_redis, is_embedded=settings.redis_url is None)
-        findings += [*doctor_window.look_at_window(on_redis), *await doctor_mail.examine(on_redis)]
+        findings += [*doctor_window.look_at_window(on_redis), *doctor_window.look_at_reminders(on_redis)]
+        findings += await doctor_mail.examine(on_redis)
         if is_live:
             from linkferry.doctor_live import examine_live
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
-from linkferry.commands.story import fields_line, print_timeline, say_wrapped
+from linkferry.commands.story import fields_line, print_timeline, say_wrapped, stopped_line
 from linkferry.frame import FAILED, command, complain
 from linkferry.notices import sandbox_beside
 from linkferry.output import emit, instant, say
@@ -102,7 +102,7 @@ def _print_whole(document: Document) -> None:
     say(fields_line({name: ", ".join(values) for name, values in known.items() if values}))
     say_wrapped(document["headline"]["text"])
     for each in document["suppressed"]:
-        say_wrapped(_stopped(each))
+        say_wrapped(stopped_line(each))
     say("What to say and do")
     links = document["links"]
     jobs = _short_names(links)
@@ -118,9 +118,8 @@ def _print_whole(document: Document) -> None:
             for each in links
         ],
     )
-    for each in links:
-        for fact in each.get("facts", ()):
-            say_wrapped(f"{_whose(jobs, each)}{fact['text']}", indent="  ", hanging="    ")
+    for fact in _facts(links):
+        say_wrapped(f"{_whose(jobs, fact)}{fact['text']}", indent="  ", hanging="    ")
     if document["messages"]:
         say("Messages")
         print_table(_MESSAGES, [_message_row(each) for each in document["messages"]])
@@ -135,16 +134,23 @@ def _short_names(links: list[Document]) -> dict[str, str]:
     return {each["job_id"]: f"…{each['job_id'][-6:]}" for each in links} if len(links) > 1 else {}
 
 
-def _stopped(each: Document) -> str:
-    why = f" ({each['why']})" if each["why"] else ""
-    return f"On the stop list since {instant(each['since'])}, by {each['by']}{why}: {each['contact']} gets no message."
+def _facts(links: list[Document]) -> list[Document]:
+    """Return what is known of the links, once where it is the same of several of one invitation."""
+    found: dict[tuple[str, str], Document] = {}
+    for link in links:
+        for fact in link.get("facts", ()):
+            known = found.setdefault((link["invitation_id"], fact["text"]), {**fact, "job_ids": []})
+            known["job_ids"].append(link["job_id"])
+    return list(found.values())
 
 
 def _whose(jobs: dict[str, str], advice: Document) -> str:
-    return f"[{jobs[advice['job_id']]}] " if jobs else ""
+    return f"[{', '.join(jobs[each] for each in advice['job_ids'])}] " if jobs else ""
 
 
 def _message_row(each: Document) -> tuple[object, ...]:
     what = each["channel"] if each["template"] == "invitation" else f"{each['channel']} ({each['template']})"
     why = f"waits until {instant(each['waits_until'])}" if each["waits_until"] else each["reason"]
-    return what, each["state"], each["to"], instant(each["changed_at"]), why
+    what += f", sent again ×{each['asked_again']}" if each["asked_again"] else ""
+    to = f"{each['to']} (before: {', '.join(each['to_before'])})" if each["to_before"] else each["to"]
+    return what, each["state"], to, instant(each["changed_at"]), why

@@ -21,6 +21,7 @@ _COLUMNS = (
     Column("what it means", rank=2, is_text=True),
     Column("what to do", is_text=True),
 )
+_GROUPS_TOLD = 5  #: with what to type, the largest first
 _DAY_POINTS = 12  #: of a sparkline: two hours each
 
 
@@ -35,8 +36,11 @@ def print_groups(document: Document) -> None:
     if again:
         least = "at least " if any(item["failed_again"]["is_at_least"] for item in items) else ""
         say(f"{least}{again} of them failed again after a requeue.".capitalize())
-    for line in _next_steps(items[0]):
-        say(line)
+    for item in items[:_GROUPS_TOLD]:
+        for line in _next_steps(item):
+            say(line)
+    if (others := len(items) - _GROUPS_TOLD) > 0:
+        say(f"Of the {others} others: linkferry failed list --reason REASON")
 
 
 def _row(item: Document) -> tuple[object, ...]:
@@ -71,5 +75,10 @@ def _next_steps(group: dict[str, Any]) -> list[str]:
     requeue = f"linkferry failed requeue --reason {reason}"
     if group["reason_class"] == "unknown":
         return [look, f"When you know what it means: linkferry reasons set {reason}, then: {requeue}"]
+    if "linkferry job replace" in remedy:
+        return [look, f"Then: linkferry job replace --state failed --reason {reason}"]
+    if group["reason_class"] == "link_exists":
+        discard = f"linkferry failed discard --reason {reason}"
+        return [look, f"Once it is deleted: {requeue}", f"To leave it there: {discard}"]
     is_by_requeueing = "requeue" in remedy and group["reason_class"] != "bad_data"
     return [look, f"When it is mended: {requeue}"] if is_by_requeueing else [look]

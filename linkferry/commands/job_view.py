@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from linkferry.commands.story import fields_line, print_timeline, say_wrapped
+from linkferry.commands.story import fields_line, print_timeline, say_wrapped, stopped_line
 from linkferry.output import instant, print_fields, say
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def print_job(document: Document) -> None:
     if document["change"]:
         say("Its link")
         say_wrapped(document["change"]["text"], indent="  ")
+    for each in document["suppressed"]:
+        say_wrapped(stopped_line(each))
     say("Why it is there")
     say_wrapped(document["why_here"], indent="  ")
     for other in document["stops"][1:]:
@@ -111,6 +113,8 @@ def print_job(document: Document) -> None:
     if document["next"]:
         say("What happens next" if document["state"] != "failed" else "What to do")
         say_wrapped(document["next"]["text"], indent="  ")
+    for each in document["reminders"]:
+        say_wrapped(each["text"], indent="  ")
     say("What the partner is asked for")
     say_wrapped(fields_line(document["asked"]), indent="  ")
     say("What happened")
@@ -118,7 +122,8 @@ def print_job(document: Document) -> None:
     for each in document["deliveries"]:
         why = f": {each['reason']}" if each["reason"] else ""
         waits = f", waits until {instant(each['waits_until'])} (send window)" if each["waits_until"] else ""
-        say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{waits}{why}")
+        which = "" if each["tells_link"] else ", with an earlier link"
+        say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{which}{waits}{why}")
     _print_others(document)
 
 

@@ -101,7 +101,7 @@ def _register_one(group: typer.Typer) -> None:
         document = await session.commands.cancel(job_id.strip(), by=filters.operator(), why=why)
         emit(document, lambda: say(_cancel_line(document)) if document["done"] else None)
         if not document["done"]:
-            complain(f"Not cancelled: {document['job_id']} is {document['state']} already.")
+            complain(_not_cancelled(document))
         return 0 if document["done"] else FAILED
 
 
@@ -119,6 +119,16 @@ def _cancel_line(document: dict[str, Any]) -> str:
     if line := _CANCELLED.get(document["state"]):
         return line.format(job=document["job_id"])
     return f"{document['job_id']} is being worked on: it ends as it may, and is not tried again."
+
+
+def _not_cancelled(document: dict[str, Any]) -> str:
+    """Return why not, and what to type instead where there is something."""
+    job_id, state = document["job_id"], document["state"]
+    instead = {
+        "linked": f" To have its link deleted at the partner: linkferry job revoke {job_id}",
+        "failed": f" To give it up: linkferry failed discard {job_id}",
+    }.get(state, "")
+    return f"Not cancelled: {job_id} is {state} already.{instead}"
 
 
 _COLUMNS = (

@@ -76,7 +76,9 @@ def _finding(channel: Channel, outcome: DeliveryOutcome) -> Finding:
     if isinstance(outcome, Sent):
         return ok("test", f"One {channel.value} was taken by the provider.")
     fail = None if isinstance(outcome, Skipped) else outcome.fail
-    why = f"{fail.reason} {fail.detail}".strip() if fail else getattr(outcome, "reason", "")
+    why = fail.reason if fail else getattr(outcome, "reason", "")
+    if fail and fail.detail:
+        why = f"{why} ({fail.detail.rstrip('.')})"
     return bad("test", f"The {channel.value} was not sent: {why}.", _WHAT_IT_MEANS)
 
 

@@ -41,6 +41,13 @@ if TYPE_CHECKING:
 
 DEFAULT_FIXTURE = "several"
 _ROW = "--row"
+#: What a customer's own message can be shown as; the other fixtures differ in their made-up data alone.
+_VARIANTS = {
+    "further": "a link that came later",
+    "replaced": "a link that replaces one",
+    "reminder": "the first reminder",
+    "last-reminder": "the second reminder",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,12 @@ class Subject:
 def find_subject(settings: Settings, wanted: Wanted) -> Subject:
     """Return the message that was asked for; raises CommandError where there is none of that name, SettingsError."""
     fixture = _fixture(wanted.fixture)
+    if wanted.fixture not in {None, *_VARIANTS} and (wanted.job or wanted.file):
+        message = (
+            f"--fixture {wanted.fixture} is made-up data. Of a customer's own message show one of "
+            f"{', '.join(_VARIANTS)}; or leave out FILE and --job."
+        )
+        raise CommandError(message, exit_code=USAGE)
     if wanted.job is not None:
         return _of_job(settings, wanted, fixture)
     if wanted.file is None:
@@ -65,7 +78,7 @@ def find_subject(settings: Settings, wanted: Wanted) -> Subject:
     else:
         request, line = _row(settings, wanted, wanted.file)
         delivery = _as_fixture(sample_delivery(_in(request, wanted.locale)), fixture)
-        about = f"row {line} of {wanted.file.name}; its links are made up"
+        about = f"row {line} of {wanted.file.name}{_variant(wanted)}; its links are made up"
     brand = _known_brand(settings, wanted.brand, delivery.request)
     told_at = datetime.now(UTC) if wanted.file else SAMPLE_DATE
     return Subject(delivery=delivery, brand=brand, told_at=told_at, about=about)
@@ -88,7 +101,9 @@ def _row(settings: Settings, wanted: Wanted, path: Path) -> tuple[OnboardingRequ
         finally:
             intake.close()
     except InputProblemError as problem:
-        message = f"{path.name}: {problem.message} {problem.remedy}"
+        # One about the file itself names it.
+        is_named = problem.message.startswith(str(path))
+        message = f"{'' if is_named else f'{path.name}: '}{problem.message} {problem.remedy}"
         raise CommandError(message, exit_code=USAGE) from problem
 
 
@@ -96,7 +111,12 @@ def _read_row(intake: Intake, wanted: int | None) -> tuple[OnboardingRequest, in
     last = 0
     for row in intake.rows():
         if wanted is not None and row.line > wanted:
-            message = f"{_ROW} {wanted}: nothing stands in that row; rows are counted as reports count them, the header is 1."
+            where = (
+                "nothing stands in that row"
+                if last
+                else f"no customer stands in that row; the first is row {row.line}"
+            )
+            message = f"{_ROW} {wanted}: {where}. Rows are counted as reports count them."
             raise CommandError(message, exit_code=USAGE)
         last = row.line
         if wanted is not None and row.line < wanted:
@@ -147,7 +167,9 @@ async def _job_subject(session: Session, wanted: Wanted, fixture: Fixture | None
     delivery = replace(
         sample_delivery(request, _links(request, linked, invitation)), invitation_id=invitation
     )
-    about = f"job {record.id}" + ("" if linked else "; it has no link, so that those shown are made up")
+    about = f"job {record.id}{_variant(wanted)}" + (
+        "" if linked else "; it has no link, so that those shown are made up"
+    )
     return Subject(
         delivery=_as_fixture(delivery, fixture),
         brand=_chosen(session.brands, wanted.brand, request),
@@ -184,6 +206,10 @@ def _fixture(name: str | None) -> Fixture | None:
         )
         raise CommandError(message, exit_code=USAGE)
     return FIXTURES[name]
+
+
+def _variant(wanted: Wanted) -> str:
+    return f", as {_VARIANTS[wanted.fixture]}" if wanted.fixture else ""
 
 
 def _as_fixture(delivery: ClaimedDelivery, fixture: Fixture | None) -> ClaimedDelivery:

@@ -111,18 +111,13 @@ async def _known(session: Session, *, is_replacing: bool) -> Leads | None:
 
 def _check(settings: Settings, was: str | None, *, is_replacing: bool, is_forwarding: bool) -> None:
     """See that nobody's address is replaced by mistake. Raises CommandError."""
-    from linkferry.partner_webhook import is_of_ours
+    from linkferry.partner_webhook import bears_our_secret, is_of_ours
 
     if was is None:
         return
-    if is_of_ours(was, settings):
+    if is_of_ours(was, settings) or bears_our_secret(was, settings):
         if not is_replacing or is_forwarding:
-            message = (
-                "The partner's webhook leads to an address that this installation had under another "
-                "PROVIDER_WEBHOOK_SECRET. Nothing was changed, and nobody listens there: "
-                "linkferry provider webhook set --replace"
-            )
-            raise CommandError(message)
+            raise CommandError(_already_ours(was, settings))
         return
     if not is_replacing:
         message = (
@@ -137,6 +132,27 @@ def _check(settings: Settings, was: str | None, *, is_replacing: bool, is_forwar
             "ask again; or leave --forward away, and nobody hears of anything there any more."
         )
         raise CommandError(message)
+
+
+def _already_ours(was: str, settings: Settings) -> str:
+    from linkferry.listening import webhook_address
+    from linkferry.partner_webhook import bears_our_secret, masked
+
+    if was == webhook_address(settings):
+        return (
+            "The partner's webhook leads here. Nothing was changed. Linkferry hears of no completion by it once it leads "
+            "to another address; if that is wanted, add --replace (without --forward)."
+        )
+    if bears_our_secret(was, settings):
+        return (
+            f"The partner's webhook leads here by another address: {masked(was, settings)}  Nothing was changed. "
+            "To set the one that was named: add --replace (without --forward)."
+        )
+    return (
+        "The partner's webhook leads to an address that this installation had under another "
+        "PROVIDER_WEBHOOK_SECRET. Nothing was changed, and nobody listens there: "
+        "linkferry provider webhook set --replace"
+    )
 
 
 async def _set(session: Session, wanted: str, was: str | None, why: str) -> None:
@@ -164,9 +180,10 @@ async def _set(session: Session, wanted: str, was: str | None, why: str) -> None
 
 
 def _told(settings: Settings, wanted: str, was: str | None, *, is_changed: bool) -> dict[str, Any]:
-    from linkferry.partner_webhook import is_of_ours, masked
+    from linkferry.partner_webhook import bears_our_secret, is_of_ours, masked
 
-    is_replaced = is_changed and was is not None and not is_of_ours(was, settings)
+    is_ours = was is not None and (is_of_ours(was, settings) or bears_our_secret(was, settings))
+    is_replaced = is_changed and was is not None and not is_ours
     return {
         "url": masked(wanted, settings),
         "is_changed": is_changed,

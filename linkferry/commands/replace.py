@@ -8,16 +8,19 @@ import typer
 
 from linkferry.commands import acting, filters
 from linkferry.commands.bulk import require_consent
-from linkferry.commands.failed_edit import is_on_terminal, read_changes, say_problems, show_changes
+from linkferry.commands.failed_edit import read_changes, say_problems, show_changes
 from linkferry.commands.jobs import no_such_job
+from linkferry.commands.resend import until_window
 from linkferry.frame import DONE, FAILED, USAGE, CommandError, command, complain, flags
 from linkferry.output import emit, say
 
 if TYPE_CHECKING:
     from linkferry.session import Session
     from worker.domain.act import Act
-    from worker.domain.states import JobState
+    from worker.domain.job import JobRecord
+    from worker.domain.states import JobState, Lane
     from worker.ops.change import Replaced
+    from worker.ops.words import Said
 
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids; or use the filters.")]
 Changes = Annotated[
@@ -60,8 +63,8 @@ def _register_replace(group: typer.Typer) -> None:
 
         The customer gets a message which says that it replaces the earlier one. With --set the new link has other data,
         read by the rules of a new request; the fields are a backfill's columns. Until the old link is deleted it can be
-        called off with `linkferry job cancel`. Many at once (by filter: linked ones, unless --state says otherwise) are
-        previewed and asked about, and five go first. A Facebook or Instagram link can't be deleted: it stays valid
+        called off with `linkferry job cancel`. What will happen is said and asked about first; many at once (by filter:
+        linked ones, unless --state says otherwise) are previewed, and five go first. A Facebook or Instagram link can't be deleted: it stays valid
         beside the new one.
 
         Example: `linkferry job replace 01k8…w --set display_name="Dana's" --why "new brand"`
@@ -95,7 +98,7 @@ def _register_revoke(group: typer.Typer) -> None:
         """Have links deleted at the partner for good: the customer can't open them, and the numbers are free again.
 
         No message says so. A link that a customer has finished with can't be deleted, nor can one of Facebook or
-        Instagram. Many at once (by filter) are previewed and asked about, and five go first.
+        Instagram. You are asked first; many at once (by filter) are previewed, and five go first.
 
         Example: `linkferry job revoke 01k8…w --why "left us"`
         """
@@ -121,13 +124,47 @@ async def _change(
 
 
 async def _on_ids(session: Session, act: Act, job_ids: list[str], manner: acting.Manner) -> int:
-    wanted = [each.strip() for each in job_ids]
-    if len(wanted) == 1 and await session.ledger.queries.job(wanted[0]) is None:
-        return no_such_job(session, wanted[0])
-    code = await acting.on_ids(session, act, wanted, manner)
+    wanted = list(dict.fromkeys(each.strip() for each in job_ids))
+    if len(wanted) == 1:
+        job = await session.ledger.queries.job(wanted[0])
+        if job is None:
+            return no_such_job(session, wanted[0])
+        await _consent_to_one(session, act, job, manner)
+    code = await acting.on_ids(session, act, wanted, manner, is_asked=not manner.is_sure)
     if code == DONE and len(wanted) == 1 and not flags().is_json:
         say(f"Follow it: linkferry job show {wanted[0]}")
     return code
+
+
+async def _consent_to_one(session: Session, act: Act, job: JobRecord, manner: acting.Manner) -> None:
+    """Say what will happen to the job's link, and ask; a job that is not fit is refused without."""
+    from worker.domain.act import Act
+    from worker.domain.change import REPLACEABLE_STATES
+    from worker.domain.request import Product
+    from worker.ops.change import revoke_plan
+
+    is_replace = act is Act.REPLACE
+    if job.state not in REPLACEABLE_STATES or not (is_replace or job.product is Product.WHATSAPP):
+        return
+    plan = await session.changing.plan(job.id) if is_replace else revoke_plan(job)
+    _say_plan(plan, session, job.lane if is_replace else None)
+    if not manner.is_sure:
+        require_consent(f"{act.value.capitalize()} the link of {job.id}?")
+
+
+def _say_plan(plan: list[Said], session: Session, lane: Lane | None) -> None:
+    """Say what will happen; a message to a customer of *lane* may have to wait."""
+    if flags().is_json:
+        return
+    for step in plan:
+        say(f"  {step['text']}")
+    if (
+        lane is not None
+        and plan
+        and plan[-1]["code"] == "plan_told"
+        and (when := until_window(session.settings, lane))
+    ):
+        say(f"  It is sent{when}.")
 
 
 def _refuse_filters(chosen: filters.Chosen) -> None:
@@ -160,12 +197,11 @@ async def _with_data(session: Session, job_id: str, fields: dict[str, str], mann
         say_problems(check)
         return FAILED
     show_changes(check, is_revealed=False)
-    if not flags().is_json:
-        for step in form["plan"]:
-            say(f"  {step['text']}")
-    # Who names the job and the data has said what he wants; a person is asked once more all the same.
-    if not manner.is_sure and is_on_terminal():
-        require_consent("Replace the link?")
+    job = await session.ledger.queries.job(job_id)
+    plan = await session.changing.plan(job_id, fields, check)
+    _say_plan(plan, session, job.lane if job else None)
+    if not manner.is_sure:
+        require_consent(f"Replace the link of {job_id}?")
     replaced = await session.changing.replace(
         job_id, fields, by=filters.operator(), why=manner.why, seen=form["seen"]
     )

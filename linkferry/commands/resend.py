@@ -55,9 +55,13 @@ def register(app: typer.Typer) -> None:
             job.id, channel=channel, to=readdress, by=filters.operator(), why=why
         )
         documents = [each.document() for each in resent]
-        when = _when(session.settings, job.lane)
-        lines = "\n".join(_line(each, when) for each in documents)
-        emit({"job_id": job.id, "messages": documents}, lambda: say(lines) if lines else None)
+        when = until_window(session.settings, job.lane)
+        where = _where(readdress, channel)
+        lines = [_line(each, f"{f' to {where}' if where else ''}{when}") for each in documents]
+        if where and any(each.done for each in resent):
+            lines.append(f"{where} is the customer's from now on: later messages go there, too.")
+        document = {"job_id": job.id, "messages": documents, "to": where}
+        emit(document, lambda: say("\n".join(lines)) if lines else None)
         if not resent:
             complain(
                 f"It has no such message ({job.id} is {job.state.value}): one is made when the job is linked, for the "
@@ -66,7 +70,7 @@ def register(app: typer.Typer) -> None:
         return 0 if any(each.done for each in resent) else FAILED
 
 
-def _when(settings: Settings, lane: Lane) -> str:
+def until_window(settings: Settings, lane: Lane) -> str:
     """Return until when a message waits for the send window, for a line; nothing while it need not."""
     from worker.domain.send_window import closed_until
     from worker.ops.views import iso
@@ -79,11 +83,23 @@ def _when(settings: Settings, lane: Lane) -> str:
     return f" when the send window opens, at {instant(iso(round(opens.timestamp() * 1000)))}"
 
 
-def _line(document: dict[str, Any], when: str) -> str:
+def _where(readdress: Readdress | None, channel: Channel | None) -> str | None:
+    """Return the new address as it may be shown; None: it goes where it went."""
+    from worker.domain.phone import mask_email, mask_number
+
+    if readdress is None:
+        return None
+    contact = readdress.contact
+    if channel is Channel.EMAIL:
+        return mask_email(contact.email) if contact.email else None
+    return mask_number(contact.phone) if contact.phone else None
+
+
+def _line(document: dict[str, Any], how: str) -> str:
     from worker.ops.acts import WHY_NOT
 
     if document["done"]:
-        return f"{document['channel']}: will be sent again{when}"
+        return f"{document['channel']}: will be sent again{how}"
     return f"{document['channel']}: not sent again, {WHY_NOT.get(document['refusal'], document['refusal'])}"
 
 

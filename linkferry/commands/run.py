@@ -40,9 +40,12 @@ def register(app: typer.Typer) -> None:
         """
         from linkferry import up
         from producers.crm.config import load_crms
+        from worker.main import require_mail_for_alerts
 
         settings = _known_settings()
-        load_crms(settings)  # refused here and once, not by each of the processes that it would start
+        # Refused here and once, not by each of the processes that it would start.
+        load_crms(settings)
+        require_mail_for_alerts(settings)
         return up.run(settings)
 
     @command(app, "web", has_json=False)
@@ -57,10 +60,11 @@ def register(app: typer.Typer) -> None:
         """Run one worker process alone. Needs REDIS_URL; run as many as you like, anywhere."""
         from linkferry.supervisor import watch_supervisor
         from linkferry.trades import crm_trade
-        from worker.main import run_worker
+        from worker.main import require_mail_for_alerts, run_worker
         from worker.telemetry import configure_logging
 
         settings = _with_redis(_known_settings())
+        require_mail_for_alerts(settings)
         configure_logging(settings.log_format)
         watch_supervisor()
         run_worker(settings, trades=crm_trade(settings))

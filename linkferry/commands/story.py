@@ -59,6 +59,12 @@ def _details(detail: Mapping[str, Any]) -> Iterator[str]:
         yield f"answered: {detail['answered']}"
 
 
+def stopped_line(each: Mapping[str, Any]) -> str:
+    """Return what is said of a contact on the stop list."""
+    why = f" ({each['why']})" if each["why"] else ""
+    return f"On the stop list since {instant(each['since'])}, by {each['by']}{why}: {each['contact']} gets no message."
+
+
 def fields_line(fields: Mapping[str, Any]) -> str:
     """Return names and values in one line."""
     return ", ".join(f"{name} {value}" for name, value in fields.items())

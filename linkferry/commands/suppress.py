@@ -91,6 +91,8 @@ def _read(
         except ValueError as error:
             raise CommandError(f"{who[:80]!r}: {error}", exit_code=USAGE) from None
     typed = read_lines(_lines(str(file)), region=region)
+    if not typed.contacts and not typed.problems:
+        raise CommandError(f"--file {file} holds nothing: give one address or number a line. Nothing done.")
     return typed.contacts, [{"line": line, "problem": problem} for line, problem in typed.problems]
 
 

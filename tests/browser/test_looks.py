@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.stage import Stage
@@ -46,6 +47,29 @@ async def test_dark_is_the_systems_or_the_readers_choice(stage: Stage) -> None:
         assert await visit.page.evaluate(background) == light != dark
         assert brightness(dark) < 0.2
         assert brightness(light) > 0.8
+
+
+@pytest.mark.parametrize("locale", ["en-US", "he-IL"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_no_table_is_cut(stage: Stage, tour: Tour, width: int, locale: str) -> None:
+    """The trail and the overview have all their columns within a usual window, however long an id is."""
+    trail = stage.ledger.trail
+    message = f"{tour.path('failed_job').rpartition('/')[2]}.email.invitation.1"
+    detail = {
+        "was": "sent",
+        "channel": "email",
+        "readdressed": "1",
+        "contact": "somebody.or.other@example.com",
+    }
+    await trail.record("resend", by="user:somebody-with-a-name", subject=message, why="asked", detail=detail)
+    size = {"width": width, "height": 900}
+    async with stage.visit(Role.VIEWER, locale=locale, viewport=size) as visit:
+        for path in ("/audit", "/"):
+            await visit.go(path)
+            boxes = visit.page.locator(".table-box")
+            assert await boxes.count()
+            cut = "boxes => boxes.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.ariaLabel)"
+            assert await boxes.evaluate_all(cut) == [], path
 
 
 def brightness(colour: str) -> float:

@@ -343,6 +343,28 @@ async def test_what_is_to_come_is_foretold(desk: Desk) -> None:
     assert await next_at() is None
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_what_waits_for_the_window_loses_no_reminder(desk: Desk, is_replaced: bool) -> None:
+    """While a message is to go out again, or one with a new link, none is made; its own reminder follows it."""
+    job = await told(desk)
+    invitation = job[:-1]
+    desk.advance(DAY_S)
+    if is_replaced:
+        await as_replaced(desk, job)
+    else:
+        assert await desk.ledger.deliveries.resend(f"{invitation}.email.invitation.1", by="dana", why="")
+    desk.advance(1.5 * DAY_S)  # over the time of the first one's reminder
+    assert await remind(desk) == 0
+
+    assert len(await send_all(desk, invitation)) == 1
+    sent_ms = desk.now_ms
+    outlook = (await desk.ledger.reminding.outlook([invitation]))[invitation]
+    assert outlook.next_at_ms((FIRST, SECOND), now_ms=desk.now_ms) == sent_ms + round(FIRST * 1000)
+    desk.advance(FIRST)
+    assert await remind(desk) == 1
+    assert await send_all(desk, invitation) == [f"{invitation}.email.reminder.1"]
+
+
 async def test_messages_of_one_instant_are_all_looked_at(desk: Desk) -> None:
     """However many fit into one look."""
     jobs = [await told(desk, request=a_request(whatsapp=f"97250{n:07d}")) for n in range(120)]

@@ -103,7 +103,10 @@ def test_a_name_that_stands_or_is_missing_is_told_of(cli: Cli) -> None:
     unknown = cli("brand", "show", "acne")
     assert unknown.exit_code == 1
     assert "Did you mean acme?" in unknown.stderr
-    assert "nothing is changed" in cli("brand", "edit", "acme", "--name-en", "Acme").stderr.casefold()
+    unchanged = cli("brand", "edit", "acme", "--name-en", "Acme").stderr.casefold()
+    assert (unchanged.count("nothing is changed"), unchanged.count("nothing was changed")) == (1, 0)
+    unnamed = cli("brand", "edit", "acme")
+    assert (unnamed.exit_code, unnamed.stderr.count("Nothing was changed")) == (2, 1)
 
 
 def test_the_default_is_chosen_and_given_up(cli: Cli) -> None:
@@ -113,6 +116,7 @@ def test_the_default_is_chosen_and_given_up(cli: Cli) -> None:
     assert cli.json("brand", "list")["default"] == "acme"
 
     assert "First choose another" in cli("brand", "remove", "acme", "--yes").stderr
+    assert "First choose another" in cli("brand", "remove", "acme").stderr, "said at once"
     assert cli.json("brand", "default", "--none") == {"default": None}
     assert cli("brand", "remove", "acme").exit_code == 2, "nobody said yes"
     assert cli.json("brand", "remove", "acme", "--yes") == {"name": "acme", "removed": True}

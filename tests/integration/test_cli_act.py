@@ -220,3 +220,11 @@ def test_an_act_that_is_not_there_is_one_line_and_exit_1(cli: Cli, words: tuple[
     assert result.exit_code == 1
     assert "There is no" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_act_that_is_not_there_is_said_alike(cli: Cli) -> None:
+    """Whatever is asked of it: with where to look."""
+    for verb in ("undo", "watch", "show", "stop"):
+        result = cli("act", verb, "nope")
+        assert result.exit_code == 1, verb
+        assert "There is no act nope. `linkferry act list`" in " ".join(result.stderr.split()), verb

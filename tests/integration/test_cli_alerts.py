@@ -173,7 +173,6 @@ def test_in_the_sandbox_the_test_mail_is_captured(
         ("ALERT_URL", "http://alerts.example.com/T0/B0/s3cret", "https://"),
         ("ALERT_SECRET", "a-word", "must begin with whsec_"),
         ("ALERT_EMAIL", "ops at example.com", "e-mail addresses"),
-        ("ALERT_EMAIL", "ops@example.com", "needs LINKFERRY_SMTP_URL"),
         ("ALERT_LATE_S", "5", "greater than or equal to 10"),
         ("ALERT_SURGE", "-1", "greater than or equal to 0"),
     ],
@@ -211,3 +210,18 @@ def test_doctor_knows_whether_alerts_arrive(mailing: Cli, monkeypatch: pytest.Mo
     assert [level for level, _ in findings(mailing)] == ["ok", "warn", "bad"]
     monkeypatch.setenv("LINKFERRY_ALERT_SECRET", SECRET)
     assert any("without ALERT_URL" in text for _, text in findings(mailing))
+
+
+def test_alerts_that_nothing_can_mail_stop_who_would_send_them(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up`, `worker` and `alerts test` say what is missing; whoever only looks is let be, and doctor tells him."""
+    monkeypatch.setenv("LINKFERRY_ALERT_EMAIL", "ops@example.com")
+    for name in ("SMTP_URL", "EMAIL_FROM"):
+        monkeypatch.delenv(f"LINKFERRY_{name}", raising=False)
+    for words in (("up",), ("worker",), ("alerts", "test")):
+        result = cli(*words)
+        assert result.exit_code != 0, words
+        assert "LINKFERRY_ALERT_EMAIL needs LINKFERRY_SMTP_URL" in " ".join(result.output.split()), words
+    assert cli("status").exit_code == 0
+    assert "LINKFERRY_ALERT_EMAIL needs" in " ".join(cli("doctor").output.split())

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.factories import a_request, an_invitation
 from tests.integration.cli_in_process import Cli, cli_on, fail_one, link_one, state_of
 from worker.domain.job import ClaimedJob
-from worker.domain.outcome import Deleted, Fail, Refused
+from worker.domain.outcome import Deleted, Fail, Linked, Refused
+from worker.domain.request import Contact, Product
 from worker.ledger import Ledger
 
 
@@ -34,9 +36,11 @@ def work(cli: Cli, job_id: str, outcome: Any) -> None:
 def test_a_replace_is_asked_for_and_said(cli: Cli) -> None:
     """The job's page says what is under way, the trail who wanted it."""
     job = cli.on_ledger(link_one)
-    result = cli("job", "replace", job, "--why", "link was shared")
+    result = cli("job", "replace", job, "--why", "link was shared", "--yes")
     assert result.exit_code == 0, result.output
     assert "1 being replaced" in result.stdout
+    assert "The link is deleted at the partner" in result.stdout
+    assert "The message goes to d***@example.com" in result.stdout
     assert f"linkferry job show {job}" in result.stdout
 
     shown = " ".join(cli("job", "show", job).stdout.split())
@@ -49,7 +53,7 @@ def test_a_replace_is_asked_for_and_said(cli: Cli) -> None:
 def test_a_failed_second_half_is_visible_as_such(cli: Cli) -> None:
     """On the job's page and the customer's: the old link is deleted, the new one is not made."""
     job = cli.on_ledger(link_one)
-    cli("job", "replace", job)
+    cli("job", "replace", job, "--yes")
     work(cli, job, Deleted())
     work(cli, job, Refused(fail=Fail(reason="number_invalid", reason_class="bad_data", is_own_data=True)))
     for words in (("job", "show", job), ("failed", "show", job), ("customer", "show", job)):
@@ -64,9 +68,8 @@ def test_a_failed_second_half_is_visible_as_such(cli: Cli) -> None:
 def test_new_data_are_shown_before_and_after(cli: Cli) -> None:
     """With what will happen; the number that was stays masked."""
     job = cli.on_ledger(link_one)
-    result = cli(
-        "job", "replace", job, "--set", "display_name=Dana", "--new-number", "0501110009", "--why", "new"
-    )
+    changes = ("--set", "display_name=Dana", "--new-number", "0501110009")
+    result = cli("job", "replace", job, *changes, "--why", "new", "--yes")
     assert result.exit_code == 0, result.output
     assert "display_name:" in result.stdout
     assert "→ Dana" in result.stdout
@@ -111,8 +114,8 @@ def test_what_is_not_to_be_understood_is_refused(cli: Cli, words: tuple[str, ...
 def test_a_refusal_says_why(cli: Cli, verb: str) -> None:
     """For a job whose link is being changed already; and for none."""
     job = cli.on_ledger(link_one)
-    cli("job", "replace", job)
-    result = cli("job", verb, job)
+    cli("job", "replace", job, "--yes")
+    result = cli("job", verb, job, "--yes")
     assert result.exit_code == 1
     assert "its link is being changed already" in result.output
     assert cli("job", verb, "nobodys").exit_code == 1
@@ -121,9 +124,9 @@ def test_a_refusal_says_why(cli: Cli, verb: str) -> None:
 def test_a_change_is_called_off(cli: Cli) -> None:
     """`job cancel` says what that came to, before the delete and after."""
     job = cli.on_ledger(link_one)
-    cli("job", "replace", job)
+    cli("job", "replace", job, "--yes")
     assert "keeps its link as it is" in cli("job", "cancel", job).stdout
-    cli("job", "replace", job)
+    cli("job", "replace", job, "--yes")
     work(cli, job, Deleted())
     assert "deleted already" in cli("job", "cancel", job).stdout
     assert state_of(cli, job) == "revoked"
@@ -157,7 +160,85 @@ def test_a_message_whose_link_is_changed_is_not_sent_again(cli: Cli) -> None:
             await ledger.deliveries.settle(claimed.lease, Sent(), can_resend=True)
 
     cli.on_ledger(settle_message)
-    cli("job", "replace", job)
+    cli("job", "replace", job, "--yes")
     result = cli("resend", job)
     assert result.exit_code == 1
     assert "its link is being changed already" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("words", [("replace",), ("revoke",), ("replace", "--set", "display_name=Dana")])
+def test_nobody_there_to_ask_is_no_consent(cli: Cli, words: tuple[str, ...]) -> None:
+    """Without a terminal and without `--yes` it is said what would happen, and no link is touched."""
+    job = cli.on_ledger(link_one)
+    result = cli("job", words[0], job, *words[1:])
+    assert result.exit_code == 2, result.output
+    assert "Nothing done. Add --yes" in result.stderr
+    assert "The link is deleted at the partner" in result.stdout
+    assert state_of(cli, job) == "linked"
+
+
+def test_two_named_links_are_asked_about_too(cli: Cli) -> None:
+    """With what it would come to."""
+    job = cli.on_ledger(link_one)
+    result = cli("job", "revoke", job, job[:-1] + "m", "--why", "over")
+    assert result.exit_code == 2, result.output
+    assert "Nothing done. Add --yes" in result.stderr
+    assert state_of(cli, job) == "linked"
+
+
+def test_a_facebook_link_is_said_to_stay(cli: Cli) -> None:
+    """Before it is replaced; a revoke is refused without being asked about."""
+
+    async def link_a_page(ledger: Ledger) -> str:
+        invitation = an_invitation(request=a_request(products=(Product.FACEBOOK_PAGE,)))
+        (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
+        job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
+        assert isinstance(job, ClaimedJob)
+        await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+        return job.id
+
+    job = cli.on_ledger(link_a_page)
+    refused = cli("job", "revoke", job)
+    assert "can't delete Facebook" in " ".join(refused.output.split())
+    replaced = cli("job", "replace", job, "--yes")
+    assert "stays valid" in " ".join(replaced.stdout.split())
+
+
+def test_a_customer_on_the_stop_list_is_told_of_before(cli: Cli) -> None:
+    """His link would go, and nobody would tell him of the new one."""
+    job = cli.on_ledger(link_one)
+    cli("suppress", "add", "dana@example.com")
+    asked = " ".join(cli("job", "replace", job).stdout.split())
+    assert "on the stop list and gets no message" in asked
+    assert "goes to" not in asked
+
+
+def test_the_phone_follows_a_corrected_number(cli: Cli) -> None:
+    """Where both were one: the SMS with the new link does not go to the wrong number's owner; and that is said."""
+
+    async def link_by_text(ledger: Ledger) -> str:
+        contact = Contact(phone="972501234567", locale="he")
+        invitation = an_invitation(request=a_request(whatsapp="972501234567", contact=contact))
+        (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
+        job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
+        assert isinstance(job, ClaimedJob)
+        await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+        return job.id
+
+    job = cli.on_ledger(link_by_text)
+    kept = ("--set", "phone=+972501234567")
+    as_it_was = cli("job", "replace", job, "--new-number", "0501110009", *kept)
+    assert "phone is still the number that whatsapp was" in " ".join(as_it_was.stderr.split())
+    result = cli("job", "replace", job, "--new-number", "0501110009", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "phone: +9725******67 → +972501110009" in result.stdout
+    assert "becomes the new one with it" in " ".join(result.stderr.split())
+    work(cli, job, Deleted())
+    asked = cli.json("job", "show", job, "--reveal")
+    assert asked["contact"]["phone"] == "972501110009", asked
+
+
+def test_a_linked_job_is_revoked_not_cancelled(cli: Cli) -> None:
+    """The refusal says how."""
+    job = cli.on_ledger(link_one)
+    assert f"linkferry job revoke {job}" in " ".join(cli("job", "cancel", job).stderr.split())

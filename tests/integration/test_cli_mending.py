@@ -8,13 +8,14 @@ import json
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from linkferry.commands import failed_edit
 from linkferry.commands.failed_edit import form_text, read_form
-from tests.integration.cli_in_process import Cli, cli_on, link_one, state_of
+from tests.integration.cli_in_process import Cli, cli_on, fail_one, link_one, state_of
 from tests.integration.mending_desk import NUMBER, a_failed, the_act
 from worker.ledger import LedgerUnavailable
 
@@ -306,3 +307,29 @@ def test_an_export_in_no_known_form_is_refused(cli: Cli, tmp_path: Path) -> None
     """Before a file is made."""
     assert cli("failed", "export", "x.csv", "--format", "xml").exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_group_comes_with_what_its_remedy_says(cli: Cli) -> None:
+    """Not the first alone; and a number's own link is not tried again blindly."""
+    for reason, reason_class in (
+        ("foreign_link", "link_exists"),
+        ("already_onboarded", "already_onboarded"),
+        ("replaced_link_stands", "link_exists"),
+    ):
+        cli.on_ledger(partial(fail_one, reason=reason, reason_class=reason_class))
+    said = " ".join(cli("failed", "groups").stdout.split())
+    assert "Once it is deleted: linkferry failed requeue --reason foreign_link" in said
+    assert "Then: linkferry failed discard --reason already_onboarded" in said
+    assert "linkferry job replace --state failed --reason replaced_link_stands" in said
+
+
+def test_the_trail_tells_how_much_in_words(cli: Cli) -> None:
+    """Not by the names of its fields."""
+    job = cli.on_ledger(fail_one)
+    cli("failed", "list", "--reveal")
+    cli("failed", "discard", job)
+    revealed, discarded = (
+        " ".join(cli("audit", "--act", act).stdout.split()) for act in ("reveal", "discard")
+    )
+    assert "1 shown, in failed list" in revealed
+    assert "for link_exists" in discarded

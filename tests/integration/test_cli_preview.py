@@ -79,8 +79,8 @@ def test_rows_are_named_as_they_are(cli: Cli, tmp_path: Path) -> None:
     path.write_text(f"{header}\n")
     empty = cli("preview", str(path))
 
-    assert "nothing stands in that row" in said["1"]
-    assert "nothing stands in that row" in said["2"]
+    assert "no customer stands in that row; the first is row 3" in said["1"]
+    assert "no customer stands in that row; the first is row 3" in said["2"]
     assert "the last one is 3" in said["9"]
     assert empty.exit_code == 2
     assert "no row below its header" in empty.stderr
@@ -315,3 +315,40 @@ def test_the_allowlist_holds_for_tests_too(monkeypatch: pytest.MonkeyPatch, tmp_
 
     assert finding.level == "bad"
     assert "RECIPIENT_ALLOWLIST" in finding.text
+
+
+LIST = (
+    "Our customers,,,\nwhatsapp,display_name,business_name,email\n"
+    "0501234567,Anna,Anna,anna@example.com\n0501234568,Ben,Ben,ben@example.com\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--row", "1"), "no customer stands in that row; the first is row 3"),
+        (("--row", "2"), "no customer stands in that row; the first is row 3"),
+        (("--row", "99"), "the last one is 4"),
+        (("--fixture", "instagram"), "--fixture instagram is made-up data"),
+    ],
+)
+def test_what_a_list_does_not_hold_is_said(
+    cli: Cli, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """A row above the first, one below the last, and data that are not the customer's."""
+    (tmp_path / "my.csv").write_text(LIST, encoding="utf-8")
+    result = cli("preview", "my.csv", *words)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+def test_a_row_as_a_variant_says_which(cli: Cli, tmp_path: Path) -> None:
+    """The customer's own message, as a reminder."""
+    (tmp_path / "my.csv").write_text(LIST, encoding="utf-8")
+    shown = cli.json("preview", "my.csv", "--row", "3", "--fixture", "reminder")
+    assert shown["about"] == "row 3 of my.csv, as the first reminder; its links are made up"
+
+
+def test_a_file_that_is_missing_is_named_once(cli: Cli) -> None:
+    """By the error itself."""
+    assert cli("preview", "nowhere.csv").stderr.count("nowhere.csv") == 1

@@ -136,6 +136,26 @@ def test_an_earlier_address_of_our_own_is_known_and_its_secret_not_shown(
     assert "the-secret-of-last-year" not in str(cli.json("audit", "--act", "webhook_set"))
 
 
+@pytest.mark.parametrize("host", ["links.example", "www.links.example"])
+def test_our_own_address_is_not_taken_for_anothers(cli: Cli, sandbox: RunningSandbox, host: str) -> None:
+    """To lead the webhook away from here takes --replace; the secret is not shown, nothing is to be passed on to us."""
+    sandbox.state.set_webhook(OURS.replace("links.example", host))
+    elsewhere = "https://other.example/hook"
+
+    refused = cli("provider", "webhook", "set", elsewhere)
+    done = cli("provider", "webhook", "set", elsewhere, "--replace")
+
+    assert (refused.exit_code, done.exit_code) == (1, 0)
+    told = " ".join(refused.output.split())
+    assert "leads here" in told
+    assert "--replace" in told
+    assert "another PROVIDER_WEBHOOK_SECRET" not in told
+    assert sandbox.state.webhook_url == elsewhere
+    for result in (refused, done):
+        assert "FORWARD_URL" not in result.output
+        assert SECRET not in result.output
+
+
 def test_a_lost_answer_is_not_called_a_refusal(cli: Cli, sandbox: RunningSandbox) -> None:
     """The partner may have taken the address: that is said, and stands in the trail."""
     sandbox.faults.update({"calls": ["set_webhook"], "error_after": 1.0})

@@ -118,7 +118,8 @@ def test_a_linked_job_that_cannot_be_cancelled_is_one_line(cli: Cli) -> None:
     result = cli("job", "cancel", job)
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Not cancelled: {job} is linked already.\n"
+    instead = f"To have its link deleted at the partner: linkferry job revoke {job}"
+    assert result.stderr == f"Not cancelled: {job} is linked already. {instead}\n"
 
 
 def test_a_resend_before_the_link_prints_no_empty_line(cli: Cli) -> None:

@@ -50,6 +50,18 @@ def test_a_message_goes_out_again_to_another_address(cli: Cli) -> None:
     assert history[-1]["why"] == "asked by phone"
 
 
+def test_another_number_is_said_to_be_kept(cli: Cli) -> None:
+    """Where it goes, masked, and that later messages go there, too."""
+    job = cli.on_ledger(link_one)
+    cli.on_ledger(send_all)
+
+    said = cli("resend", job, "--to", "dana@flowers.example").stdout
+
+    assert "email: will be sent again to d***@flowers.example" in said
+    assert "the customer's from now on" in said
+    assert "later messages" not in cli("resend", job).stdout
+
+
 def test_a_message_that_still_waits_is_not_doubled(cli: Cli) -> None:
     """Asked for twice in a row, it goes out once."""
     job = cli.on_ledger(link_one)

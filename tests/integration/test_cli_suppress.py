@@ -12,7 +12,7 @@ from tests.factories import a_request, an_invitation
 from tests.integration.cli_in_process import NAMESPACE, Cli, cli_on
 from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Linked, Sent
-from worker.domain.request import Contact
+from worker.domain.request import Contact, Product
 from worker.ledger import Ledger
 
 pytestmark = pytest.mark.redis
@@ -152,3 +152,63 @@ def test_watch_says_when_there_is_nothing_and_what_is_open_for_long(cli: Cli) ->
     assert "1 customer has had the link for more than 14 days" in result.stdout
     assert "linkferry job list --state linked --older-than 14d" in result.stdout
     assert [line for line in result.stdout.splitlines() if len(line.rstrip()) > 80] == []
+
+
+def test_what_is_neither_address_nor_number_is_said_to_be_so(cli: Cli) -> None:
+    """It could have been either."""
+    result = cli("suppress", "add", "garbage")
+    assert result.exit_code == 2
+    assert "no e-mail address and no number" in " ".join(result.stderr.split())
+
+
+def test_an_empty_file_is_no_success(cli: Cli) -> None:
+    """Whoever meant to stop messages with it has stopped none."""
+    Path("empty.txt").write_text("# nobody yet\n", encoding="utf-8")
+    result = cli("suppress", "add", "--file", "empty.txt")
+    assert result.exit_code == 1
+    assert "holds nothing" in result.stderr
+
+
+def test_a_jobs_page_says_that_its_customer_is_on_the_stop_list(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since when, by whom and why; and what reminders are to come while he is not."""
+    monkeypatch.setenv("LINKFERRY_REMINDERS", "2d")
+    job = cli.on_ledger(told)
+    assert "The next reminder is made at" in cli("job", "show", job).stdout
+
+    cli("suppress", "add", DANA, "--why", "asked by telephone")
+    shown = " ".join(cli("job", "show", job).stdout.split())
+
+    assert "(asked by telephone): d***@flowers.example gets no message." in shown
+    assert "No further reminder goes out." in shown
+
+
+async def told_two(ledger: Ledger) -> list[str]:
+    """Return two jobs whose links one message brought, which is sent again to another address."""
+    products = (Product.WHATSAPP, Product.FACEBOOK_PAGE)
+    invitation = an_invitation(request=a_request(products=products, contact=CONTACT))
+    (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
+    for job_id in receipt.job_ids:
+        job = await ledger.claim(job_id, worker_id="w", lease_s=60)
+        assert isinstance(job, ClaimedJob)
+        await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+    [delivery] = await ledger.deliveries.of_invitation(receipt.invitation_id)
+    claimed = await ledger.deliveries.claim(delivery.id, worker_id="w", lease_s=60)
+    assert claimed is not None
+    assert await ledger.deliveries.begin_send(claimed.lease)
+    await ledger.deliveries.settle(claimed.lease, Sent(provider_id="1"), can_resend=False)
+    return list(receipt.job_ids)
+
+
+def test_what_one_message_brought_is_said_once(cli: Cli) -> None:
+    """One advice with one command, each fact with both jobs; sent elsewhere, both addresses are shown."""
+    jobs = cli.on_ledger(told_two)
+
+    shown = " ".join(cli("customer", "show", jobs[0]).stdout.split())
+
+    assert shown.count("linkferry resend") == 1
+    assert shown.count("Sent by e-mail at") == 1
+    assert cli("resend", jobs[0], "--to", "new@else.example").exit_code == 0
+    shown = " ".join(cli("customer", "show", jobs[0]).stdout.split())
+    assert "n***@else.example (before: d***@flowers.example)" in shown

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
-from tests.integration.console_mending import MendingDesk, a_mending_desk, post
-from worker.domain.outcome import Deleted
+from tests.contract.changing_desk import NEW_LINK
+from tests.integration.console_looker import words_of
+from tests.integration.console_mending import MendingDesk, a_mending_desk, post, preview_all
+from worker.domain.outcome import Deleted, Sent
 from worker.domain.roles import Role
 from worker.domain.states import JobState
 
@@ -114,3 +116,39 @@ async def test_links_are_replaced_in_bulk_from_a_list(desk: MendingDesk) -> None
     page = await browser.get(answer.place)
     assert "Replace 2 links" in page.text
     assert [await desk.state(job) for job in jobs] == [JobState.LINKED] * 2
+
+
+@pytest.mark.parametrize(
+    ("act", "warning"),
+    [("replace", "its customer gets a message with the new one"), ("revoke", "no message says so")],
+)
+async def test_a_preview_of_many_says_what_becomes_of_the_links(
+    desk: MendingDesk, act: str, warning: str
+) -> None:
+    """And calls a job that did not fail by its state, not by a reason that nobody knows."""
+    await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    path = await preview_all(browser, act, state="linked")
+    text = words_of(await browser.get(path))
+    assert "No description of" not in text
+    assert "It did not fail: this is how it stands." in text
+    assert warning in text
+    assert "cannot be taken back" in text
+
+
+async def test_only_what_was_sent_again_bears_the_mark_of_that(desk: MendingDesk) -> None:
+    """Not the message with a new link, which is another; and a message that was sent was tried once."""
+    job = await desk.linked()
+    first = f"{job[:-1]}.email.invitation.1"
+    await desk.ledger.deliveries.settle(await desk.send(first), Sent(provider_id="1"), can_resend=False)
+    await desk.ledger.replace(job, by="cli:noa", why="")
+    await desk.end(job, Deleted())
+    [second] = (await desk.end(job, NEW_LINK)).deliveries
+    await desk.ledger.deliveries.settle(await desk.send(second), Sent(provider_id="2"), can_resend=False)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+
+    page = (await browser.get(f"/jobs/{job}")).text
+    assert "again ×" not in page
+    assert page.count('<td data-label="Tries" class="num">1</td>') == 2
+    await desk.ledger.deliveries.resend(second, by="cli:noa", why="")
+    assert (await browser.get(f"/customers?q={job}")).text.count("again ×1") == 1

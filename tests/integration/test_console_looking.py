@@ -51,6 +51,17 @@ async def test_the_overview_shows_how_everything_stands(looker: Looker, viewer: 
     assert "The figures as a table (UTC)" in page.text
 
 
+async def test_the_overviews_states_add_up(looker: Looker, viewer: Browser) -> None:
+    """Every state has its figure; the chart says that it counts happenings."""
+    for state in (JobState.LINKED, JobState.DEAD, JobState.CANCELLED):
+        await looker.desk.job_in(state)
+    page = await viewer.get("/")
+    found = dict(re.findall(r'id="state-(\w+)".*?figure-value">([\d,]+)<', page.text, re.DOTALL))
+    assert set(found) == set(JobState)
+    assert sum(map(int, found.values())) == 3
+    assert "a link that was replaced counts as linked once more" in words_of(page)
+
+
 async def test_the_overview_renews_its_living_part_alone(looker: Looker, viewer: Browser) -> None:
     """htmx asks the same address and gets the part, not the frame around it."""
     page = await viewer.get("/")
@@ -287,3 +298,31 @@ async def test_a_customer_is_revealed_to_an_operator_and_it_is_recorded(
     assert entry.subject == job
     unknown = await operator.post("/customers/reveal", {"q": "nobody"}, csrf=page.csrf)
     assert unknown.status == 404
+
+
+@pytest.mark.parametrize("field", ["state", "class", "lane"])
+async def test_a_choice_that_there_is_not_is_marked(viewer: Browser, field: str) -> None:
+    """As any other field: the list is not shown as if nothing had been asked for."""
+    page = await viewer.get(f"/jobs?{field}=zzz")
+    assert page.status == 400
+    assert re.search(rf'<select[^>]*id="filter-{field}"[^>]*aria-invalid="true"', page.text)
+    assert f'id="filter-{field}-error"' in page.text
+    assert "There is no such choice." in words_of(page)
+
+
+async def test_the_trail_is_told_in_the_readers_language(looker: Looker, viewer: Browser) -> None:
+    """Codes among the details too: what it was, by which channel, why a sign-in was refused."""
+    trail = looker.console.ledger.trail
+    await trail.record("replace", by="cli:dana", detail={"was": "linked"})
+    await trail.record("resend", by="cli:dana", detail={"was": "sent", "channel": "sms", "readdressed": "1"})
+    await trail.record(
+        "sign_in_refused", by="nobody", detail={"cause": "wrong_password", "address": "127.0.0.1"}
+    )
+    await trail.record("suppress", by="cli:dana", detail={"contact": "dana@example.com"})
+    viewer.headers = {"Accept-Language": "he"}
+    page = await viewer.get("/audit")
+    table = page.text.partition("<tbody>")[2].partition("</tbody>")[0]
+    for word in ("linked", "sent", "sms", "wrong_password", ">contact<"):
+        assert word not in table, word
+    for word in ("יש קישור", "נשלחה", "מסרון", "סיסמה שגויה", "נמען"):
+        assert word in table, word

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from linkferry.doctor import Level
-from linkferry.doctor_window import look_at_window
+from linkferry.doctor_window import look_at_reminders, look_at_window
 from worker.settings import load_settings
 
 FRIDAY_NIGHT = datetime(2026, 11, 27, 20, tzinfo=UTC)
@@ -42,3 +42,11 @@ def test_an_open_window_says_so_and_who_is_exempt() -> None:
 def test_a_window_that_never_opens_is_bad(window: str) -> None:
     """Hours on the one day that is always kept: every message would wait for ever."""
     assert [level for level, _ in said(window)] == [Level.BAD]
+
+
+def test_reminders_are_said_to_be_on_or_off() -> None:
+    """And when they go out."""
+    off, on = (load_settings(environ={}, env_file=None, reminders=each) for each in ("off", "2d,5d"))
+    assert [each.text.partition(":")[0] for each in look_at_reminders(off)] == ["Off"]
+    [finding] = look_at_reminders(on)
+    assert finding.text.startswith("On: 2 d and 5 d after the first message")

@@ -353,3 +353,21 @@ def test_a_window_that_never_opens_has_no_opening() -> None:
         )
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bad", "write off, il, or days with hours"),
+        ("1", "write off, il, or days with hours"),
+        ("il2", "did you mean il?"),
+        ("of", "did you mean off?"),
+        ("Sun-Thu", "lacks hours: write Sun-Thu 09:00-18:00"),
+        ("Sun-Thu 9-17", "no time of day"),
+    ],
+)
+def test_a_word_that_is_no_window_is_told_from_days_without_hours(text: str, said: str) -> None:
+    """Whoever wrote `bad` is not told to write `bad 09:00-18:00`."""
+    with pytest.raises(ValueError, match="has '") as refusal:
+        SendWindow.parse(text)
+    assert said in str(refusal.value)

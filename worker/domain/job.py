@@ -189,6 +189,8 @@ class JobRecord:
         None  #: when the link was made that the present one, or the coming one, replaces
     )
     next_request: OnboardingRequest | None = None  #: that of the new link, until the old one is deleted
+    made_at_ms: int | None = None  #: when its present link was made, as far as that was written down
+    told_generation: int | None = None  #: of the messages that tell of its present link; None: none do yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,3 +212,6 @@ class DeliveryRecord:
     due_at_ms: int | None
     job_ids: tuple[str, ...]
     waits_for: str | None = None  #: of a pending one: `window`, put off until SEND_WINDOW opens
+    made_at_ms: int = 0
+    asked_again: int = 0  #: times an operator had it sent again
+    has_gone_out: bool = False  #: it was sent, now or before it was to be sent again

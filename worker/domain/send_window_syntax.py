@@ -22,6 +22,7 @@ IL = (
 PROFILES = {"il": IL}
 
 _EVE = "eve"
+_WHOLES = "write off, il, or days with hours, such as Sun-Thu 09:00-20:00"
 _NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAYS = {name[:3]: number for number, name in enumerate(_NAMES)} | {
     name: number for number, name in enumerate(_NAMES)
@@ -81,6 +82,10 @@ class _Reader:
         written = "".join(part.split())
         digit = _DIGIT.search(written)
         days, hours = (written, "") if digit is None else (written[: digit.start()], written[digit.start() :])
+        if _is_a_word_for_all(part, written):
+            near = difflib.get_close_matches(part.lower(), [*PROFILES, OFF], n=1, cutoff=0.5)
+            meant = f"did you mean {near[0]}?" if near else _WHOLES
+            raise ValueError(f"has {part!r}, which means nothing here: {meant}")
         if not days:
             raise ValueError(f"has {part!r}, which names no day: write daily {hours}")
         if not hours:
@@ -107,6 +112,14 @@ class _Reader:
                 "has hours for eve, but no holidays whose eve it could be: add holidays=IL or shabbat=Jerusalem"
             )
         return {"weekly": tuple(self._weekly), "eve": self._eve, **self._fields}
+
+
+def _is_a_word_for_all(part: str, written: str) -> bool:
+    """Tell whether a part is no try at days and hours: it names no day, and has no time of day."""
+    first = re.split(r"[-,]", written.lower())[0]
+    is_known = any(first.startswith(day) for day in (*_DAYS, "daily", _EVE, *PROFILES, OFF) if first)
+    is_misspelt_profile = first not in {*PROFILES, OFF} and first[:-1] in {*PROFILES, OFF}
+    return ":" not in part and (is_misspelt_profile or not is_known)
 
 
 def _once(spans: tuple[Hours, ...], before: tuple[Hours, ...] | None, day: str) -> tuple[Hours, ...]:

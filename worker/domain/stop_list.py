@@ -42,11 +42,13 @@ def read_contact(text: str, *, region: str = "IL") -> str:
         found = (read_email("the address", typed, notes) or "").casefold()
     else:
         found = read_contact_phone(typed, region, notes) or ""
+        if notes.errors and not any(each.isdigit() for each in typed):
+            raise ValueError("it is no e-mail address and no number. Write dana@example.com or 0501234567.")
     if notes.errors:
         problem = notes.errors[0]
         raise ValueError(f"{problem.message}. {problem.remedy}")
     if not found:
-        raise ValueError("It is empty. Give an e-mail address or a number.")
+        raise ValueError("it is empty. Give an e-mail address or a number.")
     return found
 
 

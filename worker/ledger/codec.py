@@ -216,6 +216,8 @@ def job_record(job_id: str, row: Sequence[Any]) -> JobRecord | None:
         replacements=int(job.get("rn", 0)),
         replaced_at_ms=_number(extra.get("replaced")),
         next_request=request_of(extra["next"]) if extra.get("next") else None,
+        made_at_ms=_number(extra.get("made")),
+        told_generation=_number(job.get("w")),
     )
 
 
@@ -257,6 +259,9 @@ def delivery_record(delivery_id: str, fields: Mapping[str, str]) -> DeliveryReco
         due_at_ms=int(float(fields["d"])) if state is DeliveryState.PENDING else None,
         job_ids=tuple(invitation + code for code in fields["j"]),
         waits_for=fields.get("h"),
+        made_at_ms=int(float(fields.get("t", 0))),
+        asked_again=int(fields.get("m", 0)),
+        has_gone_out="i" in fields,
     )
 
 

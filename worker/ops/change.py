@@ -12,8 +12,10 @@ from typing import Any
 from worker.domain.change import REPLACEABLE_STATES, Op
 from worker.domain.job import JobRecord
 from worker.domain.parse import ParseRules
-from worker.domain.request import Product
-from worker.domain.states import JobState
+from worker.domain.phone import mask_email, mask_number
+from worker.domain.request import OnboardingRequest, Product
+from worker.domain.states import Channel, JobState
+from worker.domain.stop_list import contacts_of
 from worker.ledger import Ledger, Mended
 from worker.ops.edit import EditCheck, Editing, edit_of
 from worker.ops.views import change_view
@@ -73,7 +75,7 @@ class Changing:
             return None
         return {
             **form,
-            "plan": replace_plan(job),
+            "plan": await self._plan(job),
             "revoke_plan": revoke_plan(job),
             "change": change_view(job),
         }
@@ -82,6 +84,16 @@ class Changing:
         """Return what the new link's request would be, as `Editing.check`; raises LedgerUnavailable."""
         return await self._editing.check(job_id, fields, seen=seen)
 
+    async def plan(
+        self, job_id: str, fields: Mapping[str, str] | None = None, check: EditCheck | None = None
+    ) -> list[Said]:
+        """Return what replacing a job's link would do, and who is told; *check* is that of *fields*.
+
+        Nothing: there is no such job. Raises LedgerUnavailable.
+        """
+        job = await self._ledger.queries.job(job_id)
+        return await self._plan(job, fields, check.request if check else None) if job else []
+
     async def replace(
         self, job_id: str, fields: Mapping[str, str], *, by: str, why: str, seen: str | None = None
     ) -> Replaced:
@@ -89,17 +101,36 @@ class Changing:
 
         Raises LedgerUnavailable, LedgerFull (say the same again: twice has the effect of once).
         """
-        job = await self._ledger.queries.job(job_id)
-        plan = tuple(replace_plan(job, fields)) if job else ()
         if not fields:
+            plan = tuple(await self.plan(job_id))
             return Replaced(
                 job_id=job_id, plan=plan, mended=await self._ledger.replace(job_id, by=by, why=why)
             )
         check = await self.check(job_id, fields, seen=seen)
+        plan = tuple(await self.plan(job_id, fields, check))
         if check.request is None:
             return Replaced(job_id=job_id, plan=plan, check=check)
         mended = await self._ledger.replace(job_id, edit_of(check), by=by, why=why)
         return Replaced(job_id=job_id, plan=plan, check=check, mended=mended)
+
+    async def _plan(
+        self,
+        job: JobRecord,
+        fields: Mapping[str, str] | None = None,
+        edited: OnboardingRequest | None = None,
+    ) -> list[Said]:
+        request, steps = edited or job.request, replace_plan(job, fields)
+        if await self._ledger.suppressing.holds(contacts_of(request)):
+            return [*steps, said("plan_told_nobody")]
+        # What was made for the first link carries the next one as well.
+        messages = await self._ledger.deliveries.of_invitation(job.invitation_id)
+        channels = {each.channel for each in messages}
+        contact = request.contact
+        contacts = [
+            *([mask_email(contact.email)] if contact.email and Channel.EMAIL in channels else []),
+            *([mask_number(contact.phone)] if contact.phone and Channel.SMS in channels else []),
+        ]
+        return [*steps, said("plan_told", contacts=", ".join(contacts))] if contacts else steps
 
 
 def replace_plan(job: JobRecord, fields: Mapping[str, str] | None = None) -> list[Said]:

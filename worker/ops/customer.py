@@ -6,15 +6,16 @@ from collections import Counter
 from typing import Any
 
 from worker.domain.job import DeliveryRecord, JobRecord
-from worker.domain.phone import mask_email, mask_text
+from worker.domain.phone import mask_text
 from worker.domain.search import Guess, guess
-from worker.domain.states import Channel, JobState
-from worker.domain.stop_list import contacts_of
-from worker.ops.customer_said import Call, advised, facts, headline
+from worker.domain.states import JobState
+from worker.ops.customer_said import Call, advised, facts, headline, reminders_to_come
 from worker.ops.here import Case, what_next, why_here
 from worker.ops.job_page import case_of
 from worker.ops.kin import all_of, customers_of, look_for
+from worker.ops.link_messages import tells
 from worker.ops.partner_view import AskPartner, PartnerView
+from worker.ops.recipients import sent_to, shown_email
 from worker.ops.scene import Scene
 from worker.ops.suppressing import StopList
 from worker.ops.timeline import Origin, timeline
@@ -83,7 +84,7 @@ def _candidate(jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
         "query": newest.id,
         "name": newest.request.business_name or newest.request.display_name,
         "number": shown_number(newest.number, is_revealed=is_revealed),
-        "email": _shown_email(newest.request.contact.email, is_revealed=is_revealed),
+        "email": shown_email(newest.request.contact.email, is_revealed=is_revealed),
         "source": newest.source,
         "jobs": len(jobs),
         "states": dict(Counter(job.state.value for job in jobs)),
@@ -96,9 +97,9 @@ async def _whole(
 ) -> dict[str, Any]:
     calls = await _calls(scene, jobs[:_TOLD_WHOLE], view, is_revealed=is_revealed)
     cases = [call.case for call in calls]
-    links = [_link(call) for call in calls]
+    links = _links(calls)
     links += [job_view(job, scene.catalogue, is_revealed=is_revealed) for job in jobs[_TOLD_WHOLE:]]
-    deliveries = {each.id: (each, case.job) for case in cases for each in case.deliveries}
+    deliveries = {each.id: (each, case) for case in cases for each in case.deliveries}
     stopped = await StopList(scene.ledger).of((job.request for job in jobs), is_revealed=is_revealed)
     return {
         "customer": _who(jobs, is_revealed=is_revealed),
@@ -106,7 +107,11 @@ async def _whole(
         "advice": advised(calls),
         "links": links,
         "messages": [
-            _message(each, job, scene, is_revealed=is_revealed) for each, job in deliveries.values()
+            {
+                **delivery_view(each, scene.catalogue),
+                **await sent_to(scene.ledger, each, case, is_revealed=is_revealed),
+            }
+            for each, case in deliveries.values()
         ],
         "timeline": _story(cases, is_revealed=is_revealed),
         "suppressed": stopped,
@@ -121,12 +126,9 @@ async def _calls(
     now = await stand(scene)
     invitations = list(dict.fromkeys(job.invitation_id for job in jobs))
     outlooks = await scene.ledger.reminding.outlook(invitations) if scene.reminders_s else {}
-    contacts = list(dict.fromkeys(each for job in jobs for each in contacts_of(job.request)))
-    stopped = await scene.ledger.suppressing.holds(contacts)
     return [
         Call(
             case=await case_of(scene, job, now),
-            is_suppressed=any(each in stopped for each in contacts_of(job.request)),
             outlook=outlooks.get(job.invitation_id),
             reminders_s=scene.reminders_s,
             partner=None if view is None else view.says(job),
@@ -145,7 +147,7 @@ def _who(jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
         "name": newest.request.business_name or newest.request.display_name,
         "contact_name": contact.name if is_revealed else None,
         "number": shown_number(newest.number, is_revealed=is_revealed),
-        "email": _shown_email(contact.email, is_revealed=is_revealed),
+        "email": shown_email(contact.email, is_revealed=is_revealed),
         "phone": shown_number(contact.phone, is_revealed=is_revealed),
         "locale": contact.locale,
         "numbers": [shown_number(each, is_revealed=is_revealed) for each in numbers],
@@ -155,8 +157,22 @@ def _who(jobs: list[JobRecord], *, is_revealed: bool) -> dict[str, Any]:
     }
 
 
-def _shown_email(address: str | None, *, is_revealed: bool) -> str | None:
-    return address if is_revealed or not address else mask_email(address)
+def _links(calls: list[Call]) -> list[dict[str, Any]]:
+    """Return each link with what is known of it; the reminder to come of an invitation's links is told once."""
+    links: list[dict[str, Any]] = []
+    told: set[tuple[str, str]] = set()
+    for call in calls:
+        link = _link(call)
+        coming = {each["text"] for each in reminders_to_come(call)}
+        invitation = call.case.job.invitation_id
+        link["facts"] = [
+            each
+            for each in link["facts"]
+            if each["text"] not in coming or (invitation, each["text"]) not in told
+        ]
+        told |= {(invitation, text) for text in coming}
+        links.append(link)
+    return links
 
 
 def _link(call: Call) -> dict[str, Any]:
@@ -176,24 +192,22 @@ def _link(call: Call) -> dict[str, Any]:
     }
 
 
-def _message(each: DeliveryRecord, job: JobRecord, scene: Scene, *, is_revealed: bool) -> dict[str, Any]:
-    contact = job.request.contact
-    if each.channel is Channel.EMAIL:
-        to = _shown_email(contact.email, is_revealed=is_revealed)
-    else:
-        to = shown_number(contact.phone, is_revealed=is_revealed)
-    return {**delivery_view(each, scene.catalogue), "to": to}
-
-
 def _story(cases: list[Case], *, is_revealed: bool) -> list[dict[str, Any]]:
     """Return what happened to all jobs, oldest first; a message with several links is told of once."""
     told: set[str] = set()
     entries: list[dict[str, Any]] = []
     for case in cases:
-        fresh = [each for each in case.deliveries if each.id not in told]
+        fresh = [each for each in case.deliveries if each.id not in told and _is_told_here(each, case, cases)]
         told |= {each.id for each in fresh}
         of_job = timeline(
             case.job, case.history, fresh, [], case.catalogue, origin=Origin(), is_revealed=is_revealed
         )
         entries += [{**entry, "job_id": case.job.id, "product": case.job.product.value} for entry in of_job]
     return sorted(entries, key=lambda entry: str(entry["at"]))[-_TIMELINE:]
+
+
+def _is_told_here(each: DeliveryRecord, case: Case, cases: list[Case]) -> bool:
+    """Tell whether a message is told of with this job: one of those whose present link it brings, if any."""
+    if tells(case.job, each):
+        return True
+    return not any(each.id in {one.id for one in other.messages} for other in cases)

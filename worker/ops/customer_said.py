@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from worker.domain.reasons import ReasonClass
 from worker.domain.states import DeliveryState, JobState
 from worker.ledger.reminding import REMINDER, Outlook
 from worker.ops.here import Case
+from worker.ops.link_messages import of_present_link
 from worker.ops.views import change_view, iso
 from worker.ops.words import Said, said
 
@@ -34,17 +35,26 @@ class Call:
     """One link, with all that a person who answers the telephone may know of it."""
 
     case: Case
-    is_suppressed: bool = False
     outlook: Outlook | None = None  #: what it may still be reminded of
     reminders_s: Sequence[float] = ()
     partner: Said | None = None  #: what the partner says right now
     is_revealed: bool = False
     messages: list[DeliveryRecord] = field(init=False)  #: with the link, the latest last
+    earlier: list[DeliveryRecord] = field(init=False)  #: that went out with a link before it
 
     def __post_init__(self) -> None:
         """Put the messages in order."""
-        mine = [each for each in self.case.deliveries if each.template != REMINDER]
-        object.__setattr__(self, "messages", sorted(mine, key=lambda each: each.changed_at_ms))
+        found = [each for each in self.case.deliveries if each.template != REMINDER]
+        found = sorted(found, key=lambda each: each.changed_at_ms)
+        mine = of_present_link(self.case.job, found)
+        object.__setattr__(self, "messages", mine)
+        earlier = [each for each in found if each not in mine and each.state is DeliveryState.SENT]
+        object.__setattr__(self, "earlier", earlier)
+
+    @property
+    def is_suppressed(self) -> bool:
+        """Tell whether the customer is on the stop list."""
+        return self.case.is_suppressed
 
     def latest(self, *states: DeliveryState) -> DeliveryRecord | None:
         """Return the message that came into one of these states last, or None."""
@@ -122,13 +132,16 @@ def facts(call: Call) -> list[Said]:
     found = [] if change is None else [change]
     if job.replaced_at_ms and job.link:
         found.append(said("fact_replaced", made_at=iso(job.replaced_at_ms)))
+    found += [
+        said("fact_sent_earlier", channel=each.channel.value, sent_at=iso(each.changed_at_ms))
+        for each in call.earlier
+    ]
     found += [_fact_of(each, call) for each in call.messages]
     if job.state is JobState.ONBOARDED:
         found.append(_finished(call))
     reminders = [each for each in call.case.deliveries if each.template == REMINDER]
     found += [_fact_of_reminder(each, call) for each in reminders]
-    if job.state is JobState.LINKED and call.reminders_s and call.latest(DeliveryState.SENT):
-        found += _to_come(call)
+    found += reminders_to_come(call)
     if call.partner is not None:
         found.append(call.partner)
     return found
@@ -145,8 +158,16 @@ def _fact_of(each: DeliveryRecord, call: Call) -> Said:
         return said("fact_skipped", channel=channel, **call.case.because(each.reason))
     if each.state is DeliveryState.IN_DOUBT:
         return said("fact_unsure", channel=channel, sent_at=at)
+    return _fact_of_waiting(each, call)
+
+
+def _fact_of_waiting(each: DeliveryRecord, call: Call) -> Said:
+    channel = each.channel.value
+    if call.is_suppressed and each.state is DeliveryState.PENDING:
+        return said("fact_waits_suppressed", channel=channel)
     if each.waits_for == _WINDOW:
-        return said("fact_waits_window", channel=channel, until_at=iso(each.due_at_ms))
+        code = "fact_again_window" if each.has_gone_out else "fact_waits_window"
+        return said(code, channel=channel, until_at=iso(each.due_at_ms))
     return said("fact_waits", channel=channel)
 
 
@@ -161,13 +182,24 @@ def _fact_of_reminder(each: DeliveryRecord, call: Call) -> Said:
     return said("fact_reminder_dropped", channel=channel, **call.case.because(each.reason))
 
 
-def _to_come(call: Call) -> Iterator[Said]:
-    if call.outlook is not None and call.outlook.is_reminding:
-        return
-    next_ms = None
-    if call.outlook is not None and not call.is_suppressed:
-        next_ms = call.outlook.next_at_ms(call.reminders_s, now_ms=call.case.now_ms)
-    yield said("fact_reminder_none") if next_ms is None else said("fact_reminder_next", next_at=iso(next_ms))
+def reminders_to_come(call: Call) -> list[Said]:
+    """Return what is to be said of reminders to come: nothing where none could, or where one is on its way."""
+    if call.case.job.state is not JobState.LINKED or not call.reminders_s:
+        return []
+    outlook, waiting = call.outlook, call.latest(*_ON_ITS_WAY)
+    if outlook is not None and outlook.is_reminding:
+        return []
+    if waiting is None and call.latest(DeliveryState.SENT) is None:
+        return []
+    if call.is_suppressed:
+        return [said("fact_reminder_none")]
+    made = max((each.generation for each in call.case.deliveries if each.template == REMINDER), default=0)
+    if outlook is None and waiting is not None and made < len(call.reminders_s):
+        return [said("fact_reminder_later")]
+    next_ms = None if outlook is None else outlook.next_at_ms(call.reminders_s, now_ms=call.case.now_ms)
+    return [
+        said("fact_reminder_none") if next_ms is None else said("fact_reminder_next", next_at=iso(next_ms))
+    ]
 
 
 def _finished(call: Call) -> Said:
@@ -179,7 +211,9 @@ def _finished(call: Call) -> Said:
 
 
 def _asked_again(each: DeliveryRecord, call: Call) -> str | None:
-    """Return who had asked for the message that was sent, or None where nobody had."""
+    """Return who had asked for the message that was sent, or None where nobody had: a new link's is no old one's."""
+    if not each.asked_again:
+        return None
     asked = [
         entry
         for entry in call.case.history
@@ -194,15 +228,32 @@ def _asked_again(each: DeliveryRecord, call: Call) -> str | None:
 
 
 def advised(calls: list[Call]) -> list[dict[str, Any]]:
-    """Return what to say or do about each link, with its command: what has ended only where nothing else is left."""
+    """Return what to say or do about each link, with its command: what has ended only where nothing else is left.
+
+    Of links that one message brings it is said once, with all of their `job_ids`.
+    """
     current = [call for call in calls if call.case.job.state not in _OVER]
-    return [_advice(call) for call in (current or calls)[:_ADVISED]]
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for call in current or calls:
+        advice = _advice(call)
+        told = found.setdefault(_told_once(call, advice), advice)
+        if told is not advice:
+            told["job_ids"] += advice["job_ids"]
+    return list(found.values())[:_ADVISED]
+
+
+def _told_once(call: Call, advice: dict[str, Any]) -> tuple[str, ...]:
+    """Return what two links share whose advice is one and the same."""
+    messages = tuple(sorted(each.id for each in call.messages))
+    if call.case.job.state is not JobState.LINKED or not messages:
+        return (call.case.job.id,)
+    return (*messages, advice["text"])
 
 
 def _advice(call: Call) -> dict[str, Any]:
     what, command = _to_do(call)
     job = call.case.job
-    return {**what, "command": command, "job_id": job.id, "product": job.product.value}
+    return {**what, "command": command, "job_id": job.id, "job_ids": [job.id], "product": job.product.value}
 
 
 def _to_do(call: Call) -> tuple[Said, str | None]:
@@ -236,19 +287,22 @@ def _about_messages(call: Call) -> tuple[Said, str | None]:
     """Return advice by what came last: a message under way, then one that did not go out, then the one that did."""
     sent = call.latest(DeliveryState.SENT)
     if call.is_suppressed:
-        return _about_suppressed(sent), "linkferry suppress remove ADDRESS"
+        return _about_suppressed(sent, call), "linkferry suppress remove ADDRESS"
     if waiting := _waits_for_window(call):
-        return said("advice_window", channel=waiting.channel.value, until_at=iso(waiting.due_at_ms)), None
+        code = "advice_window_replaced" if call.earlier else "advice_window"
+        return said(code, channel=waiting.channel.value, until_at=iso(waiting.due_at_ms)), None
     if waiting := call.latest(*_ON_ITS_WAY):
-        return said("advice_telling", channel=waiting.channel.value), None
+        code = "advice_telling_replaced" if call.earlier else "advice_telling"
+        return said(code, channel=waiting.channel.value), None
     resend = f"linkferry resend {call.case.job.id}"
     undone = call.latest(DeliveryState.FAILED, DeliveryState.IN_DOUBT, DeliveryState.SKIPPED)
     return _about_sent(sent, call, resend) if sent else _about_undone(undone, call, resend)
 
 
-def _about_suppressed(sent: DeliveryRecord | None) -> Said:
+def _about_suppressed(sent: DeliveryRecord | None, call: Call) -> Said:
     if sent is None:
-        return said("advice_suppressed")
+        waits = call.latest(DeliveryState.PENDING)
+        return said("advice_suppressed_waits" if waits else "advice_suppressed")
     return said("advice_suppressed_since", channel=sent.channel.value, sent_at=iso(sent.changed_at_ms))
 
 

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from worker.domain.canonical import (
+    COEXISTENCE_WORD,
     EDITABLE_FIELDS,
     FIXED_FIELDS,
     canonical_fields,
@@ -18,6 +19,7 @@ from worker.domain.dedupe import fingerprint
 from worker.domain.fields import nearest
 from worker.domain.job import JobRecord
 from worker.domain.parse import InvalidRequest, ParseRules, Problem, parse_request
+from worker.domain.phone import mask_text
 from worker.domain.request import OnboardingRequest, Product
 from worker.domain.states import JobState
 from worker.ledger import Ledger, Mended, RequestEdit
@@ -25,6 +27,8 @@ from worker.ops.acts import WHY_NOT
 
 EDITABLE_STATES = frozenset({JobState.FAILED, JobState.DEAD})
 _DEFAULT_RULES = ParseRules()
+#: What every page of a job shows, numbers and addresses within it masked.
+_SHOWN_WHOLE = frozenset({"business_name", "display_name"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,7 @@ class Editing:
             return EditCheck(job_id=job_id, problems=(_GONE,))
         before = canonical_fields(job.request)
         problems = [*_standing(job, seen, self._states), *_unfit(job, fields, before)]
+        fields = _with_phone(fields, before)
         after = before | {name: fields[name] for name in EDITABLE_FIELDS if name in fields}
         for name, text in after.items():
             if text == mask_field(name, before[name]):
@@ -161,7 +166,11 @@ class Editing:
             request=None if problems else parsed.request,
             base=job.request,
             problems=tuple(problems),
-            warnings=(*parsed.warnings, *_left_behind(siblings, changes)),
+            warnings=(
+                *parsed.warnings,
+                *_of_phone(before, canonical_fields(parsed.request)),
+                *_left_behind(siblings, changes),
+            ),
             changes=changes,
             also_applies_to=tuple(each.id for each in siblings),
         )
@@ -296,6 +305,35 @@ _OURS = frozenset(
 )
 
 
+def _with_phone(fields: Mapping[str, str], before: Mapping[str, str]) -> Mapping[str, str]:
+    """Let the customer's phone follow the number where both are one, unless a phone is named.
+
+    Who corrects a wrong number means both: the SMS with the new link would go to the wrong number's owner.
+    """
+    old, new = before["whatsapp"], fields.get("whatsapp", "").strip()
+    is_named = fields.get("phone", "").strip() not in {"", mask_field("phone", before["phone"])}
+    is_cleared = "phone" in fields and not fields["phone"].strip()
+    is_new = new not in {"", COEXISTENCE_WORD, old, mask_field("whatsapp", old)}
+    if not old or before["phone"] != old or is_named or is_cleared or not is_new:
+        return fields
+    return {**fields, "phone": new}
+
+
+def _of_phone(before: Mapping[str, str], after: Mapping[str, str]) -> list[Problem]:
+    """Say where the SMS of a changed number goes, if the customer's phone was the number itself."""
+    old, new = before["whatsapp"], after["whatsapp"]
+    if not old or old == new or before["phone"] != old:
+        return []
+    if after["phone"] == old:
+        message = "phone is still the number that whatsapp was, and SMS messages go there"
+        return [Problem("phone", "phone_is_old_number", message, "If that was the wrong one, change it too.")]
+    if after["phone"] == new:
+        message = "phone was the same number as whatsapp, and becomes the new one with it"
+        remedy = "Name phone as well where SMS messages are to go elsewhere."
+        return [Problem("phone", "phone_follows", message, remedy)]
+    return []
+
+
 def _left_behind(siblings: list[JobRecord], changes: tuple[Change, ...]) -> list[Problem]:
     """Warn of links that were made with the fields as they were."""
     if all(each.field in _OURS for each in changes):
@@ -312,6 +350,11 @@ def _left_behind(siblings: list[JobRecord], changes: tuple[Change, ...]) -> list
     ]
 
 
+def _shown(name: str, text: str) -> str:
+    """Return a field masked as a job's page shows it: a business's name whole, but for numbers and addresses in it."""
+    return mask_text(text) if name in _SHOWN_WHOLE else mask_field(name, text)
+
+
 def _told(change: Change) -> str:
-    masked = change.document()
-    return f"{change.field}: {masked['before'] or 'empty'} → {masked['after'] or 'empty'}"
+    before, after = (_shown(change.field, text) or "empty" for text in (change.before, change.after))
+    return f"{change.field}: {before} → {after}"

@@ -11,6 +11,7 @@ from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.reasons import Catalogue, ReasonClass
 from worker.domain.states import DeliveryState, JobState
 from worker.ledger.survey import Whereabouts
+from worker.ops.link_messages import of_present_link
 from worker.ops.timeline import acted
 from worker.ops.troubles import Cause
 from worker.ops.views import iso
@@ -29,7 +30,7 @@ class Case:
 
     job: JobRecord
     history: list[HistoryEntry]
-    deliveries: list[DeliveryRecord]  #: those that carry its link
+    deliveries: list[DeliveryRecord]  #: those that carry its link, or one that it had before
     where: Whereabouts
     stops: list[Cause]  #: what keeps it waiting
     catalogue: Catalogue
@@ -38,6 +39,12 @@ class Case:
     expires_ms: int | None = None
     doubt_grace_s: float = 60.0
     invitation_wait_s: float = 600.0
+    is_suppressed: bool = False  #: the customer is on the stop list
+
+    @property
+    def messages(self) -> list[DeliveryRecord]:
+        """Return the messages that tell of its present link."""
+        return of_present_link(self.job, self.deliveries)
 
     def because(self, reason: str | None) -> dict[str, Any]:
         """Return a reason with its meaning, for a sentence."""
@@ -152,45 +159,60 @@ def _next_in_doubt(case: Case) -> tuple[Said, int | None]:
 
 
 def _why_linked(case: Case) -> Said:
-    states = {each.state for each in case.deliveries}
-    if DeliveryState.SENT in states:
-        channels = sorted(
-            {each.channel.value for each in case.deliveries if each.state is DeliveryState.SENT}
-        )
+    channels = sorted({each.channel.value for each in case.messages if each.state is DeliveryState.SENT})
+    if channels:
         return said("here_told", channels=channels)
-    if states & {DeliveryState.PENDING, DeliveryState.SENDING}:
-        if case.stops:
-            return case.stops[0].what()
-        waiting = _first_waiting(case)
-        if all(each.waits_for is not None for each in waiting):
-            return said("here_window", until_at=iso(waiting[0].due_at_ms))
-        return said("here_telling")
+    if waiting := _first_waiting(case):
+        return _why_not_yet(waiting, case)
     if case.where.late_since_ms is not None:
-        return said("here_waits_for_others")
-    undone = next((each for each in reversed(case.deliveries) if each.reason), None)
+        return said("here_suppressed" if case.is_suppressed else "here_waits_for_others")
+    undone = _undone(case)
     return said("here_untold", **case.because(undone.reason)) if undone else said("here_nobody_to_tell")
+
+
+def _why_not_yet(waiting: list[DeliveryRecord], case: Case) -> Said:
+    """Return why the customer has not been sent the link, where a message with it is to go out."""
+    has_gone_out = any(each.has_gone_out for each in waiting)
+    if case.is_suppressed and _is_all_pending(waiting):
+        return said("here_again_suppressed" if has_gone_out else "here_suppressed")
+    if case.stops:
+        return case.stops[0].what()
+    if all(each.waits_for is not None for each in waiting):
+        code = "here_again_window" if has_gone_out else "here_window"
+        return said(code, until_at=iso(waiting[0].due_at_ms))
+    return said("here_again" if has_gone_out else "here_telling")
 
 
 def _first_waiting(case: Case) -> list[DeliveryRecord]:
     """Return the messages that are to go out, the first one first."""
-    waiting = [
-        each for each in case.deliveries if each.state in {DeliveryState.PENDING, DeliveryState.SENDING}
-    ]
+    waiting = [each for each in case.messages if each.state in {DeliveryState.PENDING, DeliveryState.SENDING}]
     return sorted(waiting, key=lambda each: each.due_at_ms or 0)
+
+
+def _is_all_pending(waiting: list[DeliveryRecord]) -> bool:
+    # Of one that is being sent the stop list was asked before.
+    return all(each.state is DeliveryState.PENDING for each in waiting)
+
+
+def _undone(case: Case) -> DeliveryRecord | None:
+    """Return the latest message with the link that did not go out, or None."""
+    return next((each for each in reversed(case.messages) if each.reason), None)
 
 
 def _next_linked(case: Case) -> tuple[Said, int | None] | None:
     waiting = _first_waiting(case)
+    if case.is_suppressed and _is_all_pending(waiting) and (waiting or case.where.late_since_ms is not None):
+        return said("next_suppressed", job=case.job.id), None
     if waiting and case.stops:
         return case.stops[0].remedy(), case.stops[0].until_ms
     if waiting:
         return _next_message(waiting[0], case)
-    if any(each.state is DeliveryState.SENT for each in case.deliveries):
+    if any(each.state is DeliveryState.SENT for each in case.messages):
         return said("next_customer"), None
     if case.where.late_since_ms is not None:
         until_ms = case.where.late_since_ms + round(case.invitation_wait_s * 1000)
         return said("next_others", until_at=iso(until_ms)), until_ms
-    undone = next((each for each in reversed(case.deliveries) if each.reason), None)
+    undone = _undone(case)
     return (_remedy(case, undone.reason), None) if undone else (said("next_customer"), None)
 
 

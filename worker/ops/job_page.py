@@ -8,12 +8,16 @@ from typing import Any
 
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.states import DeliveryState, JobState, Lane
+from worker.domain.stop_list import contacts_of
 from worker.ledger import BatchRecord
 from worker.ledger.survey import Whereabouts
+from worker.ops.customer_said import Call, reminders_to_come
 from worker.ops.eta import HEADROOM, eta_s
 from worker.ops.here import Case, what_next, why_here
 from worker.ops.kin import others_of
+from worker.ops.link_messages import of_present_link
 from worker.ops.scene import Scene
+from worker.ops.suppressing import StopList
 from worker.ops.timeline import Origin, asked, timeline
 from worker.ops.troubles import Cause, Stand, batch_names, causes, stand
 from worker.ops.views import full_job_view, iso, shown_number
@@ -32,6 +36,8 @@ async def job_page(scene: Scene, job_id: str, *, is_revealed: bool = False) -> d
     if job is None:
         return None
     case = await case_of(scene, job, await stand(scene))
+    outlooks = await scene.ledger.reminding.outlook([job.invitation_id]) if scene.reminders_s else {}
+    call = Call(case=case, outlook=outlooks.get(job.invitation_id), reminders_s=scene.reminders_s)
     batch = await scene.ledger.batches.get(job.batch_id) if job.batch_id else None
     acts = await scene.ledger.trail.find(subject=job.id, limit=_TRAIL_SHOWN)
     origin = _origin(batch)
@@ -50,6 +56,8 @@ async def job_page(scene: Scene, job_id: str, *, is_revealed: bool = False) -> d
         "why_here": why["text"],
         "why_here_said": why,
         "next": coming,
+        "reminders": reminders_to_come(call),
+        "suppressed": await StopList(scene.ledger).of([job.request], is_revealed=is_revealed),
         "expires_at": iso(case.expires_ms),
         "asked": asked(job, is_revealed=is_revealed),
         "place": _place(case),
@@ -66,7 +74,7 @@ async def case_of(scene: Scene, job: JobRecord, now: Stand) -> Case:
     where = await scene.ledger.survey.whereabouts(job.id)
     deliveries = await scene.ledger.deliveries.of_invitation(job.invitation_id)
     carrying = _carrying(job, deliveries)
-    stops = await _stops(scene, job, carrying, now)
+    stops = await _stops(scene, job, of_present_link(job, carrying), now)
     return Case(
         job=job,
         history=list(await scene.ledger.queries.history(job.id)),
@@ -79,6 +87,7 @@ async def case_of(scene: Scene, job: JobRecord, now: Stand) -> Case:
         expires_ms=_expires_ms(scene, job),
         doubt_grace_s=scene.doubt_grace_s,
         invitation_wait_s=scene.invitation_wait_s,
+        is_suppressed=bool(await scene.ledger.suppressing.holds(contacts_of(job.request))),
     )
 
 

@@ -18,6 +18,7 @@ from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState
 from worker.ledger import TrailEntry
 from worker.ledger.reminding import REMINDER
+from worker.ops.link_messages import tells
 from worker.ops.views import iso
 from worker.ops.words import WORDS, Said, said
 
@@ -65,7 +66,7 @@ def timeline(
     for each in history[1:]:
         tell = _TELLERS.get(each.event, _other)
         entries += tell(each, story)
-    entries += [_message(each, catalogue) for each in deliveries]
+    entries += [_message(each, job, catalogue) for each in deliveries]
     entries += [
         _entry(each.at_ms, "act", said(_SHOWN_OF_TRAIL[each.act], by=each.by), detail={"by": each.by})
         for each in acts
@@ -339,12 +340,14 @@ _TELLERS: Mapping[str, Callable[[HistoryEntry, _Story], list[Entry]]] = {
 # --- messages ----------------------------------------------------------------------------------------------
 
 
-def _message(delivery: DeliveryRecord, catalogue: Catalogue) -> Entry:
+def _message(delivery: DeliveryRecord, job: JobRecord, catalogue: Catalogue) -> Entry:
     state = delivery.state
     params: dict[str, Any] = {"channel": delivery.channel.value}
     what = "reminder" if delivery.template == REMINDER else "message"
     code = f"{what}_{_MESSAGE_CODES.get(state, 'waits')}"
-    if delivery.waits_for is not None:
+    if state is DeliveryState.SENT and not (what == "reminder" or tells(job, delivery)):
+        code = "message_sent_earlier"
+    elif delivery.waits_for is not None:
         code, params["until_at"] = f"{what}_window", iso(delivery.due_at_ms)
     elif state is DeliveryState.PENDING and delivery.reason:
         code, params["next_at"] = f"{what}_retry", iso(delivery.due_at_ms)

@@ -12,6 +12,7 @@ from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.phone import mask_email, mask_number, mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState
+from worker.ops.link_messages import tells, tries
 from worker.ops.words import Said, said
 
 _find_job = re.compile(r"(?<=linkferry resend )JOB\b")
@@ -104,7 +105,9 @@ def full_job_view(
         "history": [
             {"at": iso(entry.at_ms), "event": entry.event, **_plain(entry.detail)} for entry in history
         ],
-        "deliveries": [delivery_view(each, catalogue) for each in deliveries],
+        "deliveries": [
+            {**delivery_view(each, catalogue), "tells_link": tells(job, each)} for each in deliveries
+        ],
     }
 
 
@@ -130,6 +133,8 @@ def delivery_view(delivery: DeliveryRecord, catalogue: Catalogue) -> dict[str, A
         "generation": delivery.generation,
         "state": delivery.state.value,
         "failures": delivery.failures,
+        "tries": tries(delivery),
+        "asked_again": delivery.asked_again,
         "doubts": delivery.doubts,
         "detail": delivery.detail,
         "changed_at": iso(delivery.changed_at_ms),

@@ -24,6 +24,8 @@ CHANGE_WORDS: Mapping[str, str] = {
     "plan_make": "A new link is made for the number, and sent with a message which says that it replaces the earlier one.",
     "plan_make_elsewhere": "A new link is made for the new number, and sent with a message which says that it replaces the earlier one.",
     "plan_make_beside": "A new link is made and sent. The old one can't be deleted at the partner and stays valid.",
+    "plan_told": "The message goes to {contacts}.",
+    "plan_told_nobody": "The customer is on the stop list and gets no message: give him the link yourself, or take him off the list first (linkferry suppress remove).",
     "plan_make_again": "The link is made anew, and sent.",
     "plan_retry": "It has no link: it is tried again, as by a requeue.",
     "plan_revoke": "The link is deleted at the partner for good, and the number is free again. No message says so.",

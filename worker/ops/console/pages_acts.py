@@ -221,10 +221,14 @@ class ActPages:
         return await self._frozen(Wish(act=record.act, wanted=wanted, states=states), request)
 
     def _reasons(self, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Return each reason with what it means, the most frequent first."""
+        """Return each reason with what it means, the most frequent first; what did not fail has its state instead."""
         rows = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
         return [
-            {"reason": name, "meaning": self._catalogue.named(name).meaning, "count": count}
+            {
+                "reason": name,
+                "meaning": None if name in set(JobState) else self._catalogue.named(name).meaning,
+                "count": count,
+            }
             for name, count in rows
         ]
 

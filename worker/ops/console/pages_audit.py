@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
+from worker.domain.act import Act
 from worker.domain.ids import is_job_id
 from worker.domain.roles import Role
+from worker.domain.states import Channel, DeliveryState, JobState
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.filters import read_filter
 from worker.ops.console.gate import operator_of, requires
+from worker.ops.console.i18n import Translator
 from worker.ops.console.told import see
 from worker.ops.console.view import render, translator_of
 from worker.ops.trail import ACTS, AuditTrail
@@ -63,10 +66,44 @@ DETAILS = (
     "failed",
     "events",
 )
+#: Why a sign-in or a request was refused.
+CAUSES = ("unknown_name", "disabled", "wrong_password", "stale_token", "foreign_origin")
+#: What somebody saw whole.
+LOOKED_AT = (
+    "job",
+    "customer",
+    "message",
+    "edit",
+    "replace",
+    "audit",
+    "suppressed",
+    "watch",
+    "crm event",
+    "act show",
+    "job list",
+    "job find",
+    "failed list",
+)
+YES_NO = ("0", "1")
 _LONG = frozenset({"before", "after"})  #: need a table
 #: Parts of an entry that have a place of their own on its page.
 _OWN_PLACE = frozenset({"changes", "filter"})
 _PERSONAL = _OWN_PLACE | {"contact"}  #: what may be masked
+#: Parts of an entry whose values are codes → the kinds of word that these may be (`Translator.term`).
+_CODES: Mapping[str, Mapping[str, Collection[str]]] = {
+    "act": {"act": frozenset(Act)},
+    "was": {"state": frozenset(JobState), "delivery_state": frozenset(DeliveryState)},
+    "state": {"state": frozenset(JobState)},
+    "channel": {"channel": frozenset(Channel)},
+    "role": {"role": frozenset(Role)},
+    "needed": {"role": frozenset(Role)},
+    "before": {"role": frozenset(Role)},
+    "after": {"role": frozenset(Role)},
+    "cause": {"cause": CAUSES},
+    "what": {"looked_at": LOOKED_AT},
+    "readdressed": {"yes_no": YES_NO},
+    "canary": {"yes_no": YES_NO},
+}
 
 
 def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
@@ -109,7 +146,7 @@ class AuditPages:
             request,
             "audit.html",
             status=400 if span.errors else 200,
-            page={**page, "items": [_listed(each) for each in page["items"]]},
+            page={**page, "items": [_listed(each, texts) for each in page["items"]]},
             values=values,
             error=span.errors.get("newer_than"),
             acts=ACTS,
@@ -126,6 +163,7 @@ class AuditPages:
         return await self._answer(request, is_revealed=True)
 
     async def _answer(self, request: web.Request, *, is_revealed: bool) -> web.Response:
+        texts = translator_of(request)
         entry = await self._trail.entry(request.match_info["entry"], is_revealed=is_revealed)
         if entry is None:
             raise web.HTTPNotFound
@@ -134,18 +172,18 @@ class AuditPages:
         return await render(
             request,
             "audit_entry.html",
-            entry=_listed(entry),
+            entry=_listed(entry, texts),
             acts=ACTS,
-            plain=_plain(entry["detail"]),
+            plain=_plain(entry["detail"], texts),
             is_revealed=is_revealed,
             has_personal=bool(_PERSONAL & set(entry["detail"])),
         )
 
 
-def _listed(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _listed(entry: Mapping[str, Any], texts: Translator) -> dict[str, Any]:
     """Return the entry with where its subject leads to, and what of its detail fits into a line."""
     short = {
-        name: value
+        name: in_words(name, value, texts)
         for name, value in entry["detail"].items()
         if isinstance(value, str) and value not in {"", "0"} and len(value) <= 40 and name not in _LONG
     }
@@ -164,9 +202,17 @@ def _subject_path(subject: str) -> str | None:
     return None
 
 
-def _plain(detail: Mapping[str, Any]) -> dict[str, str]:
+def in_words(name: str, value: str, texts: Translator) -> str:
+    """Return the word for a part of an entry where it is a code of the system; anything else as it is."""
+    for kind, codes in _CODES.get(name, {}).items():
+        if value in codes:
+            return texts.term(kind, value)
+    return value
+
+
+def _plain(detail: Mapping[str, Any], texts: Translator) -> dict[str, str]:
     return {
-        name: value if isinstance(value, str) else _flat(value)
+        name: in_words(name, value, texts) if isinstance(value, str) else _flat(value)
         for name, value in detail.items()
         if name not in _OWN_PLACE
     }
