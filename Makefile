@@ -44,7 +44,7 @@ format: setup ## Put the code in shape
 
 .PHONY: crash
 crash: setup ## Kill workers and Valkey at every named point (minutes)
-	@$(PYTHON) -m pytest -q -n 2 -m crash tests/crash
+	@$(PYTHON) -m pytest -q -n 3 -m crash tests/crash
 
 .PHONY: browser
 browser: setup ## Drive the console in Debian's Chromium
