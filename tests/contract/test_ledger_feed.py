@@ -87,6 +87,20 @@ async def test_batches_take_turns_even_one_bell_at_a_time(desk: Desk) -> None:
     assert sorted(turns[:2]) == sorted(turns[2:]) == [False, True]
 
 
+async def test_the_odd_bell_is_another_batch_s_each_time(desk: Desk) -> None:
+    """With room for three bells again and again, neither of two batches gets the third each time."""
+    first = await desk.accept_batch("a", 20)
+    await desk.accept_batch("b", 20)
+    rung_of_first = []
+    for _ in range(4):
+        rung = await desk.ledger.feed(Lane.BULK, want=3)
+        rung_of_first.append(len(set(rung) & set(first)))
+        for job in rung:
+            await desk.end(job, LINKED)
+
+    assert sorted(rung_of_first[:2]) == sorted(rung_of_first[2:]) == [1, 2]
+
+
 async def test_room_that_one_batch_leaves_goes_to_the_other(desk: Desk) -> None:
     """A short batch does not waste its share."""
     await desk.accept_batch("a", 1)

@@ -52,6 +52,13 @@ async def progress(stack: Stack, runs: tuple[str, ...], total: int) -> list[int]
     return [now - then for now, then in zip(after, before, strict=True)]
 
 
+async def until_level(stack: Stack, runs: tuple[str, ...]) -> None:
+    """Wait until each has its full width, and the bells that rang before, mostly one batch's, are answered."""
+    for run in runs:
+        await until_ended(stack, (run,), FULL_WIDTH)
+    await progress(stack, runs, 2 * RATE)
+
+
 def assert_fair(one: int, other: int) -> None:
     assert abs(one - other) <= UNFAIR * max(one, other), (one, other)
 
@@ -62,12 +69,11 @@ async def test_two_batches_progress_alike_and_a_late_one_is_not_behind_an_early_
         early = await backfill(stack, "early", 0, 2_000), await backfill(stack, "other", 10_000, 2_000)
         for _ in range(2):
             stack.start_worker()
-        for run in early:
-            await until_ended(stack, (run,), FULL_WIDTH)
+        await until_level(stack, early)
         assert_fair(*await progress(stack, early, 300))
 
         late = await backfill(stack, "late", 20_000, 2_000)
-        await until_ended(stack, (late,), FULL_WIDTH)
+        await until_level(stack, (*early, late))
         one, other, last = await progress(stack, (*early, late), 300)
         assert_fair(one, other)
         assert_fair(one, last)

@@ -323,8 +323,9 @@ def test_each_group_comes_with_what_its_remedy_says(cli: Cli) -> None:
     assert "linkferry job replace --state failed --reason replaced_link_stands" in said
 
 
-def test_the_trail_tells_how_much_in_words(cli: Cli) -> None:
+def test_the_trail_tells_how_much_in_words(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by the names of its fields."""
+    monkeypatch.setenv("COLUMNS", "200")
     job = cli.on_ledger(fail_one)
     cli("failed", "list", "--reveal")
     cli("failed", "discard", job)

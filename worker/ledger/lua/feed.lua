@@ -47,8 +47,20 @@ local function take(queue, most)
     queue.taken[#queue.taken + 1] = id
   end
   queue.room = queue.room - #ids
-  to_the_back(queue.name)
   return #ids
+end
+
+-- Who got less stands before who got more: where the room does not divide, the odd one is another's each time.
+local function line_up(queues)
+  local served = {}
+  for nth, queue in ipairs(queues) do
+    if #queue.taken > 0 then served[#served + 1] = { name = queue.name, taken = #queue.taken, nth = nth } end
+  end
+  table.sort(served, function(one, other)
+    if one.taken ~= other.taken then return one.taken < other.taken end
+    return one.nth < other.nth
+  end)
+  for _, queue in ipairs(served) do to_the_back(queue.name) end
 end
 
 -- One of each in turn: bells are answered in their order, and a whole share at a time would be felt as unfair.
@@ -82,6 +94,7 @@ local function take_in_turn(room)
     end
     queues = still_open
   end
+  line_up(open)
   interleave(open)
 end
 
