@@ -236,10 +236,10 @@ async def _reasons_like(session: Session, word: str) -> list[str]:
 
 def _note_source(session: Session, source: str | None) -> None:
     """Say where no producer is called so; whoever brought jobs in under that name once is still found."""
-    from linkferry.crms import sources
-
     if source is None:
         return
+    from linkferry.crms import sources
+
     known = [*_SOURCES, *sources(session.settings)]
     if source not in known:
         near = did_you_mean(source, known) or f" Known: {', '.join(known)}."
