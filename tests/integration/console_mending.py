@@ -18,6 +18,7 @@ from worker.domain.states import JobState, Lane
 
 UNKNOWN = Fail(reason="unknown_77", reason_class="unknown", code=77, raw='{"status": "FAIL", "reason": 77}')
 XSS = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+_SEEN = re.compile(r'name="seen" value="([^"]+)"')
 _ROW = re.compile(r'name="job_id" value="([^"]+)"')
 
 
@@ -99,3 +100,10 @@ async def preview_ids(browser: Browser, act: str, ids: Sequence[str]) -> Answer:
 def rows(answer: Answer) -> list[str]:
     """Return the jobs that a page's boxes are for."""
     return _ROW.findall(answer.text)
+
+
+def typed(page: Answer, **fields: str) -> dict[str, str]:
+    """Return what the edit form sends: the mark of what was seen, and the fields that were changed."""
+    found = _SEEN.search(page.text)
+    assert found
+    return {"seen": found[1], **fields}

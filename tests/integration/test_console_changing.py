@@ -9,7 +9,7 @@ import redis.asyncio
 
 from tests.contract.changing_desk import NEW_LINK
 from tests.integration.console_looker import words_of
-from tests.integration.console_mending import MendingDesk, a_mending_desk, post, preview_all
+from tests.integration.console_mending import MendingDesk, a_mending_desk, post, preview_all, typed
 from worker.domain.outcome import Deleted, Sent
 from worker.domain.roles import Role
 from worker.domain.states import JobState
@@ -61,6 +61,23 @@ async def test_a_link_is_replaced_with_changed_data(desk: MendingDesk) -> None:
     assert (record.op, record.request.display_name) == ("rc", "Dana")
     page = await browser.get(f"/jobs/{job}")
     assert "the old one is deleted, and the new one is being made" in page.text
+
+
+async def test_a_reveal_keeps_what_was_typed_for_the_new_link(desk: MendingDesk) -> None:
+    """As on the page that edits; and what was typed is shown whole beside what it replaces."""
+    job = await desk.linked()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    form = await browser.get(f"/jobs/{job}/replace")
+    shown = await post(browser, f"/jobs/{job}/replace/reveal", **typed(form, business_name="Dana Gardens"))
+    checked = await post(
+        browser, f"/jobs/{job}/replace", **typed(form, business_name="Dana Gardens"), do="check"
+    )
+
+    assert 'value="Dana Gardens"' in shown.text
+    assert 'formaction="' not in shown.text  # there is nothing left to reveal
+    assert '<bdi class="outside">Dana Gardens</bdi>' in checked.text
+    [entry] = await desk.console.trail("reveal")
+    assert (entry.by, entry.subject) == ("user:oren", job)
 
 
 async def test_a_fresh_link_takes_no_data(desk: MendingDesk) -> None:

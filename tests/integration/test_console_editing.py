@@ -8,13 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
-from tests.integration.console_desk import Answer
-from tests.integration.console_mending import XSS, MendingDesk, a_mending_desk, post
+from tests.integration.console_mending import XSS, MendingDesk, a_mending_desk, post, typed
 from worker.domain.request import Contact
 from worker.domain.roles import Role
 from worker.domain.states import JobState
-
-_SEEN = re.compile(r'name="seen" value="([^"]+)"')
 
 
 @pytest.fixture
@@ -22,13 +19,6 @@ async def desk(real_redis: redis.asyncio.Redis) -> AsyncIterator[MendingDesk]:
     async with a_mending_desk(real_redis) as desk:
         yield desk
         await desk.balance()
-
-
-def typed(page: Answer, **fields: str) -> dict[str, str]:
-    """Return what the edit form sends: the mark of what was seen, and the fields that were changed."""
-    found = _SEEN.search(page.text)
-    assert found
-    return {"seen": found[1], **fields}
 
 
 async def test_an_edit_is_checked_shown_and_requeued(desk: MendingDesk) -> None:
