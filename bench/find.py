@@ -36,7 +36,7 @@ from worker.ops.queries import Queries
 GOAL_PAGE_MS = 100.0
 GOAL_CLI_MS = 500.0
 GOAL_SCRIPT_MS = 5.0
-_CHUNK, _AT_ONCE, _ROUNDS, _CLI_ROUNDS = 100, 50, 25, 3
+_CHUNK, _AT_ONCE, _ROUNDS, _CLI_ROUNDS = 100, 50, 25, 5
 _FAILED, _LINKED = 5, 10  #: one job in so many
 _AGAIN = 0.01  #: of the failed ones failed again
 _TRADES = ("פרחי", "מאפיית", "מוסך", "מספרת", "קליניקת", "מכון", "סטודיו", "חנות", "Studio", "Café")
@@ -171,11 +171,15 @@ async def ask(questions: dict[str, Question]) -> dict[str, list[float]]:
 
 
 def cli_ms(url: str, *words: str) -> float:
-    """Return the median time of a command, its start included."""
-    clean = {name: text for name, text in os.environ.items() if not name.startswith("LINKFERRY_")}
+    """Return the slowest of some starts of a command; its bytecode is there, as an installed package's is."""
+    clean = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("LINKFERRY_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     own = {"LINKFERRY_REDIS_URL": url, "LINKFERRY_NAMESPACE": "linkferry", "PYTHONPATH": str(ROOT)}
     took = []
-    for _ in range(_CLI_ROUNDS):
+    for _ in range(1 + _CLI_ROUNDS):
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "linkferry", *words, "--json"],
@@ -184,7 +188,7 @@ def cli_ms(url: str, *words: str) -> float:
             check=False,
         )
         took.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(took)
+    return max(took[1:])
 
 
 def p95(took_ms: Sequence[float]) -> float:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -32,7 +31,7 @@ from worker.domain.outcome import Fail, Refused
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, open_redis
-from worker.ledger.scripts import source_of, verbs
+from worker.ledger.scripts import hashes_of_all
 from worker.limits import Limits
 from worker.ops.acts import ActRefused, Acts
 
@@ -47,7 +46,7 @@ _FAIL = Refused(fail=Fail(reason="partner_timeout", reason_class="transient", is
 _LOG_FROM_US = 200
 _LOG_KEPT = 100_000
 #: Digest → the ledger's verb, as a server with script flags knows it.
-_VERBS = {hashlib.sha1(source_of(verb, has_shebang=True).encode()).hexdigest(): verb for verb in verbs()}
+_VERBS = {each: verb for verb, each in hashes_of_all(has_shebang=True).items()}
 
 
 @dataclass

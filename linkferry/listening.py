@@ -10,14 +10,12 @@ import asyncio
 from functools import partial
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from producers.problems import MACHINE_PATHS, internal, place_of, problem
 from worker.ops.console.headers import HEADERS, SERVER
 from worker.settings import Settings
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 _BACKLOG = 128
 _SAME_DOOR = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}

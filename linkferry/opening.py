@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

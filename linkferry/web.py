@@ -7,7 +7,6 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -30,9 +29,7 @@ from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.whence import whence
 from worker.ops.metrics import metrics_text
 from worker.settings import Settings
-from worker.telemetry import Stats, configure_logging
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, configure_logging, log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

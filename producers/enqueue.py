@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
 from worker.clock import Clock, SystemClock
 from worker.domain.dedupe import claim_key, contact_mark, event_key, fingerprint
 from worker.domain.ids import new_invitation_id
@@ -22,8 +20,6 @@ from worker.domain.job import NewInvitation, Receipt, Verdict
 from worker.domain.parse import ParsedRequest, ParseRules
 from worker.domain.request import OnboardingRequest
 from worker.domain.states import Channel, ChannelPolicy, Lane
-
-log = structlog.get_logger()
 
 CHUNK_ROWS = 100  #: rows of one script call: it stays under 5 ms, so that claims and settles get their turn
 CHUNKS_IN_FLIGHT = 2  #: the server works on one chunk while the next is being parsed and packed

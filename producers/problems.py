@@ -6,13 +6,11 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from worker.domain.parse import Problem
 from worker.ledger import LedgerFull, LedgerUnavailable
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 PROBLEM_TYPE = "application/problem+json"
 #: Paths whose errors machines read. All others belong to the console, which shows pages.

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
 
-import structlog
 from aiohttp import web
 
 from producers.bodies import BODY_DEADLINE_S, BadBodyError, read_body
@@ -26,9 +25,7 @@ from worker.domain.event import EventReceipt, EventVerdict, NewEvent
 from worker.domain.ids import new_event_id
 from worker.domain.report import FORWARD_SOURCE, WEBHOOK_SOURCE, packed
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 #: The partner's own reports have some hundred bytes.
 MAX_REPORT_BYTES = 64 * 1024

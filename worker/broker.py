@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import dramatiq
 import redis
-import structlog
 from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import current_millis
@@ -28,8 +27,7 @@ from redis.retry import Retry
 
 from worker.domain.states import Channel, Lane
 from worker.redis_client import open_redis, pipelined
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 QUEUES = ("live", "bulk", "fan_out", "failures", "email", "sms", "intake", "events")
 #: How long one wait at the door lasts: a stopping worker hears of it within this time.

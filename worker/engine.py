@@ -14,13 +14,11 @@ from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
 
 import dramatiq
-import structlog
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.errors import DecodeError
 
 from worker.broker import AsyncDoor, BrokerUnavailable, DoorbellBroker
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 #: After an error of the broker's server the next try comes this much later.
 _TRY_AGAIN_S = 1.0

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import dramatiq
-import structlog
 
 from worker import actors
 from worker.broker import BrokerBell, DoorbellBroker, make_broker
@@ -47,10 +46,8 @@ from worker.ledger import Ledger, open_redis
 from worker.limits import Closed, Limits, TokenStore
 from worker.partner import PartnerClient, TokenKeeper
 from worker.settings import Settings, SettingsError, load_settings
-from worker.telemetry import Stats, configure_logging
+from worker.telemetry import Stats, configure_logging, log
 from worker.workshop import BootFailedError, StoppedError, Workshop
-
-log = structlog.get_logger()
 
 #: Stopping waits this long beyond the longest call for attempts to end.
 _DRAIN_MARGIN_S = 15.0

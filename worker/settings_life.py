@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
 from worker.settings_kinds import AlertAddress, Duration, Networks, Reminders, setting
 
@@ -34,8 +33,13 @@ SendWindowText = Annotated[str, AfterValidator(_send_window)]
 PathSecret = Annotated[SecretStr, AfterValidator(_path_secret)]
 
 
-class LifeSettings(BaseSettings):
+class LifeSettings(BaseModel):
     """When messages go out, how completions are heard of, what is reminded of and watched."""
+
+    # Built with the first settings that are read: three classes share the fields, and one of them is used.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, defer_build=True
+    )
 
     send_window: SendWindowText = setting(
         "off",

@@ -12,11 +12,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Protocol
-
-import structlog
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from worker.domain.phone import mask_text
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 #: Fields that hold our own words and ids. All other text is masked: an allow-list, so that a new field can't leak.
 SAFE_FIELDS = frozenset(
@@ -53,40 +54,86 @@ def _masked(value: Any) -> Any:
 
 
 def configure_logging(log_format: str, *, level: int = logging.INFO, stream: Any = None) -> None:
-    """Send structlog's and the libraries' logs to *stream* (standard error), as `console` or `json` lines."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        mask_personal,
-    ]
+    """Send our and the libraries' logs to *stream* (standard error), as `console` or `json` lines."""
     stream = stream or sys.stderr
-    renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
-    )
+    _structlog.wanted = _Wanted(log_format, level, has_colors=stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, mask_foreign],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    handler.setFormatter(_Formatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Dramatiq tells at INFO of every queue it declares, aiohttp of every request (with its path): not the operator's news.
     for noisy in ("dramatiq", "aiohttp.access", "asyncio", "mail.log"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=False,
-    )
+
+
+class _Wanted(NamedTuple):
+    """How lines are to look, until structlog is set up for it."""
+
+    log_format: str
+    level: int
+    has_colors: bool
+
+
+class _Structlog:
+    """structlog, loaded and set up by the first line: most commands write none, and it takes a tenth of their start."""
+
+    def __init__(self) -> None:
+        self.wanted: _Wanted | None = None
+        self._formatter: logging.Formatter | None = None
+
+    def __getattr__(self, level: str) -> Any:
+        self._set_up()
+        import structlog
+
+        return getattr(structlog.get_logger(), level)
+
+    def formatter(self) -> logging.Formatter:
+        """Return what makes a line of a record, ours or a library's."""
+        self._set_up()
+        return self._formatter or logging.Formatter()
+
+    def _set_up(self) -> None:
+        if self.wanted is None:
+            return
+        wanted, self.wanted = self.wanted, None
+        import structlog
+
+        shared: list[Any] = [
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            mask_personal,
+        ]
+        renderer: Any = (
+            structlog.processors.JSONRenderer(ensure_ascii=False)
+            if wanted.log_format == "json"
+            else structlog.dev.ConsoleRenderer(colors=wanted.has_colors)
+        )
+        self._formatter = structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, mask_foreign],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+        structlog.configure(
+            processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.make_filtering_bound_logger(wanted.level),
+            cache_logger_on_first_use=False,
+        )
+
+
+class _Formatter(logging.Formatter):
+    """Leaves each line to structlog."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _structlog.formatter().format(record)
+
+
+_structlog = _Structlog()
+#: Our logger, for all modules: `log.info("what_happened", job_id=…)`.
+log = cast("FilteringBoundLogger", _structlog)
 
 
 class StatsSink(Protocol):

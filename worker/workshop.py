@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
-import structlog
 from dramatiq.middleware import Middleware, MiddlewareError
 
 from worker.domain.alert_words import Environment
@@ -36,9 +35,7 @@ from worker.maintenance.rescue import Rescuer
 from worker.maintenance.watch import Watch
 from worker.maintenance.window import WindowMinder
 from worker.settings import Settings
-from worker.telemetry import LoopLag
-
-log = structlog.get_logger()
+from worker.telemetry import LoopLag, log
 
 #: A worker whose ledger is away at start asks again this often.
 _OPEN_WAIT_S = 1.0

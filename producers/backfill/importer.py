@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import structlog
-
 from producers.backfill.feed import Feed, open_feed
 from producers.backfill.intake import BackfillOptions, rare_collections
 from producers.backfill.reader import InputProblemError, Row
@@ -28,8 +26,7 @@ from worker.domain.job import Receipt, Verdict
 from worker.domain.parse import InvalidRequest, Problem
 from worker.domain.states import Lane
 from worker.ledger import BatchRecord, Ledger, LedgerFull, LedgerUnavailable
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 PROGRESS_EVERY_S = 0.1
 TELL_EVERY_S = 2.0  #: the batch is told where its importer is, so that others see whether it lives

@@ -5,15 +5,12 @@ from __future__ import annotations
 import secrets
 import shlex
 
-import structlog
-
 from producers.backfill.intake import BackfillOptions, Intake
 from producers.backfill.reader import InputProblemError
 from producers.backfill.results import Tally
 from worker.clock import Clock
 from worker.ledger import BatchRecord, Ledger
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 SOURCE = "csv"
 _RUN_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import structlog
 
 from producers.crm.model import FetchLaterError
 from worker.partner.wire import inflate
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 BODY_CAP = 8 * 1024 * 1024
 # Parsing a long answer on the loop would delay every heartbeat of the process.

@@ -10,15 +10,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import structlog
-
 from producers.crm.http import JsonCaller, JsonReply
 from producers.crm.hubspot_rates import as_usual_headers, pause_s
 from producers.crm.model import FetchLaterError, FetchRefusedError, QuestionRefusedError
 from worker.domain.states import Lane
 from worker.limits import Closed, Granted, LimitsUnavailable
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 API_URL = "https://api.hubapi.com"
 #: Inputs that one batch read takes.

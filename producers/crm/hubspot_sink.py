@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Protocol
 
-import structlog
-
 from producers.crm.config import CrmValues
 from producers.crm.hubspot import NAME, api_of, write_back_of
 from producers.crm.hubspot_api import PropertyRefusedError
@@ -30,8 +28,7 @@ from worker.domain.outgoing import (
     Told,
 )
 from worker.domain.states import JobState
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 #: The events that a contact is told of. That an invitation was sent is not: it follows its link within seconds.
 CONCERNED = frozenset({OutgoingType.LINK_CREATED, OutgoingType.LINK_ONBOARDED, OutgoingType.JOB_FAILED})

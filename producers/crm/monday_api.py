@@ -12,12 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from producers.crm.http import JsonCaller, JsonReply
 from producers.crm.model import FetchLaterError, FetchRefusedError
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 API_URL = "https://api.monday.com/v2"
 #: Items of one call. monday takes 100 ids, and answers with the first 25 of them unless a limit is named.

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
 from aiohttp import web
 
 from producers.bodies import BODY_DEADLINE_S, MAX_BODY_BYTES, BadBodyError, read_body
@@ -24,9 +23,7 @@ from worker.clock import Clock, SystemClock
 from worker.domain.event import EventReceipt, EventVerdict, NewEvent
 from worker.domain.ids import new_event_id
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 #: Bytes of a body; whoever is not named may send as much as any producer.
 MAX_BYTES: Mapping[str, int] = {"salesforce": 2 * MAX_BODY_BYTES}  #: a hundred records as XML

@@ -15,8 +15,6 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import structlog
-
 from producers.crm.model import (
     Crm,
     FetchLaterError,
@@ -42,9 +40,7 @@ from worker.domain.reasons import ReasonClass
 from worker.domain.retry import policy_for, retry_delay_s
 from worker.domain.states import Lane
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 WORKED = "crm_worked"  #: the counter, by crm, outcome and reason
 AT_ONCE = (

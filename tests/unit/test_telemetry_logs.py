@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from worker.telemetry import configure_logging
+from worker.telemetry import configure_logging, log
 
 NUMBER, EMAIL, LINK = "972501234567", "dana.levi@example.com", "https://onboarding.direct/AbC123xyz"
 SECRETS = (NUMBER, EMAIL, "AbC123xyz", "dana.levi")
@@ -45,7 +45,7 @@ def test_a_field_that_is_not_our_own_word_is_masked_in_whatever_shape(
     stream: io.StringIO, value: object
 ) -> None:
     """Text, lists, mappings, exceptions: an allow-list, so that a new field can't leak."""
-    structlog.get_logger().info("something_happened", detail=value)
+    log.info("something_happened", detail=value)
 
     assert "something_happened" in stream.getvalue()
     assert not [secret for secret in SECRETS if secret in stream.getvalue()]
@@ -56,7 +56,7 @@ def test_a_traceback_is_masked_and_shows_no_local_values(stream: io.StringIO) ->
     try:
         fail(KeyError(f"{EMAIL} {NUMBER} {LINK}"))
     except KeyError:
-        structlog.get_logger().exception("duty_failed", duty="feed")
+        log.exception("duty_failed", duty="feed")
 
     assert "KeyError" in stream.getvalue()
     assert not [secret for secret in SECRETS if secret in stream.getvalue()]
@@ -64,11 +64,11 @@ def test_a_traceback_is_masked_and_shows_no_local_values(stream: io.StringIO) ->
 
 def test_what_a_library_says_is_masked(stream: io.StringIO) -> None:
     """Dramatiq quotes the arguments of a message whose actor failed, asyncio the objects it found: both are masked."""
-    log = logging.getLogger("dramatiq.worker.WorkerThread")
+    library = logging.getLogger("dramatiq.worker.WorkerThread")
     try:
         fail(ValueError(LINK))
     except ValueError:
-        log.exception("Failed to process message create_link(%r, %r).", NUMBER, EMAIL)
+        library.exception("Failed to process message create_link(%r, %r).", NUMBER, EMAIL)
 
     assert "Failed to process message" in stream.getvalue()
     assert not [secret for secret in SECRETS if secret in stream.getvalue()]
@@ -76,7 +76,7 @@ def test_what_a_library_says_is_masked(stream: io.StringIO) -> None:
 
 def test_our_own_words_and_figures_stay_readable(stream: io.StringIO) -> None:
     """Ids, states, reasons and counts are what an operator searches for."""
-    structlog.get_logger().info(
+    log.info(
         "attempt_finished",
         job_id="01m3250v020000000002w",
         state="linked",

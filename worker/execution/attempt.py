@@ -13,8 +13,6 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
-import structlog
-
 from worker.domain.change import reference_of
 from worker.domain.classify import classify_create
 from worker.domain.job import ClaimedJob, ClaimRefusal, Settled
@@ -26,8 +24,8 @@ from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.limits import Closed, LimitsUnavailable
 from worker.partner import create_body
+from worker.telemetry import log
 
-log = structlog.get_logger()
 _Settled = TypeVar("_Settled")
 
 #: Answers on which the partner shows that it works, whatever it thinks of the request.

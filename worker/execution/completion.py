@@ -12,8 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import structlog
-
 from worker.clock import Clock
 from worker.domain.change import DELETING
 from worker.domain.classify import Accounts
@@ -34,9 +32,7 @@ from worker.execution.shop import Shop
 from worker.ledger import Ledger
 from worker.ledger.completing import How
 from worker.maintenance.listing import listed
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 REPORTS = "provider_reports"  #: the counter, by outcome and reason
 COMPLETIONS = "completions"  #: the counter, by kind

@@ -10,14 +10,11 @@ import base64
 import binascii
 from contextlib import ExitStack
 
-import structlog
-
 from worker.dispatch.forward import pass_on
 from worker.domain.event import ClaimedEvent, EventDone, EventFailed, EventOutcome, EventRetry
 from worker.domain.report import FORWARD_SOURCE, unpacked
 from worker.execution.shop import Shop
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 FORWARDS = "provider_forwards"  #: the counter, by outcome
 _AT_ONCE = 8

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from worker.dispatch import BadTemplateError
 from worker.domain.brand import Brand
 from worker.domain.job import ClaimedDelivery
@@ -16,8 +14,7 @@ from worker.execution.attempt import surely
 from worker.execution.shop import Shop
 from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.limits import Closed
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 #: Bells for messages outstanding in the fleet, for each channel; more wait in the ledger.
 _MESSAGE_BELLS = 64

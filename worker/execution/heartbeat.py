@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-
 from worker.domain.job import Lease
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 
 class Heartbeat:

@@ -11,8 +11,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
 from worker.domain.ids import invitation_of, product_of
 from worker.domain.job import JobRecord
 from worker.domain.outgoing import (
@@ -32,8 +30,7 @@ from worker.execution.shop import Shop
 from worker.execution.trade import Outlet, Trade
 from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.maintenance.minder import Duty
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 WEBHOOK = "webhook"
 #: Events told at once to one sink by one process.

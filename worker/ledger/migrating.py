@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 
-import structlog
 from redis import exceptions as server_errors
 
 from worker.domain.request import OnboardingRequest
@@ -24,6 +23,7 @@ from worker.ledger.codec import request_of
 from worker.ledger.errors import SchemaMismatch, translate, translated
 from worker.ledger.keys import OLDEST_KNOWN, SCHEMA_VERSION, Keys
 from worker.ledger.scripts import Scripts, text
+from worker.telemetry import log
 
 _DUTY = "migrate"
 _HELD_MS = 30_000  #: a process that was killed leaves the duty for so long
@@ -33,8 +33,6 @@ _ROWS_PER_SCRIPT = 100
 _KEYS_PER_SCAN = 1_000  #: looked at by the server in about half a millisecond
 _INDEXED_SINCE = 2  #: schema from which on a ledger has its indexes
 _PROGRESS = "migration"  #: a field of `meta`: how far it is, and on which run of the server
-
-log = structlog.get_logger(__name__)
 
 
 async def migrate(scripts: Scripts, keys: Keys) -> None:

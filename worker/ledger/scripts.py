@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -65,6 +66,17 @@ def source_of(verb: str, *, has_shebang: bool) -> str:
 
 
 @cache
+def hashes_of_all(*, has_shebang: bool) -> dict[str, str]:
+    """Return the name under which the server knows each verb's text (its SHA-1)."""
+    return {
+        verb: hashlib.sha1(
+            source_of(verb, has_shebang=has_shebang).encode(), usedforsecurity=False
+        ).hexdigest()
+        for verb in verbs()
+    }
+
+
+@cache
 def _read(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
@@ -83,19 +95,23 @@ class Scripts:
         self._has_wait_for_disk = False
 
     async def load(self) -> None:
-        """Find out what the server can do, and give it all scripts.
+        """Find out what the server can do, and give it the scripts that it lacks.
 
         Raises:
             LedgerUnavailable, LedgerFull: see `errors`.
         """
         self._has_shebang = await self._can("EVAL", "#!lua\nreturn 1", 0)
         self._has_wait_for_disk = await self._can("WAITAOF", 0, 0, 1)
+        hashes = hashes_of_all(has_shebang=self._has_shebang)
         with translated():
+            # Most who come find them there: three megabytes need not be sent for each command of an operator.
+            known = await self.redis.script_exists(*hashes.values())
             async with self.redis.pipeline(transaction=False) as pipe:
-                for verb in verbs():
-                    pipe.execute_command("SCRIPT LOAD", source_of(verb, has_shebang=self._has_shebang))
-                hashes = await pipe.execute()
-        self._hashes = {verb: text(value) for verb, value in zip(verbs(), hashes, strict=True)}
+                for verb, is_known in zip(hashes, known, strict=True):
+                    if not is_known:
+                        pipe.execute_command("SCRIPT LOAD", source_of(verb, has_shebang=self._has_shebang))
+                await pipe.execute()
+        self._hashes = hashes
 
     async def run(self, verb: str, *args: str | float) -> Any:
         """Call *verb*; raises LedgerUnavailable or LedgerFull."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 
-import structlog
-
 from worker.domain.lessons import Lesson, LiveCatalogue
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
 from worker.ledger.scripts import Scripts, text
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 
 class Taught:

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-import structlog
-
 from worker.domain.states import Lane
 from worker.limits.headers import MOST_PAUSE_S, read_advice
 from worker.limits.scripts import Scripts, text, translated
@@ -29,13 +27,13 @@ from worker.limits.values import (
     LimitsStatus,
     Wait,
 )
+from worker.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from redis.asyncio import Redis
 
-log = structlog.get_logger()
 
 #: A pushback that names no time pauses the fleet for so long.
 _PAUSE_UNTOLD_S = 1.0

@@ -6,12 +6,9 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-import structlog
-
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 from worker.limits import Limits
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 #: Between two steps the ledger is everybody else's, for this many times as long as the step took: some 2 ms on a
 #: server at rest, longer on a busy one.

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import structlog
-
 from worker.dispatch.alerts import AlertSink, Tried
 from worker.domain.alert_rules import Decision, decide, retry_after
 from worker.domain.alert_words import Environment, alert_notice
@@ -26,9 +24,7 @@ from worker.limits import BreakerState, Limits, LimitsStatus
 from worker.limits.values import ClosedReason
 from worker.maintenance.minder import Duty, end_tasks
 from worker.maintenance.watch import troubles_of
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 #: Above the longest that a sink takes, with its answer.
 _LEASE_S = 120.0

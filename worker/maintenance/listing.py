@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
 from worker.domain.outcome import AccountEntry, NotDone, RegisteredNumber, Unanswered
 from worker.domain.states import Lane
 from worker.execution.attempt import shows_health
 from worker.limits import Closed, Limits
 from worker.partner import PartnerClient
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 _LIST_PATIENCE_S = 30.0
 _Row = TypeVar("_Row", AccountEntry, RegisteredNumber)

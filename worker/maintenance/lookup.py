@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import structlog
-
 from worker.broker import BrokerBell
 from worker.domain.change import reference_of
 from worker.domain.classify import Accounts, finding_for
@@ -28,9 +26,7 @@ from worker.ledger import JobFilter, Ledger
 from worker.limits import Limits
 from worker.maintenance.listing import listed
 from worker.partner import PartnerClient
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 _PAGE = 500
 #: All doubts are looked at together, lest those that stay hide others behind them; more than this is a catastrophe.

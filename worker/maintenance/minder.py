@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable
 from worker.limits import LimitsUnavailable
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 _CANCEL_AGAIN_S = 0.5
 

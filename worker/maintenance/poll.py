@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-import structlog
-
 from worker.broker import BrokerBell
 from worker.domain.classify import Accounts
 from worker.domain.outcome import RegisteredNumber
@@ -22,9 +20,7 @@ from worker.ledger.completing import MOST_NUMBERS, ExpiringNumber, PartnerView
 from worker.limits import Limits
 from worker.maintenance.listing import listed
 from worker.partner import PartnerClient
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 #: More of our links missing at once than this, and than half of them: not they are gone, the list is another's or broken.
 _MOST_GONE_AT_ONCE = 10

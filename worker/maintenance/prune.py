@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from worker.domain.states import JobState
 from worker.ledger import Ledger
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 _PIECE = 200
 

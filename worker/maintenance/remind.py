@@ -6,12 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from worker.ledger import Ledger
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 #: How long one turn may last; well below the lease of the duty.
 _TURN_S = 5.0

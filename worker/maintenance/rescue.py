@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
-
 from worker.broker import BrokerBell
 from worker.ledger import Ledger
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 _BATCH = 100
 

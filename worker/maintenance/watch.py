@@ -6,15 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import structlog
-
 from worker.domain.outgoing import SinkRecord
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
 from worker.limits import Limits
-from worker.telemetry import Stats
-
-log = structlog.get_logger()
+from worker.telemetry import Stats, log
 
 _DAY_S = 86_400.0
 

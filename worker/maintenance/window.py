@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from worker.domain.send_window import ClosedTimes
 from worker.domain.states import Channel
 from worker.ledger import Ledger
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 #: Calls at one turn for each channel: others have their turn between them, and the rest has the next one.
 _MOST_CALLS = 100

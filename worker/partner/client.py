@@ -14,15 +14,13 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Protocol, Self
 
 import aiohttp
-import structlog
 
 from worker.clock import Clock, SystemClock
 from worker.domain.outcome import AccountEntry, Answered, Ending, NotDone, RegisteredNumber, Unanswered
 from worker.partner import lists
 from worker.partner.token import Fetch, TokenReply, fingerprint_of
 from worker.partner.wire import CODE_TOKEN_EXPIRED, Reply, inflate, masked, read_ending
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 TOKEN_PATH = "/settings/accessToken"  # noqa: S105 - a path, not a secret
 CREATE_FACEBOOK_PATH = "/facebook/createOnboarding"

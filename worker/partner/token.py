@@ -16,13 +16,10 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-import structlog
-
 from worker.clock import Clock, SystemClock
 from worker.domain.outcome import Answered, Ending, NotDone
 from worker.domain.token import StoredToken
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 DEFAULT_LIFE_S = 3_600.0  #: documented: a token lives an hour
 RENEW_EARLY_S = 300.0

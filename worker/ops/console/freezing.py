@@ -6,14 +6,11 @@ import asyncio
 from collections import OrderedDict
 from contextlib import suppress
 
-import structlog
-
 from worker.ledger import JobFilter, LedgerFull, LedgerUnavailable
 from worker.ops.acts import ActRefused, Acts
 from worker.ops.console.wishes import Wish
 from worker.ops.words import Said
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 #: A set that is whole within so long is shown at once; a larger one is followed by its page.
 _AT_ONCE_S = 1.0

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import structlog
 from aiohttp import web
 
 from worker.ledger import LedgerFull, LedgerUnavailable
@@ -27,8 +26,7 @@ from worker.ops.console.i18n import N_
 from worker.ops.console.roles import USER, user_of
 from worker.ops.console.view import render
 from worker.ops.passwords import TooBusyError
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

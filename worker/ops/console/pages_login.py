@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import structlog
 from aiohttp import web
 
 from worker.ops.accounts import read_name
@@ -27,8 +26,7 @@ from worker.ops.console.sessions import (
 from worker.ops.console.throttle import Throttle
 from worker.ops.console.view import render
 from worker.ops.console.whence import Whence, parts_of, whence
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 _NO_NAME = "(no name)"
 _WRONG = N_("That name and password do not go together.")

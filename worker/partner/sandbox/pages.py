@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import structlog
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from worker.partner.sandbox.outbox import Outbox
 from worker.partner.sandbox.state import Link, SandboxState
-
-log = structlog.get_logger()
+from worker.telemetry import log
 
 _SHOWN = 100
 _WEBHOOK_TIMEOUT_S = 10.0
