@@ -15,7 +15,7 @@ from linkferry import frame
 from linkferry.commands import modules_for
 
 #: A command's start makes some hundred thousand objects that stay: looking for garbage among them costs a tenth of it.
-_GC_THRESHOLD = 50_000
+_GC_THRESHOLD = 200_000
 _HELP = (
     "Ferries onboarding links from the partner API to customers, and never loses one.\n\n"
     "New here? `linkferry demo` shows all of it in a minute; `linkferry up --sandbox` lets you try it; "
@@ -76,6 +76,8 @@ def main() -> None:
         build(command_word(sys.argv[1:]))()
     except KeyboardInterrupt:
         sys.exit(frame.FAILED)
+    finally:
+        gc.freeze()  # the interpreter's last look for garbage, at its end, would find all of it still there
 
 
 if __name__ == "__main__":
