@@ -10,13 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.brand import Brand, LiveBrands
-from worker.domain.lessons import LiveCatalogue
 from worker.domain.states import Channel
 from worker.ledger import Ledger, open_redis
 from worker.limits import Limits
-from worker.ops.acts import Acts
-from worker.ops.commands import Commands
-from worker.ops.queries import Queries
+from worker.ops.desk import Desk
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,55 +24,16 @@ if TYPE_CHECKING:
     from worker.ops.edit import Editing
     from worker.ops.holds import Holds
     from worker.ops.partner_view import PartnerLists
-    from worker.ops.scene import Scene
     from worker.ops.teach import Teaching
     from worker.ops.trail import AuditTrail
 
 
-@dataclass
-class Session:
+@dataclass(kw_only=True)
+class Session(Desk):
     """What a command works with."""
 
-    settings: Settings
-    ledger: Ledger
-    limits: Limits
-    catalogue: LiveCatalogue
     is_embedded: bool = False  #: its server is the one that comes with the package
     _bell: BrokerBell | None = field(default=None, init=False)
-
-    @cached_property
-    def queries(self) -> Queries:
-        """Return what can be asked."""
-        return Queries(
-            self.ledger,
-            self.limits,
-            self.catalogue,
-            has_credentials=self.settings.has_credentials,
-            region=self.settings.default_region,
-        )
-
-    @cached_property
-    def scene(self) -> Scene:
-        """Return what looking at the whole, at one job or one customer needs."""
-        from worker.ops.scene import Scene
-
-        return Scene.from_settings(
-            self.settings,
-            ledger=self.ledger,
-            limits=self.limits,
-            catalogue=self.catalogue,
-            queries=self.queries,
-        )
-
-    @cached_property
-    def commands(self) -> Commands:
-        """Return what can be done."""
-        return Commands(self.ledger, self.limits, self.catalogue)
-
-    @cached_property
-    def acts(self) -> Acts:
-        """Return the bulk acts."""
-        return Acts(self.ledger, self.limits, self.catalogue)
 
     @cached_property
     def trail(self) -> AuditTrail:

@@ -23,7 +23,7 @@ from worker.domain.states import JobState, Lane
 from worker.ledger.accepting import ms
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
-from worker.ledger.paging import CHUNK, MATCHED_PER_SCRIPT, ListStream, MergedStream, Place, Row, Stream, scan
+from worker.ledger.paging import CHUNK, ListStream, MergedStream, Place, Row, Stream, matched, scan
 from worker.ledger.records import JobFilter
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import HitsStream, SearchIndex, keys_of
@@ -179,13 +179,7 @@ class Finder:
             wanted.min_attempts,
             wanted.min_requeues,
         )
-        words = ["" if word is None else word for word in asked]
-        rows: list[Row] = []
-        for start in range(0, len(ids), MATCHED_PER_SCRIPT):
-            some = ids[start : start + MATCHED_PER_SCRIPT]
-            reply = await self._scripts.run("match", *words, *some)
-            rows += [(float(when), text(job)) for job, when in zip(reply[::2], reply[1::2], strict=True)]
-        return rows
+        return await matched(self._scripts, "match", asked, ids)
 
     async def _question(self, wanted: JobFilter, place: Place | None) -> _Question:
         states = (wanted.state,) if wanted.state else tuple(JobState)

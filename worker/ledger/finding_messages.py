@@ -10,7 +10,7 @@ from worker.domain.states import JobState
 from worker.ledger.errors import translated
 from worker.ledger.finding import COMPARED_LIMIT, COUNT_LIMIT, SCAN_LIMIT, Span, followed, span_of
 from worker.ledger.keys import Keys
-from worker.ledger.paging import CHUNK, MATCHED_PER_SCRIPT, MergedStream, Place, Row, scan
+from worker.ledger.paging import CHUNK, MergedStream, Place, Row, matched, scan
 from worker.ledger.records import FailureGroup, JobFilter
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import SearchIndex, keys_of
@@ -156,13 +156,7 @@ class MessageFinder:
             wanted.batch,
             wanted.source,
         )
-        words = ["" if word is None else word for word in asked]
-        rows: list[Row] = []
-        for start in range(0, len(ids), MATCHED_PER_SCRIPT):
-            some = ids[start : start + MATCHED_PER_SCRIPT]
-            reply = await self._scripts.run("match_messages", *words, *some)
-            rows += [(float(since), text(each)) for each, since in zip(reply[::2], reply[1::2], strict=True)]
-        return rows
+        return await matched(self._scripts, "match_messages", asked, ids)
 
     async def _size(self, sought: _Sought) -> int:
         keys = await self._indexes(sought.wanted)

@@ -16,7 +16,7 @@ from worker.ledger.scripts import Scripts, text
 _MOST_ROWS = 500  #: read from one index at a time
 _LEAST_ROWS = 32
 CHUNK = 200  #: jobs looked at between two looks at the clock
-MATCHED_PER_SCRIPT = 100  #: about a millisecond of the server's time
+_MATCHED_PER_SCRIPT = 100  #: about a millisecond of the server's time
 _SCAN_S = 1.0  #: how long a call goes on looking
 _RANK, _ROW, _HIT = r"\d{1,15}", r"\d{1,15}(\.\d{1,20})?:[0-9a-z]{1,40}", r"[0-9a-z]{1,40}"
 _MESSAGE = r"\d{1,15}(\.\d{1,20})?:[0-9a-z_.]{1,80}"
@@ -223,3 +223,15 @@ def rank_of(cursor: str | None) -> int:
 def _row_of(mark: str) -> Row:
     score, job = mark.split(":", 1)
     return float(score), job
+
+
+async def matched(
+    scripts: Scripts, verb: str, asked: Sequence[str | float | None], ids: Sequence[str]
+) -> list[Row]:
+    """Return those of *ids* that *verb* says match what is *asked*, each with its time; raises LedgerUnavailable."""
+    words = ["" if word is None else word for word in asked]
+    rows: list[Row] = []
+    for start in range(0, len(ids), _MATCHED_PER_SCRIPT):
+        reply = await scripts.run(verb, *words, *ids[start : start + _MATCHED_PER_SCRIPT])
+        rows += [(float(when), text(each)) for each, when in zip(reply[::2], reply[1::2], strict=True)]
+    return rows
