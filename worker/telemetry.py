@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, MutableMapping
@@ -79,8 +80,9 @@ class _Structlog:
     """structlog, loaded and set up by the first line: most commands write none, and it takes a tenth of their start."""
 
     def __init__(self) -> None:
-        self.wanted: _Wanted | None = None
-        self._formatter: logging.Formatter | None = None
+        self.wanted: _Wanted | None = None  #: None: nothing is to be set up (any more)
+        self._formatter = logging.Formatter()
+        self._turn = threading.RLock()  # a line of another thread waits: it would go out unmasked
 
     def __getattr__(self, level: str) -> Any:
         self._set_up()
@@ -91,12 +93,15 @@ class _Structlog:
     def formatter(self) -> logging.Formatter:
         """Return what makes a line of a record, ours or a library's."""
         self._set_up()
-        return self._formatter or logging.Formatter()
+        return self._formatter
 
     def _set_up(self) -> None:
-        if self.wanted is None:
-            return
-        wanted, self.wanted = self.wanted, None
+        with self._turn:
+            if self.wanted is not None:
+                self._set_up_as(self.wanted)
+                self.wanted = None
+
+    def _set_up_as(self, wanted: _Wanted) -> None:
         import structlog
 
         shared: list[Any] = [

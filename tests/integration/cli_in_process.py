@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from linkferry.cli import build
 from tests.factories import an_invitation
+from worker import telemetry
 from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Linked, Refused
 from worker.ledger import Ledger, open_redis
@@ -64,6 +65,7 @@ def cli_on(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("LINKFERRY_REDIS_URL", valkey_url)
     monkeypatch.setenv("LINKFERRY_NAMESPACE", NAMESPACE)
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(telemetry._structlog, "wanted", None)  # what a command asks for ends with the test
     root = logging.getLogger()
     handlers = list(root.handlers)
     yield Cli(valkey_url)

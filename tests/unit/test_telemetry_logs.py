@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -92,3 +95,24 @@ def test_our_own_words_and_figures_stay_readable(stream: io.StringIO) -> None:
         )  # fmt: skip
     else:
         assert "01m3250v020000000002w" in stream.getvalue()
+
+
+def test_a_line_of_another_thread_waits_until_logging_is_set_up(
+    stream: io.StringIO, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """structlog is set up by the first line; what is said meanwhile must not go out as it is."""
+    set_up = structlog.configure
+    other = threading.Thread(target=lambda: log.info("said_meanwhile", detail=NUMBER))
+
+    def slowly(**wishes: Any) -> None:
+        other.start()
+        other.join(timeout=0.2)
+        set_up(**wishes)
+
+    monkeypatch.setattr(structlog, "configure", slowly)
+    log.info("said_first", detail=EMAIL)
+    other.join()
+
+    everything = stream.getvalue() + "".join(capsys.readouterr())
+    assert {"said_first", "said_meanwhile"} <= set(re.findall(r"said_\w+", everything))
+    assert not [secret for secret in SECRETS if secret in everything]
