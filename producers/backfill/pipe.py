@@ -32,7 +32,9 @@ class PipeStream(io.RawIOBase):
         Raises:
             OSError: the path cannot be opened.
         """
-        self._own = source.open("rb", buffering=0) if isinstance(source, Path) else None
+        self._own: io.FileIO | None = None  # the interpreter closes also what did not open
+        if isinstance(source, Path):
+            self._own = source.open("rb", buffering=0)
         self._stream: BinaryIO | io.FileIO = self._own or source  # type: ignore[assignment]  # a path is opened above
         self._descriptor = _descriptor(self._stream)
         self._leave = leave
