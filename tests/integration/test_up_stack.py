@@ -100,10 +100,16 @@ class Up:
     def web(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def worker_pids(self) -> list[int]:
-        return [
-            int(match[1]) for line in self.lines if (match := re.search(r"worker_started.*pid=(\d+)", line))
-        ]
+    async def worker_pids(self) -> list[int]:
+        """Wait until both workers have said that they began; they are ready a moment before."""
+
+        def told() -> list[int]:
+            found = [re.search(r"worker_started.*pid=(\d+)", line) for line in self.lines]
+            return [int(match[1]) for match in found if match]
+
+        async with asyncio.timeout(40), self._news:
+            await self._news.wait_for(lambda: len(told()) == 2)
+        return told()
 
 
 def free_port() -> int:
@@ -172,7 +178,7 @@ async def test_a_customer_posted_to_the_sandbox_gets_his_link_and_all_of_it_stop
     async with aiohttp.ClientSession() as http, http.get(f"{up.web}/metrics") as answer:
         assert answer.status == 200
         assert "linkferry" in await answer.text()
-    pids = up.worker_pids()
+    pids = await up.worker_pids()
     assert await up.end() == 0
     await until(lambda: not any(keeper.is_running(pid) for pid in pids), "the workers are gone")
     await until(lambda: not keeper.answers(server), "the server is gone")
@@ -203,7 +209,7 @@ async def test_a_customer_played_in_the_sandbox_is_onboarded_within_seconds(sand
 async def test_a_killed_worker_is_replaced_within_two_seconds(sandbox_up: Up) -> None:
     """Neither its neighbour nor the web hears of it."""
     up = sandbox_up
-    first, other = up.worker_pids()
+    first, other = await up.worker_pids()
     seen = len(up.lines)
 
     os.kill(first, signal.SIGKILL)
@@ -219,7 +225,7 @@ async def test_a_killed_worker_is_replaced_within_two_seconds(sandbox_up: Up) ->
 async def test_when_the_supervisor_is_killed_its_children_end(sandbox_up: Up) -> None:
     """No worker goes on unseen, and the embedded Valkey stops behind the last of them."""
     up = sandbox_up
-    pids = up.worker_pids()
+    pids = await up.worker_pids()
     server = embedded.socket_path((up.folder / "sandbox" / "valkey").resolve())
 
     up.process.kill()
