@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "jobs": ("job",),
     "customer": ("customer",),
     "suppress": ("suppress",),
+    "forget": ("forget",),
     "watch": ("watch",),
     "failed": ("failed",),
     "act": ("act",),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from worker.domain.fields import Notes, read_contact_phone, read_email
 from worker.domain.phone import mask_email, mask_number
 from worker.domain.request import OnboardingRequest
 
 SUPPRESSED = "suppressed"  #: reason of a message that was not sent for it
+#: What a fingerprint begins with: neither an address nor a number does.
+_FINGERPRINT = "#"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppressed:
     """One contact on the stop list."""
 
-    contact: str  #: an e-mail address in small letters, or digits with country code
+    contact: (
+        str  #: an e-mail address in small letters, or digits with country code; or the fingerprint of one
+    )
     at_ms: int  #: when it was put there
     by: str
     why: str
@@ -52,8 +57,20 @@ def read_contact(text: str, *, region: str = "IL") -> str:
     return found
 
 
+def fingerprint_of(contact: str) -> str:
+    """Return what stays on the list of somebody who was erased: it can be compared with a contact, and not be read."""
+    return _FINGERPRINT + blake2b(contact.encode(), digest_size=12, person=b"stop-list").hexdigest()
+
+
+def is_fingerprint(contact: str) -> bool:
+    """Tell whether a contact of the list is a fingerprint."""
+    return contact.startswith(_FINGERPRINT)
+
+
 def shown_contact(contact: str, *, is_revealed: bool) -> str:
     """Return a contact of the stop list as an operator may see it."""
+    if is_fingerprint(contact):
+        return "(erased)"
     if is_revealed:
         return contact
     return mask_email(contact) if "@" in contact else mask_number(contact)

@@ -16,6 +16,7 @@ from worker.ledger.completing import Completing
 from worker.ledger.deliveries import Deliveries
 from worker.ledger.errors import translated
 from worker.ledger.fleet import Fleet
+from worker.ledger.forgetting import Forgetting
 from worker.ledger.incidents import Incidents
 from worker.ledger.intake import Intake
 from worker.ledger.keys import SCHEMA_VERSION, Keys
@@ -72,6 +73,7 @@ class Ledger(Accepting, Working, Mending, Changing):
         self.reminding = Reminding(self._scripts)
         self.suppressing = Suppressing(self._scripts, self._keys)
         self.brands = Brands(self._scripts, self._keys)
+        self.forgetting = Forgetting(self._scripts, self._keys)
 
     async def open(self) -> None:
         """Load the scripts, and check the schema (or write it, in a new ledger; an older one's is brought to this).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from worker.domain.stop_list import Suppressed
+from worker.domain.stop_list import Suppressed, fingerprint_of
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
 from worker.ledger.records import Page
@@ -27,19 +27,25 @@ class Suppressing:
 
         Raises LedgerUnavailable, LedgerFull: some may stand there; saying it again does no harm.
         """
-        return await self._run("suppress_add", contacts, by, why)
+        return sum(await self._run("suppress_add", list(dict.fromkeys(contacts)), by, why))
 
     async def remove(self, *contacts: str, by: str, why: str = "") -> int:
-        """Take *contacts* off the list; return how many stood there. Raises LedgerUnavailable: see `add`."""
-        return await self._run("suppress_remove", contacts, by, why)
+        """Take *contacts* off the list; return how many stood there. Raises LedgerUnavailable: see `add`.
+
+        One of whom only a fingerprint stands there, since he was erased, counts as standing there.
+        """
+        both = [each for contact in dict.fromkeys(contacts) for each in (contact, fingerprint_of(contact))]
+        flags = await self._run("suppress_remove", both, by, why)
+        return sum(map(max, flags[::2], flags[1::2]))
 
     async def holds(self, contacts: Sequence[str]) -> dict[str, Suppressed]:
         """Return those of *contacts* that are on the list; raises LedgerUnavailable."""
         if not contacts:
             return {}
+        fingerprints = [fingerprint_of(contact) for contact in contacts]
         with translated():
-            values = await self._scripts.redis.hmget(self._keys.suppressed, list(contacts))
-        rows = zip(contacts, values, strict=True)
+            values = await self._scripts.redis.hmget(self._keys.suppressed, [*contacts, *fingerprints])
+        rows = zip([*contacts, *contacts], values, strict=True)
         return {contact: _entry(contact, text(value)) for contact, value in rows if value is not None}
 
     async def list(self, *, limit: int = MOST_SHOWN) -> Page[Suppressed]:
@@ -50,11 +56,10 @@ class Suppressing:
         entries.sort(key=lambda each: (-each.at_ms, each.contact))
         return Page(items=tuple(entries[:limit]), next=None, total=len(entries), is_total_exact=True)
 
-    async def _run(self, verb: str, contacts: Sequence[str], by: str, why: str) -> int:
-        count = 0
-        for some in _pieces(list(dict.fromkeys(contacts))):
-            count += sum(map(int, await self._scripts.run(verb, by, why, *some)))
-        return count
+    async def _run(self, verb: str, contacts: Sequence[str], by: str, why: str) -> Sequence[int]:
+        """Return for each contact whether the verb changed it."""
+        replies = [await self._scripts.run(verb, by, why, *some) for some in _pieces(contacts)]
+        return [int(flag) for flags in replies for flag in flags]
 
 
 def _pieces(contacts: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.domain.request import OnboardingRequest
-from worker.domain.stop_list import Suppressed, contacts_of, read_contact, shown_contact
+from worker.domain.stop_list import Suppressed, contacts_of, is_fingerprint, read_contact, shown_contact
 from worker.ledger import Ledger
 from worker.ops.views import iso
 
@@ -73,8 +73,14 @@ def stop_view(entry: Suppressed, *, is_revealed: bool) -> dict[str, Any]:
     """Return one contact of the stop list, ready for JSON."""
     return {
         "contact": shown_contact(entry.contact, is_revealed=is_revealed),
-        "kind": "email" if "@" in entry.contact else "number",
+        "kind": _kind(entry.contact),
         "since": iso(entry.at_ms),
         "by": entry.by,
         "why": entry.why,
     }
+
+
+def _kind(contact: str) -> str:
+    if is_fingerprint(contact):
+        return "erased"
+    return "email" if "@" in contact else "number"
