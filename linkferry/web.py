@@ -15,9 +15,11 @@ from linkferry.frame import USAGE, CommandError
 from linkferry.hints import as_typed
 from linkferry.listening import add_machine_headers, listen
 from linkferry.opening import Opening, opening_middleware
+from linkferry.scraping import metrics_of
 from linkferry.session import Session
 from linkferry.supervisor import watch_supervisor
 from producers.api import ApiDeps, build_api
+from producers.callers import Callers
 from producers.crm.config import crm_path, load_crms
 from producers.crm.receiver import CrmDeps, crm_routes
 from producers.problems import MACHINE_PATHS, problem_middleware
@@ -27,7 +29,6 @@ from worker.limits import Limits
 from worker.ops.console.app import add_console
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.whence import whence
-from worker.ops.metrics import metrics_text
 from worker.settings import Settings
 from worker.telemetry import Stats, configure_logging, log
 
@@ -41,7 +42,7 @@ Linkferry: ferries onboarding links from the partner API to customers.
 /openapi.json     the HTTP API, described; requests go to POST /v1/onboardings with a key (linkferry key add NAME)
 /healthz          answers while this process lives
 /readyz           answers 200 while it can take requests
-/metrics          the whole fleet's numbers, for Prometheus
+/metrics          the whole fleet's numbers, for Prometheus (through a proxy: with a key)
 
 People open this address in a browser (accounts: linkferry user add NAME), or use the command line: linkferry status
 """
@@ -60,17 +61,10 @@ def build_app(session: Session, opening: Opening | None = None) -> web.Applicati
     settings, opening = session.settings, opening or Opening(session.ledger, is_open=True)
     middlewares = [problem_middleware, _about_of(settings)]
     app = web.Application(middlewares=middlewares, client_max_size=_MOST_BODY_BYTES)
-    deps = ApiDeps(
-        door=session.door(),
-        ledger=session.ledger,
-        catalogue=session.catalogue,
-        bootstrap_keys=[key.get_secret_value() for key in settings.api_keys],
-    )
-    app.add_routes(build_api(deps))
+    add_api(app, session, opening)
     add_crms(app, session, opening)
     add_partner_webhook(app, session, opening)
     app.cleanup_ctx.append(_following_lessons(session, opening))
-    app.add_routes([web.get("/metrics", _metrics_of(session))])
     app.on_response_prepare.append(add_machine_headers)
     add_console(app, console_deps(session), before_gate=[opening_middleware(opening)])
     return app
@@ -91,6 +85,17 @@ def console_deps(session: Session) -> ConsoleDeps:
         first_user=as_typed(FIRST_USER, is_sandbox=settings.is_sandbox, by="linkferry"),
         as_typed=lambda text: as_typed(text, is_sandbox=settings.is_sandbox, by="linkferry"),
     )
+
+
+def add_api(app: web.Application, session: Session, opening: Opening) -> None:
+    """Add the routes of the API and of the metrics, and what hands their counters to the ledger."""
+    stats = Stats()
+    keys = [key.get_secret_value() for key in session.settings.api_keys]
+    callers = Callers(session.ledger.keys_of_api, keys, stats=stats)
+    deps = ApiDeps(door=session.door(), ledger=session.ledger, catalogue=session.catalogue, callers=callers)
+    app.add_routes(build_api(deps))
+    app.add_routes([web.get("/metrics", metrics_of(session, callers))])
+    app.cleanup_ctx.append(_counting(stats, session, opening))
 
 
 def add_crms(app: web.Application, session: Session, opening: Opening) -> None:
@@ -255,11 +260,3 @@ def _about_of(settings: Settings) -> Middleware:
         return await handler(request)
 
     return about
-
-
-def _metrics_of(session: Session) -> Handler:
-    async def metrics(_request: web.Request) -> web.Response:
-        text = await metrics_text(session.ledger, session.limits)
-        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-    return metrics

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +12,7 @@ from producers.api_body import placed, read_members
 from producers.api_query import ListQuery, read_query
 from producers.api_views import full_job_view, job_view
 from producers.bodies import BODY_DEADLINE_S, BadBodyError, read_json_object
+from producers.callers import Callers, unauthorized
 from producers.enqueue import Door, Origin, row_text
 from producers.openapi import openapi_document
 from producers.problems import as_error, as_json, full, invalid, not_found, problem
@@ -26,7 +25,6 @@ from worker.domain.states import Lane
 from worker.ledger import Ledger, SchemaMismatch
 
 MAX_KEY_LENGTH = 255  #: of an Idempotency-Key
-MAX_SECRET_LENGTH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,7 @@ class ApiDeps:
     door: Door
     ledger: Ledger
     catalogue: Catalogue
-    bootstrap_keys: Sequence[str] = ()  #: keys of the settings; named ones are kept in the ledger
+    callers: Callers
     clock: Clock = field(default_factory=SystemClock)
     body_deadline_s: float = BODY_DEADLINE_S
     version: str = "0.1.0"
@@ -60,14 +58,14 @@ class _Api:
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
-        self._bootstrap = {f"key-{_digest(key)[:8]}": _digest(key) for key in deps.bootstrap_keys if key}
+        self._callers = deps.callers
         self._openapi = as_json(openapi_document(deps.version))
 
     async def post_onboarding(self, request: web.Request) -> web.StreamResponse:
         """Bring one customer in."""
-        caller = await self._caller(request)
+        caller = await self._callers.name_of(request)
         if caller is None:
-            return _unauthorized()
+            return unauthorized()
         key = request.headers.get("Idempotency-Key", "").strip()
         if len(key) > MAX_KEY_LENGTH:
             return invalid([_long_key()])
@@ -105,8 +103,8 @@ class _Api:
 
     async def get_onboarding(self, request: web.Request) -> web.StreamResponse:
         """Show one job."""
-        if await self._caller(request) is None:
-            return _unauthorized()
+        if await self._callers.name_of(request) is None:
+            return unauthorized()
         wanted = request.match_info["id"]
         job = await self._deps.ledger.queries.job(wanted) if is_job_id(wanted) else None
         if job is None:
@@ -116,8 +114,8 @@ class _Api:
 
     async def list_onboardings(self, request: web.Request) -> web.StreamResponse:
         """List jobs, newest first."""
-        if await self._caller(request) is None:
-            return _unauthorized()
+        if await self._callers.name_of(request) is None:
+            return unauthorized()
         asked = read_query(request.query, region=self._deps.door.rules.region)
         if not isinstance(asked, ListQuery):
             return invalid(asked)
@@ -143,21 +141,6 @@ class _Api:
         except SchemaMismatch:
             return problem(503, "wrong-schema", "Not ready", "The ledger was written by another version.")
         return _json({"status": "ready"})
-
-    async def _caller(self, request: web.Request) -> str | None:
-        """Return the name of the key that the caller shows, or None."""
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        secret = secret.strip()
-        if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET_LENGTH:
-            return None
-        shown = _digest(secret)
-        # Every key is compared, so that the time taken tells nothing about any of them.
-        matches = [name for name, known in self._bootstrap.items() if hmac.compare_digest(shown, known)]
-        return matches[0] if matches else await self._deps.ledger.keys_of_api.check(secret)
-
-
-def _digest(secret: str) -> str:
-    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _answer(receipt: Receipt, parsed: ParsedRequest) -> web.Response:
@@ -199,18 +182,6 @@ def _why_conflict(receipt: Receipt) -> tuple[str, str]:
         "The customer has another request",
         "A request with other data stands for this number. `linkferry job show` tells an operator how far it is.",
     )
-
-
-def _unauthorized() -> web.Response:
-    response = problem(
-        401,
-        "unauthorized",
-        "No valid API key",
-        "Send `Authorization: Bearer <api key>`. `linkferry key add NAME` makes one.",
-        headers={"WWW-Authenticate": 'Bearer realm="linkferry"'},
-    )
-    response.force_close()  # whatever else a stranger sends is not read
-    return response
 
 
 def _json(document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -59,7 +59,9 @@ async def list_keys(session: Session) -> None:
     ]
     if not items:
         tell_if_sandbox_beside(session)
-    emit({"items": items, "next": None, "total": len(items)}, lambda: _print_keys(items))
+    more = len(session.settings.api_keys)
+    document = {"items": items, "next": None, "total": len(items), "in_settings": more}
+    emit(document, lambda: _print_keys(items, in_settings=more))
 
 
 async def revoke(session: Session, name: Name) -> int:
@@ -73,15 +75,17 @@ async def revoke(session: Session, name: Name) -> int:
     return 0
 
 
-def _print_keys(items: list[dict[str, Any]]) -> None:
+def _print_keys(items: list[dict[str, Any]], *, in_settings: int) -> None:
     rows = [
         (each["name"], instant(each["added_at"]), each["added_by"], instant(each["used_at"]) or "never")
         for each in items
     ]
-    if not rows:
-        say("None.")
-        return
-    print_table(("name", Column("made", rank=2), Column("by", rank=3), Column("last used", rank=1)), rows)
+    if rows:
+        print_table(("name", Column("made", rank=2), Column("by", rank=3), Column("last used", rank=1)), rows)
+    else:
+        say("None. Make one for each program: linkferry key add NAME")
+    if in_settings:
+        say(f"{in_settings} more in the setting API_KEYS: changed there, and not revoked by a command.")
 
 
 def _show_new(name: str, secret: str) -> None:

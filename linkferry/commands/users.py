@@ -50,7 +50,8 @@ def register(app: typer.Typer) -> None:
         """List the users with their roles, open sessions and last sign-in."""
         from worker.ops.accounts import user_view
 
-        items = [user_view(user) for user in await session.ledger.users.list()]
+        found = await session.ledger.users.list(idle_s=session.settings.console_idle_s)
+        items = [user_view(user) for user in found]
         if not items:
             tell_if_sandbox_beside(session)
         emit({"items": items, "next": None, "total": len(items)}, lambda: _print_users(items))

@@ -153,8 +153,8 @@ async def test_resuming_tells_which_holds_it_cleared(desk: Desk) -> None:
     assert await desk.ledger.batches.holds() == {}
     assert await desk.ledger.batches.pauses() == {"batch:b"}
     assert set((await the_entry(desk, "resume", "all")).detail["holds_cleared"].split(", ")) == {
-        "batch:b",
-        "live",
+        "batch:b (unknown_17)",
+        "live (unknown_17)",
     }
 
 

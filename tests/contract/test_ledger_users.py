@@ -77,6 +77,23 @@ async def test_users_are_listed_in_the_order_they_came(desk: Desk) -> None:
     assert (adam.name, adam.sessions, adam.signed_in_at_ms) == ("adam", 1, desk.now_ms)
 
 
+async def test_a_session_that_rests_too_long_is_not_counted(desk: Desk) -> None:
+    """Nobody comes back to it, so the list does not say that somebody is in."""
+    await add(desk)
+    await sign_in(desk, "dana", "s1")
+    desk.advance(SECONDS["idle_s"] - 1)
+    await sign_in(desk, "dana", "s2")
+    desk.advance(1)
+
+    [listed] = await desk.ledger.users.list(idle_s=SECONDS["idle_s"])
+    one = await desk.ledger.users.get("dana", idle_s=SECONDS["idle_s"])
+
+    assert one is not None
+    assert (listed.sessions, one.sessions) == (1, 1)
+    assert not await is_living(desk, "s1")
+    assert await is_living(desk, "s2")
+
+
 async def test_disabling_ends_the_sessions_and_keeps_out(desk: Desk) -> None:
     """At once: the very next request is nobody's."""
     await add(desk)

@@ -218,6 +218,23 @@ async def test_one_changes_ones_own_password(desk: ConsoleDesk) -> None:
     assert (await desk.browser().sign_in(VERA, NEW)).status == 303
 
 
+async def test_a_copy_of_the_cookie_is_worth_nothing_after_a_new_password(desk: ConsoleDesk) -> None:
+    """Whoever changes his password because somebody may be in has shut him out: this session too has a new id."""
+    here, thief = await desk.signed_in(Role.VIEWER), desk.browser()
+    thief.cookies = dict(here.cookies)
+    csrf = await thief.csrf()
+
+    answer = await here.post(
+        "/account/password", {"present": PASSWORD, "password": NEW, "again": NEW}, csrf=csrf
+    )
+
+    assert (await thief.get("/account")).status == 303
+    page = await here.get(answer.place)
+    assert page.status == 200
+    assert page.csrf != csrf
+    assert "End all other sessions" not in page.text
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

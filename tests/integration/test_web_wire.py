@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ from aiohttp import web
 from linkferry.listening import listen
 from tests.integration.raw_http import Reply, exchange, send
 from tests.integration.web_thread import RunningWeb, a_web, until
+from worker.ops.console import forms
 
 SECRET = "top-secret-dana@example.com"
 HOST = "Host: localhost\r\nConnection: close\r\n"
@@ -128,6 +130,86 @@ def test_who_goes_away_in_the_middle_of_a_form_is_no_fault_of_ours(server: Runni
         server.run(until(lambda: not server.server.connections))
 
     assert logs == []
+
+
+def test_a_form_that_never_ends_is_not_waited_for(
+    server: RunningWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sends a letter now and then does not keep his place; nothing of it was done."""
+    monkeypatch.setattr(forms, "_DEADLINE_S", 0.3)
+    head = (
+        f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nOrigin: {server.base}\r\nConnection: close\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nname="
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        answer = b""
+        while b"</html>" not in answer and (piece := connection.recv(65536)):
+            answer += piece
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"The form did not arrive in time" in answer
+
+
+GOOD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [[b""], [b"GE"], [GOOD[:-2]], [b"GET / HTTP/1.1\r\n", b"Host: x\r\n", b"X: y\r\n"], [GOOD, b"GET / HT"]],
+)
+async def test_a_head_that_never_ends_is_not_waited_for(sent: list[bytes]) -> None:
+    """Nothing, half a line, a line now and then, half a second request: nobody holds connections that others need."""
+    async with a_server(head_deadline_s=0.2) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in sent:
+            writer.write(piece)
+            await writer.drain()
+            if piece == GOOD:
+                await reader.readuntil(b"\r\n\r\n404: Not Found")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_answer_and_the_rest_after_it_may_take_longer_than_a_head() -> None:
+    """A page that takes its time, and a browser that sends its next request later, lose no connection."""
+    came, is_done, rested = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        came.set()
+        await is_done.wait()
+        return web.Response(text="at last")
+
+    async with a_server(web.get("/slow", slow), head_deadline_s=1.0) as port:
+        later = asyncio.get_running_loop().call_later
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /slow HTTP/1.1\r\nHo")
+        await writer.drain()
+        writer.write(b"st: x\r\n\r\n")
+        await came.wait()
+        later(1.2, is_done.set)
+        await reader.readuntil(b"at last")
+        later(1.2, rested.set)
+        await rested.wait()
+        writer.write(GOOD)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def a_server(*routes: web.RouteDef, head_deadline_s: float) -> AsyncIterator[int]:
+    """Listen as `linkferry web` does; yield the port."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = await listen(runner, "127.0.0.1", 0, head_deadline_s=head_deadline_s)
+    yield listener.sockets[0].getsockname()[1]
+    listener.close()
+    await runner.cleanup()
 
 
 async def test_below_every_net_nothing_is_told_either() -> None:

@@ -55,8 +55,33 @@ def test_names_that_are_not(typed: str) -> None:
     ],
 )
 def test_what_a_new_password_must_be(password: str, fault: str | None) -> None:
-    """Long, not the name, not one letter over and over; nothing else."""
+    """Long, not the name, not one letter over and over, not what everybody tries first; nothing else."""
     assert password_fault(password, "dana") == fault
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "123456789012", "098765432109", "1234567891234", "abcdefghijkl", "qwertyuiop123", "1q2w3e4r5t6y", "1qaz2wsx3edc",
+        "Password1234", "P@ssw0rd!2026", "passwordpassword", "Admin-Admin-2026", "Welcome2Linkferry!", "Summer2026!!!!",
+        "letmein123456", "sunshine-2026", "abcdef1abcdef1", "lkjhgfdsapoi", "סיסמה1234567", "שלום-שלום-1234",
+    ],
+)  # fmt: skip
+def test_a_password_that_everybody_tries_is_none(password: str) -> None:
+    """However many letters it has, and with numbers for letters."""
+    assert password_fault(password, "dana") == "password_common"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct-horse-battery", "another-long-password", "my-password-is-a-walrus", "winter boots and tea", "850213947265",
+        "xkcd936xkcd!", "four words in a row", "ארבע מילים בשורה", "abcdefgh-walrus",
+    ],
+)  # fmt: skip
+def test_a_password_of_words_that_do_not_belong_together_will_do(password: str) -> None:
+    """Also with a well-known one among them."""
+    assert password_fault(password, "dana") is None
 
 
 def test_passwords_made_here_will_do() -> None:
@@ -155,3 +180,8 @@ def test_the_way_on_is_a_page_of_ours(wanted: str) -> None:
 def test_the_sign_in_leads_nowhere_else(wanted: str) -> None:
     """An address that somebody sent is no open door to his site, and no ring."""
     assert safe_next(wanted) == "/"
+
+
+def test_words_that_can_be_split_in_many_ways_do_not_hold_up_the_server() -> None:
+    """However long it is, the answer comes at once: no split is tried a second time."""
+    assert password_fault("mypass" * 20 + "zqk", "dana") is None

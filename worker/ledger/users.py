@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from worker.domain.roles import Role
 from worker.ledger.errors import translated
@@ -25,7 +27,7 @@ class User:
     added_at_ms: int
     added_by: str
     signed_in_at_ms: int | None  #: the last time
-    sessions: int  #: that have not ended, or ended by being idle
+    sessions: int  #: that have not ended; those that rest for too long have, where it was asked with *idle_s*
     language: str | None
     theme: str | None
 
@@ -92,16 +94,19 @@ class Users:
         with translated():
             return int(await self._scripts.redis.zcard(self._keys.users)) > 0
 
-    async def get(self, name: str) -> User | None:
-        """Return one user, or None; raises LedgerUnavailable."""
-        found = await self._read([name])
+    async def get(self, name: str, *, idle_s: float = math.inf) -> User | None:
+        """Return one user, or None; a session that rests for *idle_s* has ended. Raises LedgerUnavailable."""
+        found = await self._read([name], idle_s)
         return found[0] if found else None
 
-    async def list(self) -> Sequence[User]:
-        """Return the users, in the order they were added; raises LedgerUnavailable."""
+    async def list(self, *, idle_s: float = math.inf) -> Sequence[User]:
+        """Return the users, in the order they were added; a session that rests for *idle_s* has ended.
+
+        Raises LedgerUnavailable.
+        """
         with translated():
             names = await self._scripts.redis.zrange(self._keys.users, 0, _MOST_LISTED - 1)
-        return await self._read([text(name) for name in names])
+        return await self._read([text(name) for name in names], idle_s)
 
     async def credential(self, name: str) -> Credential | None:
         """Return what the user's password is checked against, or None; raises LedgerUnavailable."""
@@ -109,21 +114,34 @@ class Users:
             found = await self._scripts.redis.hmget(self._keys.user + name, "p", "d")
         return None if found[0] is None else Credential(text(found[0]), is_disabled=found[1] is not None)
 
-    async def _read(self, names: Sequence[str]) -> Sequence[User]:
+    async def _read(self, names: Sequence[str], idle_s: float) -> Sequence[User]:
         now_ms = await self._scripts.now()
         commands: list[tuple[str | int, ...]] = []
         for name in names:
             commands.append(("HMGET", self._keys.user + name, "r", "d", "t", "b", "i", "l", "h"))
-            commands.append(("ZCOUNT", self._keys.user_sessions + name, f"({now_ms}", "+inf"))
+            commands.append(("ZRANGEBYSCORE", self._keys.user_sessions + name, f"({now_ms}", "+inf"))
+        replies = await self._pipelined(commands)
+        digests = [text(digest) for of_user in replies[1::2] for digest in of_user]
+        seen = await self._pipelined([("HGET", self._keys.session + digest, "s") for digest in digests])
+        living = {
+            digest
+            for digest, at_ms in zip(digests, seen, strict=True)
+            if at_ms is not None and now_ms - int(text(at_ms)) < idle_s * 1000
+        }
+        rows = zip(names, replies[::2], replies[1::2], strict=True)
+        return [
+            _user(name, fields, sum(text(digest) in living for digest in of_user))
+            for name, fields, of_user in rows
+            if fields[0] is not None
+        ]
+
+    async def _pipelined(self, commands: Sequence[tuple[str | int, ...]]) -> Sequence[Any]:
         with translated():
             replies = await pipelined(self._scripts.redis, commands) if commands else []
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
-        rows = zip(names, replies[::2], replies[1::2], strict=True)
-        return [
-            _user(name, fields, int(sessions)) for name, fields, sessions in rows if fields[0] is not None
-        ]
+        return replies
 
 
 def _changed(reply: object) -> bool | None:

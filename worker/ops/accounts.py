@@ -102,7 +102,7 @@ class Accounts:
         """
         credential = await self._users.credential(name)
         kept = None if credential is None else credential.password_hash
-        if not (await self.passwords.check(present, kept)).is_right:
+        if not (await self.passwords.check(present, kept, is_known=True)).is_right:
             return Refusal("password_wrong")
         return await self.set_password(name, password, by=f"user:{name}", keep_session=keep_session)
 

@@ -21,6 +21,7 @@ from worker.limits import BreakerState, Limits, LimitsStatus
 from worker.telemetry import parse_stat_key
 
 _HELP = {
+    "api_refused": "Requests without an API key that holds, by reason (no_key, wrong_key).",
     "calls": "Partner creates by outcome, reason and product.",
     "call_seconds": "Seconds spent waiting for the partner's answers to creates.",
     "limiter_waits": "Creates that waited for a slot of the rate.",

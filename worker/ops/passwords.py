@@ -13,12 +13,15 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
+from worker.ops.common_passwords import is_common
+
 LEAST_LETTERS = 12
 MOST_LETTERS = 200
 _LEAST_DIFFERENT = 5
 _LEAST_NAME = 3  #: letters of a name that says too much within a password
 _AT_ONCE = 2  #: hashings: each takes 46 MiB, and a core for about 0.1 s
 _MOST_WAITING = 16
+_MORE_KNOWN = 8  #: places that strangers cannot fill
 _GENERATED_BYTES = 15
 #: More than OWASP's least for argon2id (46 MiB with one pass, or 19 MiB with two).
 HASHER = PasswordHasher(
@@ -46,7 +49,7 @@ class Checked:
 def password_fault(password: str, name: str) -> str | None:
     """Return the code of what is wrong with a new password, None where it will do.
 
-    Codes: `password_short`, `password_long`, `password_has_name`, `password_plain`.
+    Codes: `password_short`, `password_long`, `password_has_name`, `password_plain`, `password_common`.
     """
     plain, lowered = normal(password), normal(password).casefold()
     if len(plain) < LEAST_LETTERS:
@@ -57,6 +60,8 @@ def password_fault(password: str, name: str) -> str | None:
         return "password_has_name"
     if len(set(lowered)) < _LEAST_DIFFERENT:
         return "password_plain"
+    if is_common(plain):
+        return "password_common"
     return None
 
 
@@ -87,9 +92,15 @@ class Passwords:
         """Return the hash to keep; raises TooBusyError."""
         return await self._in_a_thread(lambda: self._hasher.hash(normal(password)))
 
-    async def check(self, password: str, kept_hash: str | None) -> Checked:
-        """Check a password against a kept hash; with None, do the same work in vain. Raises TooBusyError."""
-        return await self._in_a_thread(lambda: self._check(password, kept_hash))
+    async def check(self, password: str, kept_hash: str | None, *, is_known: bool = False) -> Checked:
+        """Check a password against a kept hash; with None, do the same work in vain.
+
+        *is_known*: who tries it came in from there before, and has a place also when strangers crowd. Raises
+        TooBusyError.
+        """
+        return await self._in_a_thread(
+            lambda: self._check(password, kept_hash), more_places=_MORE_KNOWN if is_known else 0
+        )
 
     def _check(self, password: str, kept_hash: str | None) -> Checked:
         if self._nobodys is None:
@@ -103,8 +114,8 @@ class Passwords:
         is_old = self._hasher.check_needs_rehash(kept_hash)
         return Checked(is_right=True, new_hash=self._hasher.hash(normal(password)) if is_old else None)
 
-    async def _in_a_thread(self, work: Callable[[], Result]) -> Result:
-        if self._waiting >= _MOST_WAITING:
+    async def _in_a_thread(self, work: Callable[[], Result], *, more_places: int = 0) -> Result:
+        if self._waiting >= _MOST_WAITING + more_places:
             raise TooBusyError
         self._waiting += 1
         try:

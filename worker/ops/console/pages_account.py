@@ -12,10 +12,12 @@ from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.forms import read_form
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.i18n import LANGUAGES, N_
-from worker.ops.console.roles import Role
-from worker.ops.console.throttle import Throttle
+from worker.ops.console.roles import Role, SignedIn
+from worker.ops.console.sessions import device_of, give_session, new_session_id, session_id_of
+from worker.ops.console.throttle import Throttle, Try
 from worker.ops.console.view import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, render
 from worker.ops.console.whence import whence
+from worker.ops.passwords import TooBusyError
 
 _DONE = {
     "password": N_("The password is changed; your other sessions have ended."),
@@ -55,18 +57,47 @@ class _Account:
             return await self._page(request, Refusal("passwords_differ"))
         # A session left open must not become a way to guess the password.
         came_by = whence(request, self._deps.settings)
-        attempt = await self._throttle.attempt(user.name, came_by.subscriber)
+        attempt = await self._throttle.attempt(user.name, came_by.subscriber, device_of(request))
         wait_s = await self._throttle.begin(attempt)
         if wait_s:
             page = await self._page(request, Refusal("too_many_tries"), status=429)
             page.headers["Retry-After"] = str(math.ceil(wait_s))
             return page
-        refusal = await self._deps.accounts.change_own_password(
-            user.name, form.text("present"), password, keep_session=user.session
-        )
+        refusal = await self._changed(user, form.text("present"), password, attempt)
+        if refusal:
+            return await self._page(request, refusal)
+        response = _done("password")
+        await self._renew(request, response, user.name, came_by.address)
+        return response
+
+    async def _changed(self, user: SignedIn, present: str, password: str, attempt: Try) -> Refusal | None:
+        """Change the password; only a wrong present one has used a try up."""
+        try:
+            refusal = await self._deps.accounts.change_own_password(
+                user.name, present, password, keep_session=user.session
+            )
+        except TooBusyError:
+            await self._throttle.take_back(attempt)
+            raise
         if refusal is None or refusal.code != "password_wrong":
-            await self._throttle.succeed(attempt)
-        return await self._page(request, refusal) if refusal else _done("password")
+            await self._throttle.take_back(attempt)
+        return refusal
+
+    async def _renew(
+        self, request: web.Request, response: web.StreamResponse, name: str, address: str
+    ) -> None:
+        """Put a new session in the place of this one, of whose cookie somebody may have a copy."""
+        credential = await self._users.credential(name)
+        session_id = new_session_id()
+        if credential and await self._deps.ledger.sessions.open(
+            session_id,
+            name=name,
+            checked_hash=credential.password_hash,
+            length_s=self._deps.settings.console_session_s,
+            former_id=session_id_of(request),
+            address=address,
+        ):
+            give_session(response, session_id)
 
     @requires(Role.VIEWER)
     async def end_others(self, request: web.Request) -> web.StreamResponse:
@@ -94,7 +125,7 @@ class _Account:
         self, request: web.Request, refusal: Refusal | None = None, *, status: int = 422
     ) -> web.StreamResponse:
         user = operator_of(request)
-        record = await self._users.get(user.name)
+        record = await self._users.get(user.name, idle_s=self._deps.settings.console_idle_s)
         return await render(
             request,
             "account.html",

@@ -16,6 +16,8 @@ from worker.ops.console.gate import operator_of, public, requires, unguarded
 from worker.ops.console.i18n import N_
 from worker.ops.console.roles import Role
 from worker.ops.console.sessions import (
+    device_of,
+    give_device,
     give_login_secret,
     give_session,
     new_session_id,
@@ -23,9 +25,10 @@ from worker.ops.console.sessions import (
     take_session,
     who_is_it,
 )
-from worker.ops.console.throttle import Throttle
+from worker.ops.console.throttle import KNOWN_FOR_S, Throttle, Try
 from worker.ops.console.view import render
 from worker.ops.console.whence import Whence, parts_of, whence
+from worker.ops.passwords import TooBusyError
 from worker.telemetry import log
 
 _NO_NAME = "(no name)"
@@ -84,29 +87,40 @@ class _Login:
             check_token(request, form)
         except StaleTokenError:
             return await self._page(request, status=403, error=_STALE, typed=typed)
-        attempt = await self._throttle.attempt(read_name(typed) or _NO_NAME, came_by.subscriber)
+        name, device = read_name(typed) or _NO_NAME, device_of(request)
+        attempt = await self._throttle.attempt(name, came_by.subscriber, device)
         wait_s = await self._throttle.begin(attempt)
         if wait_s:
+            if await self._throttle.may_record_throttled():
+                await self._record_refusal(typed, came_by, cause="too_many_tries")
             page = await self._page(request, status=429, error=_THROTTLED, typed=typed)
             page.headers["Retry-After"] = str(math.ceil(wait_s))
             return page
-        session_id = await self._opened(request, typed, password, came_by)
+        session_id = await self._opened(request, typed, password, came_by, attempt)
         if session_id is None:
-            await self._record_refusal(typed, came_by)
+            await self._record_refusal(typed, came_by, is_kept=await self._throttle.may_record())
             return await self._page(request, status=403, error=_WRONG, typed=typed)
-        await self._throttle.succeed(attempt)
-        await self._throttle.remember(attempt)
+        await self._throttle.take_back(attempt)
+        device = device or new_session_id()
+        await self._throttle.remember(attempt, name, device)
         response = _go(safe_next(form.text("next", default="/")))
         give_session(response, session_id)
+        give_device(response, device, for_s=KNOWN_FOR_S)
         return response
 
-    async def _opened(self, request: web.Request, typed: str, password: str, came_by: Whence) -> str | None:
+    async def _opened(
+        self, request: web.Request, typed: str, password: str, came_by: Whence, attempt: Try
+    ) -> str | None:
         """Return the id of a new session, None where the password is wrong, or the account disabled or unknown."""
         name, users = read_name(typed), self._deps.ledger.users
         credential = await users.credential(name) if name else None
         kept = None if credential is None or credential.is_disabled else credential.password_hash
         # An unknown name costs the same work as a known one.
-        checked = await self._deps.accounts.passwords.check(password, kept)
+        try:
+            checked = await self._deps.accounts.passwords.check(password, kept, is_known=attempt.is_known)
+        except TooBusyError:
+            await self._throttle.take_back(attempt)
+            raise
         if name is None or kept is None or not checked.is_right:
             return None
         session_id = new_session_id()
@@ -132,17 +146,24 @@ class _Login:
         take_session(response)
         return response
 
-    async def _record_refusal(self, typed: str, came_by: Whence) -> None:
-        """Record a refused try. A name that is nobody's is left out: it may be a password in the wrong field."""
+    async def _record_refusal(
+        self, typed: str, came_by: Whence, *, cause: str | None = None, is_kept: bool = True
+    ) -> None:
+        """Log a refused try, and record it where *is_kept*.
+
+        A name that is nobody's is left out: it may be a password in the wrong field.
+        """
         name = read_name(typed)
-        user = await self._deps.ledger.users.get(name) if name else None
-        log.warning("sign_in_refused", is_known=user is not None)
-        if await self._throttle.may_record():
+        # Not the whole user: what is read of a known name takes no longer than of an unknown one.
+        user = await self._deps.ledger.users.credential(name) if name else None
+        if cause is None:
             cause = "unknown_name" if user is None else "disabled" if user.is_disabled else "wrong_password"
+        log.warning("sign_in_refused", is_known=user is not None, cause=cause)
+        if is_kept:
             await self._deps.ledger.trail.record(
                 "sign_in_refused",
                 by="nobody",
-                subject="" if user is None else user.name,
+                subject="" if user is None or name is None else name,
                 detail={"address": came_by.address, "cause": cause},
             )
 
@@ -159,6 +180,7 @@ class _Login:
             error=error,
             typed=typed,
             next=safe_next(request.query.get("next", "/")),
+            has_ended="ended" in request.query and request.method == "GET",
             is_private=came_by.is_private,
             has_users=await self._deps.ledger.users.has_any(),
             first_user=self._deps.first_user,

@@ -105,7 +105,8 @@ class _Users:
         made: tuple[str | None, str] | None = None,
         typed: str = "",
     ) -> web.StreamResponse:
-        users: list[dict[str, Any]] = [user_view(each) for each in await self._deps.ledger.users.list()]
+        found = await self._deps.ledger.users.list(idle_s=self._deps.settings.console_idle_s)
+        users: list[dict[str, Any]] = [user_view(each) for each in found]
         return await render(
             request,
             "users.html",

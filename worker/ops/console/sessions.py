@@ -14,6 +14,8 @@ from worker.ops.console.roles import SignedIn
 #: `__Host-`: browsers take it only with Secure, for this very host and for all of its paths. Lax and not Strict, so
 #: that a link in an alert leads to its page and not to the sign-in.
 SESSION_COOKIE = "__Host-linkferry"
+#: Tells a browser in which somebody signed in before; it opens nothing, see `throttle`. Only our own forms send it.
+DEVICE_COOKIE = "__Host-linkferry-device"
 #: What htmx asks for by itself (`hx-headers='{"X-Poll": "1"}'`) is no sign that somebody sits there.
 POLL_HEADER = "X-Poll"
 _ID_BYTES = 32
@@ -28,6 +30,12 @@ def new_session_id() -> str:
 def session_id_of(request: web.Request) -> str | None:
     """Return the id in the request's cookie, None where there is none that could be ours."""
     found = request.cookies.get(SESSION_COOKIE, "")
+    return found if len(found) == _ID_LETTERS else None
+
+
+def device_of(request: web.Request) -> str | None:
+    """Return what tells the browser from others, None where it was never told."""
+    found = request.cookies.get(DEVICE_COOKIE, "")
     return found if len(found) == _ID_LETTERS else None
 
 
@@ -59,6 +67,13 @@ def give_session(response: web.StreamResponse, session_id: str) -> None:
     """Let the browser keep a session's id until it is closed; the sign-in form's own secret has served."""
     _set(response, SESSION_COOKIE, session_id)
     _drop(response, LOGIN_COOKIE)
+
+
+def give_device(response: web.StreamResponse, device: str, *, for_s: float) -> None:
+    """Let the browser keep what tells it from others, for so long from now on."""
+    response.set_cookie(
+        DEVICE_COOKIE, device, max_age=round(for_s), path="/", secure=True, httponly=True, samesite="Strict"
+    )
 
 
 def take_session(response: web.StreamResponse) -> None:
