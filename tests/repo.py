@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -88,6 +89,14 @@ def is_command(words: Sequence[str]) -> bool:
             return False
         command = children[word]
     return True
+
+
+def read_as_typed(line: str) -> None:
+    """Read `linkferry …` as its command would; raises where it can't be run as it stands: an argument lacks, say."""
+    command, words = _cli(), shlex.split(line)[1:]
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words)
 
 
 @cache

@@ -128,7 +128,7 @@ async def go_on(
     with acting.refusals():
         document = await session.acts.go_on(act_id.strip(), by=filters.operator(), why=why)
     if is_detached:
-        emit(document, lambda: say(f"Goes on. Look: linkferry act watch {act_id}"))
+        emit(document, lambda: acting.say_left(f"Goes on. Look: linkferry act watch {act_id}", document))
         return 0
     return await acting.follow(session, act_id.strip(), is_driver=True)
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,6 +41,10 @@ CALLING = frozenset({"requeue", "replace", "revoke"})
 #: Between two steps of an act that this process drives, and between two looks at one that waits.
 _PAUSE_S = 0.01
 _LOOK_EVERY_S = 0.25
+#: A server that is away is asked again this often.
+_AGAIN_S = 1.0
+_AWAY = "away"
+_RETRY = "act_waits_retry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +123,17 @@ async def carry_out(
             act_id, by=filters.operator(), why=why, is_canary=manner.is_canary
         )
     if manner.is_detached:
-        emit(
-            document,
-            lambda: say(f"Started: {act_id}. The workers see to it; look: linkferry act watch {act_id}"),
-        )
+        started = f"Started: {act_id}. The workers see to it; look: linkferry act watch {act_id}"
+        emit(document, lambda: say_left(started, document))
         return DONE
     return await follow(session, act_id, is_driver=True)
+
+
+def say_left(sentence: str, document: Document) -> None:
+    """Say that an act is left to the workers, and what it waits for if they can't go on with it now."""
+    say(sentence)
+    if document["waits_for"]:
+        say(document["waits_for"]["text"])
 
 
 async def follow(session: Session, act_id: str, *, is_driver: bool) -> int:
@@ -131,24 +141,43 @@ async def follow(session: Session, act_id: str, *, is_driver: bool) -> int:
 
     *is_driver*: steps it as well, so that it goes on with no worker running.
     """
-    told: str | None = None
+    told, document = None, None
     with _interrupts() as stopped, acting_progress() as show:
-        while True:
-            document = await (session.acts.step(act_id) if is_driver else session.acts.get(act_id))
-            if document is None:
-                message = f"There is no act {act_id}. `linkferry act list` shows what there is."
-                raise CommandError(message)
+        while not stopped.is_set():
+            seen = await _look(session, act_id, is_driver=is_driver)
+            if isinstance(seen, str):
+                told = _tell_away(seen, act_id, told)
+                await _wait(stopped, _AGAIN_S)
+                continue
+            document = seen
             show(document)
-            if stopped.is_set() or is_over(document) or (is_driver and _is_left(document)):
+            if is_over(document) or (is_driver and _is_left(document)):
                 break
             told = _tell_wait(document, told)
-            pause_s = _PAUSE_S if document.get("taken") else _LOOK_EVERY_S
-            await _wait(stopped, pause_s)
-    emit(document, lambda: tell(document))
-    if stopped.is_set() and not is_over(document):
+            await _wait(stopped, _PAUSE_S if document.get("taken") else _LOOK_EVERY_S)
+    if document is not None:
+        emit(document, partial(tell, document))
+    if document is None or (stopped.is_set() and not is_over(document)):
         complain(f"Stopped watching; act {act_id} goes on. Look again: linkferry act watch {act_id}")
         return FAILED
     return exit_code(document)
+
+
+async def _look(session: Session, act_id: str, *, is_driver: bool) -> Document | str:
+    """Return how the act stands, stepped by the *driver*, or why nobody can say just now; raises CommandError (gone)."""
+    from worker.ledger import LedgerUnavailable
+    from worker.limits import LimitsUnavailable
+
+    try:
+        document: Document | None = await (
+            session.acts.step(act_id) if is_driver else session.acts.get(act_id)
+        )
+    except (LedgerUnavailable, LimitsUnavailable) as exc:
+        return str(exc)
+    if document is None:
+        message = f"There is no act {act_id}. `linkferry act list` shows what there is."
+        raise CommandError(message)
+    return document
 
 
 def is_over(document: Document) -> bool:
@@ -224,17 +253,30 @@ def _expectation(preview: Document, *, is_canary: bool) -> Iterator[str]:
 
 
 def _is_left(document: Document) -> bool:
-    """Tell whether only workers could go on with it, and none runs."""
+    """Tell whether only workers could go on with it, and none runs. What needs no call a command does by itself."""
     waits = document["waits_for"]
+    if document["act"] not in CALLING:
+        return False
     return not document["taken"] and waits is not None and waits["code"] == "act_waits_no_worker"
+
+
+def _tell_away(why: str, act_id: str, told: str | None) -> str:
+    """Say that the ledger does not answer, once until it does: the act stands in it, and nothing of it is lost."""
+    if told != _AWAY:
+        complain(f"Redis does not answer ({why}). Act {act_id} goes on where it stands; looking again.")
+    return _AWAY
 
 
 def _tell_wait(document: Document, told: str | None) -> str | None:
     """Say what the act waits for, once until that changes."""
-    waits: Document = document["waits_for"] or {}
-    if waits and waits["code"] != told and not document.get("taken"):
+    waits: Document | None = document["waits_for"]
+    if waits is None or document.get("taken"):
+        return told if told == _RETRY else None
+    # The time of the next try is another one at each look.
+    about: str = _RETRY if waits["code"] == _RETRY else waits["text"]
+    if about != told:
         complain(waits["text"])
-    return waits.get("code")
+    return about
 
 
 async def _wait(stopped: asyncio.Event, seconds: float) -> None:

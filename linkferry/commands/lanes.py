@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from linkferry.commands import filters
 from linkferry.frame import USAGE, CommandError, command
-from linkferry.output import emit, say
+from linkferry.output import emit, instant, say
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -47,13 +47,31 @@ def register(app: typer.Typer) -> None:
         Example: `linkferry resume`
         """
         target = _target(lane, channel)
+        held = {each["target"]: each for each in await session.holds.all()}
         cleared = await session.commands.resume(target, by=filters.operator(), why=why)
         still = [each for each in sorted(await session.ledger.batches.pauses()) if ":" in each]
-        told = f" Holds cleared: {', '.join(cleared)}." if cleared else ""
+        stood = [held[each] for each in cleared if each in held]
         emit(
-            {"target": target, "paused": False, "holds_cleared": cleared, "still_paused": still},
-            lambda: say(f"Resumed: {target}.{told}{_still_paused(still)}"),
+            {
+                "target": target,
+                "paused": False,
+                "holds_cleared": cleared,
+                "holds": stood,
+                "still_paused": still,
+            },
+            lambda: say(f"Resumed: {target}.{_cleared(stood)}{_still_paused(still)}"),
         )
+
+
+def _cleared(holds: list[dict[str, Any]]) -> str:
+    """Return why each hold stood that was cleared: who clears one is not to wonder afterwards."""
+    lines = []
+    for each in holds:
+        name = f" ({each['batch']})" if each["batch"] else ""
+        since = f"held since {instant(each['since'])} for {each['reason']}"
+        waiting = f"{each['waiting']:,} jobs waited"
+        lines.append(f"\nHold cleared: {each['target']}{name}, {since}; {waiting}. {each['meaning']}")
+    return "".join(lines)
 
 
 def _still_paused(targets: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,9 +56,10 @@ def register(app: typer.Typer) -> None:
             job.id, channel=channel, to=readdress, by=filters.operator(), why=why
         )
         documents = [each.document() for each in resent]
-        when = until_window(session.settings, job.lane)
+        pauses = await session.ledger.batches.pauses()
         where = _where(readdress, channel)
-        lines = [_line(each, f"{f' to {where}' if where else ''}{when}") for each in documents]
+        to_whom = f" to {where}" if where else ""
+        lines = [_line(each, to_whom + _when(session.settings, job.lane, each, pauses)) for each in documents]
         if where and any(each.done for each in resent):
             lines.append(f"{where} is the customer's from now on: later messages go there, too.")
         document = {"job_id": job.id, "messages": documents, "to": where}
@@ -68,6 +70,13 @@ def register(app: typer.Typer) -> None:
                 "channels asked for."
             )
         return 0 if any(each.done for each in resent) else FAILED
+
+
+def _when(settings: Settings, lane: Lane, document: dict[str, Any], pauses: AbstractSet[str]) -> str:
+    """Return when a message goes out, for a line, where that is not at once."""
+    if f"channel:{document['channel']}" in pauses:
+        return f" once its channel is resumed: linkferry resume --channel {document['channel']}"
+    return until_window(settings, lane)
 
 
 def until_window(settings: Settings, lane: Lane) -> str:

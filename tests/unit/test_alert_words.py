@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.repo import is_command
+from tests.repo import is_command, read_as_typed
 from tests.unit.test_alert_rules import ONE_OF_EACH
 from worker.dispatch import Sender
 from worker.dispatch.alerts import compose_alert
@@ -87,10 +87,11 @@ def test_every_incident_has_its_words(trouble: Trouble, phase: AlertPhase) -> No
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=list(TROUBLES))
 def test_every_command_can_be_typed(trouble: Trouble) -> None:
-    """With the group's and the command's name, and for the sandbox with its option."""
+    """As it stands in the mail, with all that the command asks for; and for the sandbox with its option."""
     for typed in alert_words(incident_of(trouble), is_ended=False).commands:
         words = [word for word in typed.removeprefix("linkferry ").split() if not word.startswith("-")]
         assert is_command(words), typed
+        read_as_typed(typed)
     for typed in alert_notice(incident_of(trouble), AlertPhase.OPENED, SANDBOX).commands:
         assert typed.startswith("linkferry --sandbox ")
 

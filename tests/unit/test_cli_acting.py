@@ -12,6 +12,8 @@ import pytest
 from linkferry import frame
 from linkferry.commands import acting
 from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, CommandError
+from worker.ledger import LedgerUnavailable
+from worker.limits import LimitsUnavailable
 from worker.ops.words import said
 
 NO_WORKER = said("act_waits_no_worker")
@@ -47,9 +49,11 @@ def a_document(**changes: Any) -> dict[str, Any]:
 
 
 class Course:
-    """A session whose one act goes through these documents, and stays at the last."""
+    """A session whose one act goes through these documents, and stays at the last; an exception: nobody answers then."""
 
-    def __init__(self, *documents: dict[str, Any] | None, interrupt_at: int | None = None) -> None:
+    def __init__(
+        self, *documents: dict[str, Any] | Exception | None, interrupt_at: int | None = None
+    ) -> None:
         self.documents = documents
         self.looks = 0
         self.steps = 0
@@ -61,6 +65,8 @@ class Course:
         self.looks += 1
         if self.looks == self._interrupt_at:
             os.kill(os.getpid(), signal.SIGINT)
+        if isinstance(found, Exception):
+            raise found
         return found
 
     async def step(self, act_id: str) -> dict[str, Any] | None:
@@ -126,12 +132,55 @@ async def test_a_driver_goes_no_further_than_without_a_worker_it_can(
 
 
 async def test_what_an_act_waits_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not at every look."""
-    paused = a_document(in_flight=5, waits_for=said("act_waits_lane_paused"))
-    course = Course(paused, paused, paused, a_document(state="done", linked=10))
+    """Not at every look; nor is it missed where the step that let them go could see it already."""
+    waits = {"in_flight": 5, "waits_for": said("act_waits_lane_paused")}
+    paused = a_document(**waits)
+    course = Course(a_document(taken=5, **waits), paused, paused, a_document(state="done", linked=10))
 
     assert await follow(course) == DONE
     assert capsys.readouterr().err.count("The bulk lane is paused") == 1
+
+
+async def test_tries_to_come_are_said_once_whenever_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each look sees another next one, and in between one that is being made."""
+    looks = [
+        a_document(in_flight=5, waits_for=said("act_waits_retry", due_at=f"2026-11-22T10:00:0{second}.000Z"))
+        for second in range(3)
+    ]
+    moving = a_document(in_flight=5)
+    course = Course(looks[0], moving, looks[1], looks[2], a_document(state="done", linked=10))
+
+    assert await follow(course) == DONE
+    assert capsys.readouterr().err.count("tried again by itself") == 1
+
+
+@pytest.mark.parametrize("is_driver", [True, False])
+async def test_a_server_that_is_away_for_a_while_is_asked_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_driver: bool
+) -> None:
+    """It restarts: the act stands in it and goes on, so whoever watches is told that once, and then the end."""
+    monkeypatch.setattr(acting, "_AGAIN_S", 0.0)
+    away = LedgerUnavailable("Connection refused")
+    course = Course(
+        a_document(in_flight=5), away, LimitsUnavailable("Loading"), a_document(state="done", linked=10)
+    )
+
+    assert await follow(course, is_driver=is_driver) == DONE
+    captured = capsys.readouterr()
+    assert captured.err.count("Redis does not answer (Connection refused). Act a1 goes on") == 1
+    assert "10 linked" in captured.out
+
+
+async def test_ctrl_c_ends_the_wait_for_a_server_that_stays_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing is known of the act, so nothing is told of it but how to look again."""
+    course = Course(LedgerUnavailable("Connection refused"), interrupt_at=1)
+
+    assert await follow(course) == FAILED
+    captured = capsys.readouterr()
+    assert "act watch a1" in captured.err
+    assert not captured.out
 
 
 async def test_an_act_that_is_forgotten_meanwhile_is_an_error() -> None:

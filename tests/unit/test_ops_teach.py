@@ -107,6 +107,43 @@ async def test_teaching_again_says_what_no_longer_holds(desk: Desk, teaching: Te
     assert same["replaced"] is None
 
 
+async def test_a_group_can_be_described_before_it_has_a_better_name(
+    desk: Desk, teaching: Teaching, catalogue: LiveCatalogue
+) -> None:
+    """`reasons set unknown_77 --class …`: its code's name stays, and it is taken back by either."""
+    await a_failure(desk)
+
+    for taken_back_by in ("unknown_77", "77"):
+        lesson = await teaching.teach("unknown_77", words=WORDS, **BY)
+        assert (lesson["reason"], lesson["stood_as"], lesson["standing"]) == ("unknown_77", "unknown_77", 1)
+        assert catalogue.for_code("create_whatsapp", 77).policy is Policy.DISCARD
+        assert (await teaching.unteach(taken_back_by, **BY))["untaught"]
+
+
+@pytest.mark.parametrize("asked", ["unknown_77", "77"])
+async def test_a_code_that_has_a_name_keeps_it_where_no_other_is_given(
+    desk: Desk, teaching: Teaching, catalogue: LiveCatalogue, asked: str
+) -> None:
+    """Its policy alone is to change: nobody has to remember what it was called."""
+    await a_failure(desk)
+    await teaching.teach("77", name="frozen", words=WORDS, **BY)
+    lesson = await teaching.teach(asked, words={"policy": "fail"}, **BY)
+
+    assert (lesson["reason"], lesson["code"], lesson["meaning"]) == ("frozen", 77, "It is frozen.")
+    assert catalogue.for_code("create_whatsapp", 77).policy is Policy.FAIL
+
+
+async def test_a_code_of_two_taught_calls_must_be_told_apart(teaching: Teaching) -> None:
+    """Else it would be anybody's guess which is meant."""
+    await teaching.teach("77", name="frozen", words=WORDS, **BY)
+    await teaching.teach("77", name="page_frozen", call="create_facebook", words=WORDS, **BY)
+
+    with pytest.raises(TeachRefused, match="say --call create_") as caught:
+        await teaching.teach("77", words={"policy": "fail"}, **BY)
+
+    assert caught.value.field == "call"
+
+
 @pytest.mark.parametrize(
     ("asked", "more", "field", "message"),
     [

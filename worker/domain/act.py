@@ -100,4 +100,5 @@ REFUSALS: Mapping[str, str] = {
     "I": "facebook_stays",
     "N": "no_link",
     "E": "past_cancelling",
+    "T": "link_replaced",
 }

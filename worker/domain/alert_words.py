@@ -146,7 +146,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "bulk_stalled": ("linkferry doctor",),
     "failed_grows": ("linkferry failed groups",),
     "reason_surges": ("linkferry failed list --reason {reason}", "linkferry failed groups"),
-    "expiring": ("linkferry failed export --state {state}", "linkferry failed list --state {state}"),
+    "expiring": (
+        "linkferry failed export {state}.csv --state {state}",
+        "linkferry failed list --state {state}",
+    ),
     "messages_fail": ("linkferry failed list --stage delivery",),
     "channel_stopped": ("linkferry doctor",),
     "channel_stopped.paused": ("linkferry resume --channel {channel}",),

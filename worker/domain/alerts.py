@@ -217,10 +217,13 @@ class ExpiryWindow:
     before_ms: int
 
 
-def expiry_windows(state: str, keep_s: float, now_ms: int) -> list[ExpiryWindow]:
+def expiry_windows(
+    state: str, keep_s: float, now_ms: int, *, later_ms: int | None = None
+) -> list[ExpiryWindow]:
     """Return which jobs of *state*, kept for *keep_s*, are deleted today and tomorrow (UTC).
 
     Days, so that each job is warned of once, a day ahead or two. What is kept for a day or less can't be warned of.
+    *later_ms*: when those go that became due all at once, and others with them; nothing goes before.
     """
     if not _DAY_S < keep_s < float("inf"):
         return []
@@ -232,11 +235,14 @@ def expiry_windows(state: str, keep_s: float, now_ms: int) -> list[ExpiryWindow]
     for ahead in (0, 1):
         day = midnight + timedelta(days=ahead)
         begins, ends = (round(each.timestamp() * 1000) for each in (day, day + timedelta(days=1)))
+        if later_ms is not None and later_ms >= ends:
+            continue
+        is_first = later_ms is not None and begins <= later_ms  # with all that is due by then
         windows.append(
             ExpiryWindow(
                 scope=f"{state}:{day.date().isoformat()}",
                 state=state,
-                from_ms=max(begins, now_ms) - keep_ms,
+                from_ms=0 if is_first else max(begins, now_ms) - keep_ms,
                 before_ms=ends - keep_ms,
             )
         )

@@ -13,7 +13,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
-from worker.domain.act import Act, ActOutcome, ActState
+from worker.domain.act import OUTCOME_OF, Act, ActOutcome, ActState
 from worker.domain.ramp import Failing, failing, room
 from worker.domain.states import JobState, Lane
 from worker.ledger.accepting import ms
@@ -42,6 +42,8 @@ _PRUNED_AT_ONCE = 20
 #: Ids looked at for one page of those with a certain outcome.
 _MOST_SEEN = 20_000
 _SEEN_AT_ONCE = 1_000
+#: Of the latest that were let go, so many are looked at for those that have not ended.
+_LATEST_SEEN = 20_000
 #: Who stops an act that stops by itself.
 ITSELF = "linkferry"
 
@@ -224,6 +226,27 @@ class Acts:
                 if len(found) == limit:
                     return found, str(start) if await self._has(act_id, start) else None
         return found, str(start) if await self._has(act_id, start) else None
+
+    async def under_way(self, record: ActRecord, *, most: int) -> list[str]:
+        """Return up to *most* ids that an act whose jobs come to ends of their own let go last, and that have not ended.
+
+        Raises LedgerUnavailable.
+        """
+        if not record.in_flight:
+            return []
+        start = max(0, record.at - _LATEST_SEEN)
+        with translated():
+            marks = text(
+                await self._scripts.redis.getrange(self._keys.act_marks + record.id, start, record.at - 1)
+            )
+            places = [
+                start + at for at, letter in enumerate(marks) if OUTCOME_OF.get(letter) is ActOutcome.DONE
+            ]
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for place in places[-most:]:
+                    pipe.lindex(self._keys.act_ids + record.id, place)
+                found = await pipe.execute() if places else []
+        return [text(each) for each in found if each is not None]
 
     async def _slice(self, act_id: str, start: int, count: int) -> list[ActItem]:
         end = start + count - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.domain.dedupe import contact_mark
@@ -30,6 +30,8 @@ FACEBOOK_RETRY_MS = 30_000
 #: Moving a job takes the server some 30 µs: a script stays well below 5 ms.
 _ROWS_PER_SCRIPT = 100
 _LEASES_PER_SCRIPT = 500
+#: So long before, at least, everybody can know that a dead letter or failed job will be deleted.
+WARNED_S = 86_400.0
 #: A skip for this reason is dropped when an edited request brings the contact.
 NO_CONTACT = "no_contact"
 
@@ -147,20 +149,40 @@ class Mending:
         """
         return _mended(await self._scripts.run("cancel", job_id, by, why))
 
-    async def prune(self, older_than_s: Mapping[JobState, float], *, limit: int) -> int:
+    async def prune(
+        self, older_than_s: Mapping[JobState, float], *, limit: int, warned: Collection[JobState] = ()
+    ) -> int:
         """Delete up to *limit* jobs that have stood in an ended state for longer than that state's seconds.
 
-        Return how many. Jobs of an invitation whose message is still to be sent are kept.
-        Raises ValueError for a state that is no end, LedgerUnavailable.
+        Return how many. Jobs of an invitation whose message is still to be sent are kept; of a *warned* state those that
+        nobody could foresee a day ahead, see `due_later`. Raises ValueError for a state that is no end, LedgerUnavailable.
         """
         if unfit := set(older_than_s) - ENDED_STATES:
             raise ValueError(f"jobs that are {', '.join(sorted(unfit))} have not ended")
         now_ms, pruned = await self._scripts.now(), 0
         for state, age_s in older_than_s.items():
+            before_ms = now_ms - ms(age_s)
+            if state in warned:
+                before_ms, _ = await self._prunable(state, age_s)
             pruned += await prune_state(
-                self._scripts, self._keys, state, before_ms=now_ms - ms(age_s), limit=limit - pruned
+                self._scripts, self._keys, state, before_ms=before_ms, limit=limit - pruned
             )
         return pruned
+
+    async def due_later(self, state: JobState, keep_s: float) -> int | None:
+        """Return when jobs go that `prune` spares though *keep_s* are over, in ms; None: it spares none.
+
+        Those that became due at once, because they are kept for less than before or nobody was there to warn of it,
+        stay a day longer. Raises LedgerUnavailable.
+        """
+        _, later_ms = await self._prunable(state, keep_s, is_look=True)
+        return later_ms
+
+    async def _prunable(
+        self, state: JobState, keep_s: float, *, is_look: bool = False
+    ) -> tuple[int, int | None]:
+        before, later = await self._scripts.run("prune_due", state, ms(keep_s), ms(WARNED_S), flag(is_look))
+        return int(before), int(later) if later else None
 
     async def _record(self, job_id: str) -> Any:
         """Return the record of a job's invitation, or None when it is gone."""

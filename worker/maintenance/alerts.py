@@ -7,6 +7,7 @@ stands in the ledger, so that whoever comes after a crash goes on from there.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,9 @@ class AlertWatch:
         windows = [
             window
             for state, keep_s in self.keep_s.items()
-            for window in expiry_windows(state.value, keep_s, now_ms)
+            for window in expiry_windows(
+                state.value, keep_s, now_ms, later_ms=await self._later(state, keep_s)
+            )
         ]
         facts = await self.ledger.incidents.facts(windows)
         status = await self.limits.status()
@@ -105,6 +108,9 @@ class AlertWatch:
             links_missing=partner.missing,
             links_missing_since_ms=partner.suspicious_since_ms,
         )
+
+    async def _later(self, state: JobState, keep_s: float) -> int | None:
+        return None if math.isinf(keep_s) else await self.ledger.due_later(state, keep_s)
 
     async def _hold(self, target: str, hold: Hold) -> HoldFacts:
         outlook = await self.ledger.batches.outlook(target)

@@ -14,12 +14,13 @@ from typing import Any
 from worker.domain.act import CALLING_ACTS, Act, ActOutcome, ActState, unfit_for
 from worker.domain.canonical import mask_field
 from worker.domain.reasons import Catalogue
-from worker.domain.states import JobState, Lane
+from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger
 from worker.ledger.act_records import ActChange, ActRecord
-from worker.ledger.acts import FEW, MOST_IDS
+from worker.ledger.acts import MOST_IDS
 from worker.ledger.finding_messages import concerns_messages
-from worker.limits import ClosedReason, Limits
+from worker.limits import Limits
+from worker.ops.act_waits import act_wait
 from worker.ops.names import names_of
 from worker.ops.views import iso
 from worker.ops.words import WORDS, Said, said
@@ -265,23 +266,9 @@ class Acts:
 
     async def _view(self, record: ActRecord) -> dict[str, Any]:
         status = await self._limits.status()
-        waits_for = await self._wait_of(record, status.closed_reason)
         document = act_view(record, rate=status.rate)
-        document["waits_for"] = None if waits_for is None else said(f"act_waits_{waits_for}")
+        document["waits_for"] = await act_wait(self._ledger, self._catalogue, record, status.closed_reason)
         return document
-
-    async def _wait_of(self, record: ActRecord, closed: ClosedReason | None) -> str | None:
-        """Return what keeps a running act from going on that needs the partner, or None."""
-        if record.state is not ActState.RUNNING or record.act not in CALLING_ACTS:
-            return None
-        if not await self._ledger.fleet.workers():
-            return "no_worker"
-        if closed is not None:
-            return closed.value
-        lane = (await self._ledger.queries.lanes())[Lane.BULK]
-        if record.total <= FEW or not (lane.paused or lane.held):
-            return None
-        return "lane_paused" if lane.paused else "lane_held"
 
 
 def act_view(record: ActRecord, *, rate: float) -> dict[str, Any]:

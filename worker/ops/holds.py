@@ -58,6 +58,7 @@ class Holds:
             "explained": dict(outlook.explained),
             "outlook": outlook_said(outlook),
             "since": iso(hold.since_ms),
+            "until": None,
             "waiting": hold.count,
             "evidence": [evidence_view(job, self._catalogue) for job in suspects],
             "batch": await self._batch_name(target),
@@ -78,7 +79,7 @@ class Holds:
             "target": CALLS,
             **reason_view(_NAMES.get(reason, reason.value), self._catalogue),
             "since": iso(_since_ms(status)),
-            "until": iso(status.paused_until_ms),
+            "until": iso(_until_ms(status)),
             "waiting": sum(lanes[lane].waiting for lane in Lane if lane in lanes),
             "explained": {},
             "outlook": None,
@@ -104,6 +105,14 @@ def _since_ms(status: LimitsStatus) -> int | None:
         ClosedReason.BREAKER_OPEN: status.broke_at_ms,
         ClosedReason.PARTNER_THROTTLED: status.throttled_since_ms,
     }.get(status.closed_reason or ClosedReason.PAUSED)
+
+
+def _until_ms(status: LimitsStatus) -> int | None:
+    """Return when what stops the calls ends, or is tried again, by itself; None: a person ends it."""
+    return {
+        ClosedReason.CREDENTIALS_HELD: status.next_try_ms,
+        ClosedReason.BREAKER_OPEN: status.breaker_until_ms,
+    }.get(status.closed_reason or ClosedReason.PAUSED, status.paused_until_ms)
 
 
 def evidence_view(job: JobRecord, catalogue: Catalogue) -> dict[str, Any]:

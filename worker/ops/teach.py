@@ -80,7 +80,8 @@ class Teaching:
         LedgerUnavailable, LedgerFull.
         """
         lessons = await self._ledger.taught.lessons()
-        about = await self._about(reason_or_code.strip(), call, name)
+        asked = reason_or_code.strip()
+        about = self._named_before(asked, call, name, lessons) or await self._about(asked, call, name)
         lesson = Lesson.from_document({**words, **about}, by=by, why=why)
         earlier = next((each for each in lessons if each.key == lesson.key), None)
         if earlier is not None:
@@ -129,9 +130,25 @@ class Teaching:
         await self._ledger.taught.refresh(self._catalogue)
         return {"reason": lesson.name, "call": lesson.call, "code": lesson.code, "untaught": True}
 
+    @staticmethod
+    def _named_before(
+        asked: str, call: str | None, name: str | None, lessons: Iterable[Lesson]
+    ) -> dict[str, Any] | None:
+        """Return what is meant by a code that was taught a name, where no other is given for it; else None.
+
+        Raises TeachRefused where it means something else in each of several calls.
+        """
+        code = _code_of(asked)
+        if code is None or name is not None:
+            return None
+        taught = [each for each in lessons if each.code == code and call in {None, each.call}]
+        if len(taught) > 1:
+            raise TeachRefused(f"{asked}: taught for several calls; {_say_call(taught)}.", "call")
+        return {"name": taught[0].name, "call": taught[0].call, "code": code} if taught else None
+
     async def _about(self, asked: str, call: str | None, name: str | None) -> dict[str, Any]:
         """Return what the lesson is about: the reason's name, and the call and code that mean it, if any do."""
-        code = int(asked) if _is_number(asked) else code_in(asked)
+        code = _code_of(asked)
         if code is None or (name is None and call is None and not _is_number(asked)):
             self._require_meant(asked, is_code_meant=name not in {None, asked})
             if name not in {None, asked}:
@@ -153,7 +170,7 @@ class Teaching:
     def _require_meant(self, asked: str, *, is_code_meant: bool) -> None:
         """Refuse what is no reason, and was to be a code's name (`unknwn_77`), or is given another name as only a code is."""
         known = [each.name for each in self._catalogue.all()]
-        if asked in known:
+        if asked in known or code_in(asked) is not None:
             return
         digits = _find_code.search(asked)
         by_code = [f"unknown_{digits[0]}"] if digits else []
@@ -236,8 +253,14 @@ def _is_number(text: str) -> bool:
 
 
 def _is_about(lesson: Lesson, wanted: str) -> bool:
-    code = int(wanted) if _is_number(wanted) else code_in(wanted)
-    return lesson.name == wanted or (code is not None and lesson.code == code)
+    code = _code_of(wanted)
+    is_by_code = code is not None and code in {lesson.code, code_in(lesson.name)}
+    return lesson.name == wanted or is_by_code
+
+
+def _code_of(asked: str) -> int | None:
+    """Return the code that is asked for: `77`, or the name of its group, `unknown_77`."""
+    return int(asked) if _is_number(asked) else code_in(asked)
 
 
 def _say_call(lessons: Iterable[Lesson]) -> str:

@@ -13,6 +13,7 @@ local LETTERS = {
   is_revoked = 'V', is_failed = 'F', is_dead = 'X', is_cancelled = 'C', is_available = 'B', is_scheduled = 'U',
   claimed_by_another = 'A', changed_since = 'H', is_message = 'M', is_sent = 'S',
   change_pending = 'P', link_stands = 'K', facebook_stays = 'I', no_link = 'N', past_cancelling = 'E',
+  link_replaced = 'T',
 }
 local TAKES_CLAIM = { requeue = true, restore = true, replace = true }
 local MAKES_CALLS = { requeue = true, replace = true, revoke = true } -- a job that it lets go comes to an end of its own
@@ -27,6 +28,7 @@ local function message_refusal(act, message)
   if message.s == 'pending' then return 'waits_already' end
   if message.s == 'sending' then return 'is_running' end
   if message.s == 'sent' or (message.s == 'in_doubt' and act.filter ~= '') then return 'is_' .. message.s end
+  return links_refusal(message)
 end
 
 local function job_refusal(act, job, claim)

@@ -20,6 +20,21 @@ local function has_next(inv, header)
   return false
 end
 
+-- Return why a message is not sent again, or nil: a link that is being changed, or is gone, is not; a new one is sent by
+-- itself.
+local function links_refusal(delivery)
+  local has_link, has_its_own, first
+  for code in string.gmatch(delivery.j, '.') do
+    local row = call('HMGET', K.job .. delivery.inv .. code, 's', 'op', 'w')
+    if row[2] then return 'change_pending' end
+    has_link, first = has_link or row[1] == 'linked', first or row[1]
+    has_its_own = has_its_own or (row[1] == 'linked' and tonumber(row[3] or 0) == delivery.generation)
+  end
+  if not has_link and first then return 'is_' .. first end
+  if delivery.template == TEMPLATE and not has_its_own then return 'link_replaced' end
+  return has_next(delivery.inv, header_of(delivery.inv)) and 'change_pending' or nil
+end
+
 local function release_claim(inv, claim)
   if call('GET', K.claim .. claim) == inv then call('DEL', K.claim .. claim) end
 end

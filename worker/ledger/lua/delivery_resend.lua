@@ -6,21 +6,7 @@ local delivery = load_delivery(ARGV[2])
 if not delivery then return { 0, '', 'gone' } end
 if delivery.s == 'pending' or delivery.s == 'sending' then return { 0, delivery.s, 'waits_already' } end
 
--- A link that is being changed, or is gone, is not sent again; a new one is sent by itself.
-local function why_not()
-  local has_link, has_its_own, first
-  for code in string.gmatch(delivery.j, '.') do
-    local row = call('HMGET', K.job .. delivery.inv .. code, 's', 'op', 'w')
-    if row[2] then return 'change_pending' end
-    has_link, first = has_link or row[1] == 'linked', first or row[1]
-    has_its_own = has_its_own or (row[1] == 'linked' and tonumber(row[3] or 0) == delivery.generation)
-  end
-  if not has_link and first then return 'is_' .. first end
-  if delivery.template == TEMPLATE and not has_its_own then return 'link_replaced' end
-  return has_next(delivery.inv, header_of(delivery.inv)) and 'change_pending' or nil
-end
-
-local refusal = why_not()
+local refusal = links_refusal(delivery)
 if refusal then return { 0, delivery.s, refusal } end
 local is_readdressed, was = ARGV[5] ~= nil, delivery.s
 if is_readdressed and not rewrite(delivery.inv, ARGV[5], ARGV[6], ARGV[7], ARGV[8]) then
