@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
-from tests.browser.stage import NAMES, PASSWORD, Stage
+from tests.browser.stage import NAMES, PASSWORD, Stage, a_mobile, as_written
 from tests.browser.tour import Tour
 from tests.browser.visit import Visit
 from worker.domain.roles import Role
@@ -99,6 +99,81 @@ async def test_a_job_is_requeued_by_keyboard_alone(stage: Stage) -> None:
         await visit.page.keyboard.press("Enter")
         await expect(visit.page.get_by_text("Requeued:")).to_be_visible()
     await stage.reaches(JobState.LINKED, job)
+
+
+async def test_a_job_is_edited_by_keyboard_alone(stage: Stage) -> None:
+    """Enter in a field checks the changes: it reveals nothing and requeues nothing; the focus is where one goes on."""
+    job, number = await stage.failed(code=4)
+    async with stage.visit() as visit:
+        await visit.go(f"/jobs/{job}/edit")
+        field = visit.page.get_by_label("WhatsApp number")
+        await field.fill("12")
+        await field.press("Enter")
+        await expect(visit.page.get_by_role("alert")).to_contain_text("Some fields need another look")
+        visit.forget("422")
+        await expect(field).to_be_focused()
+        await expect(visit.page.locator(".field-error")).to_contain_text("WhatsApp number is")
+        await field.fill(as_written(a_mobile()))
+        await field.press("Enter")
+        await expect(visit.page.get_by_label("Why?")).to_be_focused()
+        assert number not in await visit.page.content()
+        assert await stage.state(job) is JobState.FAILED
+        await visit.page.keyboard.type("a digit was missing")
+        await tab_to(visit, "button[value=requeue]")
+        await visit.page.keyboard.press("Enter")
+        await visit.page.wait_for_url(f"**/jobs/{job}?told=edit")
+    await stage.reaches(JobState.LINKED, job)
+    assert not (await stage.ledger.trail.find(act="reveal", subject=job)).items
+
+
+async def test_enter_replaces_no_link(stage: Stage, tour: Tour) -> None:
+    """In a field of the form that replaces one, it checks what was typed; the link stands."""
+    job = tour.known["linked"]
+    async with stage.visit() as visit:
+        await visit.go(f"/jobs/{job}/replace")
+        field = visit.page.get_by_label("Contact's e-mail")
+        await field.fill("somebody.else@example.com")
+        await field.press("Enter")
+        await expect(visit.page.get_by_role("table", name="Before and after")).to_be_visible()
+    assert await stage.state(job) is JobState.LINKED
+    assert not (await stage.ledger.trail.find(act="replace", subject=job)).items
+
+
+async def test_many_are_filtered_previewed_and_requeued_by_keyboard_alone(stage: Stage) -> None:
+    """From the filter to the running act, without a mouse."""
+    numbers = await stage.failed_many(7, code=4, business_name="Heath Row Dairy")
+    await stage.forgive(*numbers)
+    async with stage.visit() as visit:
+        await visit.go("/jobs?state=failed")
+        await tab_to(visit, "#filter > summary")
+        await visit.page.keyboard.press("Enter")
+        await tab_to(visit, "#filter-name")
+        await visit.page.keyboard.type("Heath Row")
+        await visit.page.keyboard.press("Enter")
+        await visit.page.wait_for_url("**name=Heath**")
+        await expect(visit.page.locator(".chip")).to_contain_text("Heath Row")
+        await tab_to(visit, "button[value=all]")
+        await visit.page.keyboard.press("Enter")
+        await visit.page.wait_for_url("**/acts/a*")
+        await expect(visit.page.locator("#why-start")).to_be_visible()
+        await tab_to(visit, "#why-start")
+        await visit.page.keyboard.type("registered by now")
+        await visit.page.keyboard.press("Enter")
+        await expect(visit.page.get_by_text("7 of 7 done")).to_be_visible(timeout=30_000)
+
+
+async def test_one_question_is_open_at_a_time(stage: Stage, tour: Tour) -> None:
+    """Opening another closes the first, and what opens them stays where it is."""
+    async with stage.visit() as visit:
+        await visit.go(tour.path("failed_job"))
+        requeue = visit.page.locator("summary", has_text="Requeue as it is")
+        discard = visit.page.locator("summary", has_text="Discard")
+        places = [await each.bounding_box() for each in (requeue, discard)]
+        await requeue.click()
+        await discard.click()
+        await expect(visit.page.locator("#why-discard")).to_be_visible()
+        await expect(visit.page.locator("#why-requeue")).to_be_hidden()
+        assert [await each.bounding_box() for each in (requeue, discard)] == places
 
 
 async def test_the_focus_is_seen_wherever_it_is(stage: Stage, tour: Tour) -> None:

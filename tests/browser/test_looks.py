@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.stage import Stage
-from tests.browser.tour import Tour
+from tests.browser.tour import PAGES, Tour
 from worker.domain.roles import Role
+
+#: Tables that are wider than their place.
+CUT = "boxes => boxes.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.ariaLabel)"
+#: Short words of a table that take several lines by themselves.
+BROKEN_WORDS = r"""() => Array.from(document.querySelectorAll("td .faint, td .badge, td a, td strong"))
+  .filter(each => /^[^\s.:_-]{2,15}$/.test(each.textContent.trim()))
+  .filter(each => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    const tops = Array.from(range.getClientRects(), rect => rect.top);
+    return tops.length && Math.max(...tops) - Math.min(...tops) > 12;
+  })
+  .map(each => each.textContent)"""
 
 
 async def test_the_switch_to_hebrew_keeps_the_page_and_mirrors_it(stage: Stage, tour: Tour) -> None:
@@ -50,10 +64,11 @@ async def test_dark_is_the_systems_or_the_readers_choice(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("locale", ["en-US", "he-IL"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 1024, 390])
 async def test_no_table_is_cut(stage: Stage, tour: Tour, width: int, locale: str) -> None:
-    """The trail and the overview have all their columns within a usual window, however long an id is."""
+    """Every page has all its columns within a usual window, however long an id is, and breaks no word on a phone."""
     trail = stage.ledger.trail
+    await stage.accept(business_name="W" * 90, display_name="x", reference="R" * 60)
     message = f"{tour.path('failed_job').rpartition('/')[2]}.email.invitation.1"
     detail = {
         "was": "sent",
@@ -63,13 +78,44 @@ async def test_no_table_is_cut(stage: Stage, tour: Tour, width: int, locale: str
     }
     await trail.record("resend", by="user:somebody-with-a-name", subject=message, why="asked", detail=detail)
     size = {"width": width, "height": 900}
-    async with stage.visit(Role.VIEWER, locale=locale, viewport=size) as visit:
-        for path in ("/audit", "/"):
-            await visit.go(path)
+    async with stage.visit(Role.ADMIN, locale=locale, viewport=size) as visit:
+        seen = 0
+        for name in PAGES:
+            await visit.go(tour.path(name))
             boxes = visit.page.locator(".table-box")
-            assert await boxes.count()
-            cut = "boxes => boxes.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.ariaLabel)"
-            assert await boxes.evaluate_all(cut) == [], path
+            seen += await boxes.count()
+            assert await boxes.evaluate_all(CUT) == [], name
+            assert await visit.page.evaluate(BROKEN_WORDS) == [], name
+        assert seen > len(PAGES) / 3
+
+
+async def test_a_million_fits_its_tile(stage: Stage) -> None:
+    """The figures of the overview stay on one line, however many jobs there are and however small the window."""
+    async with stage.visit(Role.VIEWER) as visit:
+        await visit.go("/")
+        lines = """nodes => nodes.map(node => {
+          node.textContent = "1,000,000";
+          const range = document.createRange();
+          range.selectNodeContents(node);
+          return range.getClientRects().length;
+        })"""
+        for width in (1440, 1024, 390):
+            await visit.page.set_viewport_size({"width": width, "height": 900})
+            assert set(await visit.page.locator(".states .figure-value").evaluate_all(lines)) == {1}, width
+
+
+async def test_charts_are_by_the_readers_clock(stage: Stage) -> None:
+    """As all other instants are; without a script it is UTC, and says so."""
+    minute = "document.querySelector('.chart .slot:last-of-type title').dataset.clock"
+    async with stage.visit(Role.VIEWER, timezone_id="Asia/Kolkata") as visit:
+        await visit.go("/")
+        begins = datetime.fromisoformat(await visit.page.evaluate(minute))
+        told = await visit.page.locator(".chart .slot:last-of-type title").first.text_content() or ""
+        assert told.startswith(f"{begins + timedelta(hours=5, minutes=30):%H:%M}: ")
+        assert await visit.page.locator(".utc:visible").count() == 0
+    async with stage.visit(Role.VIEWER, timezone_id="Asia/Kolkata", java_script_enabled=False) as visit:
+        await visit.go("/")
+        assert "UTC" in await visit.page.locator(".chart-card").first.inner_text()
 
 
 def brightness(colour: str) -> float:

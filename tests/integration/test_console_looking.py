@@ -48,7 +48,7 @@ async def test_the_overview_shows_how_everything_stands(looker: Looker, viewer: 
     assert re.search(r'id="state-failed".*?figure-value">1<', page.text, re.DOTALL)
     assert "No worker runs, so nothing is worked on." in words_of(page)
     assert 'aria-label="Accepted, linked and failed jobs of the last hour, by the minute"' in page.text
-    assert "The figures as a table (UTC)" in page.text
+    assert "The figures as a table (UTC)" in words_of(page)
 
 
 async def test_the_overviews_states_add_up(looker: Looker, viewer: Browser) -> None:
@@ -319,10 +319,11 @@ async def test_the_trail_is_told_in_the_readers_language(looker: Looker, viewer:
         "sign_in_refused", by="nobody", detail={"cause": "wrong_password", "address": "127.0.0.1"}
     )
     await trail.record("suppress", by="cli:dana", detail={"contact": "dana@example.com"})
+    await trail.record("act_stop", by="linkferry", why="failed again")
     viewer.headers = {"Accept-Language": "he"}
     page = await viewer.get("/audit")
     table = page.text.partition("<tbody>")[2].partition("</tbody>")[0]
-    for word in ("linked", "sent", "sms", "wrong_password", ">contact<"):
+    for word in ("linked", "sent", "sms", "wrong_password", ">contact<", "failed again"):
         assert word not in table, word
     for word in ("יש קישור", "נשלחה", "מסרון", "סיסמה שגויה", "נמען"):
         assert word in table, word

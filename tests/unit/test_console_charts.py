@@ -10,6 +10,7 @@ import pytest
 from worker.ops.console.charts import (
     Line,
     Share,
+    Step,
     flow_chart,
     gauge,
     nice_ceiling,
@@ -25,7 +26,7 @@ def a_chart(
     up: list[int], down: list[int], over: list[int] | None = None, *, name: str = "linked"
 ) -> ET.Element:
     """Return the chart of these figures, read as XML."""
-    steps = [f"10:{index:02d}" for index in range(len(up))]
+    steps = [Step(f"10:{index:02d}", f"2026-11-22T10:{index:02d}:00+00:00") for index in range(len(up))]
     drawn = flow_chart(
         steps,
         up=Line(name, "good", up),
@@ -85,7 +86,7 @@ def test_a_chart_of_nothing_is_an_empty_frame() -> None:
     "drawn",
     [
         flow_chart(
-            [SVG_HOSTILE],
+            [Step(SVG_HOSTILE, SVG_HOSTILE)],
             up=Line(SVG_HOSTILE, SVG_HOSTILE, [1]),
             down=Line(SVG_HOSTILE, "bad", [1]),
             over=Line(SVG_HOSTILE, "run", [1]),

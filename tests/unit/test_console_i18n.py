@@ -11,6 +11,7 @@ from tests import console_texts
 from worker.domain.reasons import Catalogue
 from worker.ops.console.i18n import LANGUAGES, Translator, accepted_language, from_tables, translator
 from worker.ops.console.shown import Shown, absolute, clock_time, count, decimal, web_link
+from worker.ops.remedies import failed_with
 from worker.ops.words import said
 
 HEBREW = translator("he")
@@ -68,7 +69,7 @@ def test_a_command_within_a_sentence_is_kept_in_one_piece() -> None:
     """Its words and what it is given run from the left together, so that it can be copied as it stands."""
     sentence = said("remedy_batch_paused", batch="20261122-1a")
     assert HEBREW.said(sentence).endswith("\u2068linkferry batch resume \u206820261122-1a\u2069\u2069")
-    assert "\u2068linkferry resend JOB --to …\u2069" in HEBREW.reasons["remedy.mailbox_unknown"]
+    assert "\u2068linkferry doctor\u2069" in HEBREW.reasons["remedy.channel_not_configured"]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +115,36 @@ def test_a_reason_is_explained_in_hebrew_unless_an_operator_described_it() -> No
         HEBREW.reason_text("number_invalid", "meaning", shipped.meaning) == "לדברי השותף, המספר ריק או שגוי."
     )
     assert HEBREW.reason_text("number_invalid", "meaning", "Dana says so.") == "Dana says so."
+
+
+@pytest.mark.parametrize("is_message", [False, True])
+def test_what_is_not_tried_again_any_more_says_so_in_hebrew(*, is_message: bool) -> None:
+    """By the remedy that it has, and not by its reason's own."""
+    failed = failed_with("partner_unreachable", Catalogue.shipped(), is_message=is_message)
+
+    told = HEBREW.reason_text("partner_unreachable", "remedy", failed.remedy)
+
+    assert _LETTERS.search(told)
+    assert told != HEBREW.reason_text(
+        "partner_unreachable", "remedy", Catalogue.shipped().named("partner_unreachable").remedy
+    )
     told = said("attempt_failed_untimed", attempt=1, reason="number_invalid", meaning="Dana says so.")
     assert "Dana says so." in HEBREW.said(told)
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, HEBREW], ids=["en", "he"])
+def test_a_remedy_that_the_console_has_itself_is_no_command(texts: Translator) -> None:
+    """It names the button instead, as that is called; commands are left for what only they can do."""
+    labels = {texts.gettext(each) for each in console_texts.texts()[0]}
+    unknown = Catalogue.shipped().named("unknown_77")
+    named = 0
+    for reason in (*Catalogue.shipped().all(), unknown):
+        told = texts.reason_text(reason.name, "remedy", reason.remedy)
+        assert re.findall(r"linkferry (?!doctor|preview)\w+", told) == [], reason.name
+        buttons = re.findall(r"[“„]([^”]+)”", told)
+        assert set(buttons) <= labels, reason.name
+        named += len(buttons)
+    assert named > 10
 
 
 def test_a_code_that_nobody_knows_is_explained_by_its_number() -> None:

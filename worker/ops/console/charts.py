@@ -36,10 +36,18 @@ class Share:
     value: float
 
 
-def flow_chart(steps: Sequence[str], *, up: Line, down: Line, over: Line, title: str) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One column of a chart: when it begins."""
+
+    name: str  #: `14:05`, UTC
+    at: str  #: the instant, by which the reader's browser names it anew in his own time
+
+
+def flow_chart(steps: Sequence[Step], *, up: Line, down: Line, over: Line, title: str) -> Markup:
     """Return a chart of columns: *up* above the line, *down* hanging below it, *over* as a curve.
 
-    *steps* name the columns (`14:05`); *title* is what the chart is called aloud.
+    *title* is what the chart is called aloud.
     """
     most_up = nice_ceiling(max([*up.values, *over.values, 1]))
     most_down = nice_ceiling(max(down.values)) if any(down.values) else 0
@@ -175,23 +183,29 @@ def _curve(frame: _Frame, line: Line) -> str:
     return f'<polyline class="curve tone-{escape(line.tone)}" points="{points}"/>' if any(line.values) else ""
 
 
-def _step_names(frame: _Frame, steps: Sequence[str]) -> list[str]:
+def _step_names(frame: _Frame, steps: Sequence[Step]) -> list[str]:
     every = max(math.ceil(len(steps) / 6), 1)
-    return [
+    zone = f'<text class="mark-x utc" x="0" y="{HEIGHT - 5}">UTC</text>'
+    return [zone] + [
         f'<text class="mark-x" x="{frame.x(index) + frame.step / 2:.1f}" y="{HEIGHT - 5}" '
-        f'text-anchor="{"start" if index == 0 else "middle"}">{escape(steps[index])}</text>'
+        f'text-anchor="{"start" if index == 0 else "middle"}"{_clock(steps[index])}</text>'
         for index in range(0, len(steps), every)
         if index + every / 2 <= len(steps)
     ]
 
 
-def _slots(frame: _Frame, steps: Sequence[str], lines: Sequence[Line]) -> list[str]:
+def _clock(step: Step) -> str:
+    """Return the end of a tag and the text that names *step* in it."""
+    return f' data-clock="{escape(step.at)}">{escape(step.name)}'
+
+
+def _slots(frame: _Frame, steps: Sequence[Step], lines: Sequence[Line]) -> list[str]:
     """Return what a pointer meets: the whole column, with its figures in words."""
     slots = []
     for index, step in enumerate(steps):
         told = ", ".join(f"{line.label} {line.values[index]:,}" for line in lines)
         slots.append(
-            f'<g class="slot"><title>{escape(step)}: {escape(told)}</title>'
+            f'<g class="slot"><title{_clock(step)}: {escape(told)}</title>'
             f"{_rect('hit', frame.x(index), _TOP, frame.step, HEIGHT - _TOP - _BOTTOM)}</g>"
         )
     return slots

@@ -17,6 +17,7 @@ from typing import Any
 
 from worker.domain.reasons import Catalogue
 from worker.ops.console.shown import Shown, absolute, count
+from worker.ops.remedies import MESSAGE_USED_UP, USED_UP
 from worker.ops.words import WORDS, Tongue, render
 
 
@@ -91,6 +92,10 @@ class Translator:
         """Return a reason's `meaning` or `remedy`: the translated one, unless an operator described it anew."""
         if not name or not text:
             return ""
+        if text == WORDS[MESSAGE_USED_UP]:  # what was to be tried again by itself, and is not any more
+            return self.words.get(MESSAGE_USED_UP, text)
+        if kind == "remedy" and text == Catalogue.shipped().named(USED_UP).remedy:
+            name = USED_UP
         shipped = Catalogue.shipped().named(name)
         if text != getattr(shipped, kind):
             return text

@@ -22,8 +22,9 @@ from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.i18n import Translator
 from worker.ops.console.told import DONE, see
 from worker.ops.console.view import render, translator_of, wants_fragment
-from worker.ops.console.whence import host_of, parts_of
+from worker.ops.console.whence import sent_from
 from worker.ops.console.wishes import Wish, WishError, read_wish
+from worker.ops.views import job_view
 
 _PER_PAGE = 50
 _LONGEST_WHY = 500
@@ -141,9 +142,12 @@ class ActPages:
 
     async def _items(self, act_id: str, outcome: str | None, cursor: str | None) -> dict[str, Any]:
         try:
-            return await self._acts.items(act_id, outcome=outcome, cursor=cursor, limit=_PER_PAGE)
+            page = await self._acts.items(act_id, outcome=outcome, cursor=cursor, limit=_PER_PAGE)
         except ValueError:  # a cursor that is none of ours: begin anew
-            return await self._acts.items(act_id, outcome=outcome, limit=_PER_PAGE)
+            page = await self._acts.items(act_id, outcome=outcome, limit=_PER_PAGE)
+        jobs = await self._ledger.queries.jobs([each["job_id"] for each in page["items"]])
+        views = {job.id: job_view(job, self._catalogue) for job in jobs}
+        return page | {"items": [{**each, "job": views.get(each["job_id"])} for each in page["items"]]}
 
     @requires(Role.OPERATOR)
     async def start(self, request: web.Request) -> web.StreamResponse:
@@ -245,15 +249,7 @@ def why_of(form: Form) -> str:
 
 def list_of(request: web.Request) -> str:
     """Return the list that a form was sent from, by its Referer where that is one of ours; else that of all jobs."""
-    sender = request.headers.get("Referer", "")
-    parts = parts_of(sender if sender.isascii() and sender.isprintable() else "")
-    is_ours = parts.netloc.lower() == host_of(request) != ""
-    if not (is_ours and parts.path.startswith("/")) or parts.path.startswith(("//", "/\\")):
-        return "/jobs"
-    kept = "&".join(
-        each for each in parts.query.split("&") if each and not each.startswith(("told=", "not="))
-    )
-    return f"{parts.path}?{kept}" if kept else parts.path
+    return sent_from(request) or "/jobs"
 
 
 def bar_of(act: Mapping[str, Any], texts: Translator) -> Markup | None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from worker.domain.act import Act
+from worker.domain.forgetting import ERASED
 from worker.domain.ids import is_job_id
 from worker.domain.roles import Role
 from worker.domain.states import Channel, DeliveryState, JobState
@@ -65,9 +66,17 @@ DETAILS = (
     "state",
     "failed",
     "events",
+    "jobs",
+    "messages",
+    "trail",
+    "acts",
+    "stop_list",
+    "accepted_at",
+    "changed_at",
+    "batch",
 )
 #: Why a sign-in or a request was refused.
-CAUSES = ("unknown_name", "disabled", "wrong_password", "stale_token", "foreign_origin")
+CAUSES = ("unknown_name", "disabled", "wrong_password", "too_many_tries", "stale_token", "foreign_origin")
 #: What somebody saw whole.
 LOOKED_AT = (
     "job",
@@ -214,7 +223,7 @@ def _plain(detail: Mapping[str, Any], texts: Translator) -> dict[str, str]:
     return {
         name: in_words(name, value, texts) if isinstance(value, str) else _flat(value)
         for name, value in detail.items()
-        if name not in _OWN_PLACE
+        if name not in _OWN_PLACE or value == ERASED
     }
 
 

@@ -24,7 +24,9 @@ from worker.ops.console.errors import (
 from worker.ops.console.headers import IS_BEGUN
 from worker.ops.console.i18n import N_
 from worker.ops.console.roles import USER, user_of
+from worker.ops.console.throttle import Throttle
 from worker.ops.console.view import render
+from worker.ops.console.whence import sent_from
 from worker.ops.passwords import TooBusyError
 from worker.telemetry import log
 
@@ -111,7 +113,7 @@ def error_middleware(deps: ConsoleDeps) -> Any:
         try:
             return await handler(request)
         except NotSignedInError:
-            return _to_sign_in(request)
+            return await _to_sign_in(request)
         except RoleMissingError as error:
             await _record(deps, request, "role_refused", needed=error.role.value)
             return await _role_page(request, error)
@@ -153,14 +155,23 @@ def _cut_off(request: web.Request, error: Exception) -> web.StreamResponse:
     return web.Response()  # goes nowhere
 
 
-def _to_sign_in(request: web.Request) -> web.StreamResponse:
+async def _to_sign_in(request: web.Request) -> web.StreamResponse:
     """Lead to the sign-in page and from there back; a part of a page cannot, so its script loads the page again."""
     if request.headers.get("HX-Request") == "true":
         return web.Response(status=401)
+    is_form = request.method not in {"GET", "HEAD"}
     # What a form would have done is not done after the sign-in: its sender has to see its page again.
-    wanted = request.raw_path if request.method in {"GET", "HEAD"} else "/"
-    place = "/login" if wanted == "/" else f"/login?next={quote(wanted, safe='')}"
-    return web.Response(status=303, headers={"Location": place})
+    wanted = await _page_of_form(request) if is_form else request.raw_path
+    said = {"next": wanted if wanted != "/" else None, "ended": "1" if is_form else None}
+    words = "&".join(f"{name}={quote(value, safe='')}" for name, value in said.items() if value)
+    return web.Response(status=303, headers={"Location": f"/login?{words}" if words else "/login"})
+
+
+async def _page_of_form(request: web.Request) -> str:
+    """Return the page that a form was sent from; where none can be loaded, as of a reveal, the overview."""
+    page = sent_from(request) or "/"
+    found = await request.app.router.resolve(request.clone(method="GET", rel_url=page))
+    return page if found.http_exception is None else "/"
 
 
 async def _role_page(request: web.Request, error: RoleMissingError) -> web.StreamResponse:
@@ -202,9 +213,10 @@ async def _record(deps: ConsoleDeps, request: web.Request, act: str, **detail: s
         detail["target"] = target
     if user is not None:
         with contextlib.suppress(LedgerUnavailable, LedgerFull):  # the answer is the same
-            await deps.ledger.trail.record(
-                act, by=user.by, subject=_route_of(request), detail={"method": request.method, **detail}
-            )
+            if await Throttle(deps.ledger).may_record_of(user.name):
+                await deps.ledger.trail.record(
+                    act, by=user.by, subject=_route_of(request), detail={"method": request.method, **detail}
+                )
 
 
 def _of_status(status: int) -> Trouble:

@@ -61,19 +61,33 @@ class GroupPages:
             raise web.HTTPNotFound
         found = await group(self._scene, reason, stage=stage)
         known = self._scene.catalogue.named(reason)
-        messages = await self._messages(reason) if found and stage == "delivery" else None
+        cursor = request.query.get("cursor") or None
+        messages = await self._messages(reason, cursor) if found and stage == "delivery" else None
         context: dict[str, Any] = {
             "reason": reason,
             "stage": stage,
             "group": found,
             "known": known,
             "messages": messages,
+            "answers": told_once(found["samples"]) if found else [],
             "spark": spark(found, texts) if found else None,
         }
         return await render(request, "group.html", **context)
 
-    async def _messages(self, reason: str) -> dict[str, Any]:
-        return await self._queries.failed(JobFilter(reason=reason, stage="delivery"), limit=_MESSAGES_SHOWN)
+    async def _messages(self, reason: str, cursor: str | None) -> dict[str, Any]:
+        wanted = JobFilter(reason=reason, stage="delivery")
+        try:
+            return await self._queries.failed(wanted, cursor=cursor, limit=_MESSAGES_SHOWN)
+        except ValueError:  # not one of our cursors: begin anew
+            return await self._queries.failed(wanted, limit=_MESSAGES_SHOWN)
+
+
+def told_once(samples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the answers among *samples* in their order, each once, with the samples that it came back for."""
+    found: dict[tuple[str | None, str | None], list[Mapping[str, Any]]] = {}
+    for each in samples:
+        found.setdefault((each["answer"], each["detail"]), []).append(each)
+    return [{"answer": answer, "detail": detail, "of": of} for (answer, detail), of in found.items()]
 
 
 def spark(item: Mapping[str, Any], texts: Translator) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -85,8 +86,13 @@ class HoldPages:
         """Clear one hold, having seen why it stands."""
         form = await read_form(request)
         target = _target(form, {*Lane, CALLS})
-        reason = await self._commands.clear_hold(target, by=operator_of(request).by, why=why_of(form))
-        return see("/holds", told="not_held" if reason is None else "clear")
+        reason = await self._commands.clear_hold(
+            target, by=operator_of(request).by, why=why_of(form), since_ms=_since_ms(form)
+        )
+        if reason is not None:
+            return see("/holds", told="clear")
+        is_held = target != CALLS and await self._holds.hold(target) is not None
+        return see("/holds", told="held_anew" if is_held else "not_held")
 
     @requires(Role.OPERATOR)
     async def pause(self, request: web.Request) -> web.StreamResponse:
@@ -102,6 +108,15 @@ class HoldPages:
         target = _target(form, {*SWITCHES, ALL})
         await self._commands.resume(target, by=operator_of(request).by, why=why_of(form))
         return see("/holds", told="resume")
+
+
+def _since_ms(form: Form) -> int | None:
+    """Return since when the hold stands that was seen; None where the form does not say."""
+    since = form.word("since")
+    try:
+        return round(datetime.fromisoformat(since).timestamp() * 1000) if since else None
+    except ValueError:
+        raise web.HTTPBadRequest from None
 
 
 def _target(form: Form, known: set[str]) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from worker.domain.roles import Role
 from worker.domain.states import JobState
-from worker.ops.console.charts import Line, Share, flow_chart, gauge, share_bar
+from worker.ops.console.charts import Line, Share, Step, flow_chart, gauge, share_bar
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.gate import requires
 from worker.ops.console.i18n import Translator
@@ -59,19 +59,19 @@ class OverviewPage:
 def chart_of(series: Mapping[str, Any], span: str, texts: Translator) -> dict[str, Any]:
     """Return one series as a drawing and, for those who cannot see it, as rows."""
     _ = texts.gettext
-    names = _step_names(series)
+    steps = _steps(series)
     lines = {name: series["lines"][name] for name in ("accepted", "linked", "failed")}
     title = _("Accepted, linked and failed jobs of the last hour, by the minute")
     if span == "day":
         title = _("Accepted, linked and failed jobs of the last day, by the quarter of an hour")
     drawing = flow_chart(
-        names,
+        steps,
         over=Line(_("accepted"), "run", lines["accepted"]),
         up=Line(_("linked"), "good", lines["linked"]),
         down=Line(_("failed"), "bad", lines["failed"]),
         title=title,
     )
-    rows = [row for row in zip(names, *lines.values(), strict=True) if any(row[1:])]
+    rows = [row for row in zip(steps, *lines.values(), strict=True) if any(row[1:])]
     return {
         "title": title,
         "drawing": drawing,
@@ -81,10 +81,10 @@ def chart_of(series: Mapping[str, Any], span: str, texts: Translator) -> dict[st
     }
 
 
-def _step_names(series: Mapping[str, Any]) -> list[str]:
-    start = datetime.fromisoformat(series["start_at"])
-    steps = len(series["lines"]["accepted"])
-    return [f"{start + timedelta(seconds=index * series['step_s']):%H:%M}" for index in range(steps)]
+def _steps(series: Mapping[str, Any]) -> list[Step]:
+    start, count = datetime.fromisoformat(series["start_at"]), len(series["lines"]["accepted"])
+    begins = [start + timedelta(seconds=index * series["step_s"]) for index in range(count)]
+    return [Step(f"{each:%H:%M}", each.isoformat()) for each in begins]
 
 
 def rate_bar(rate: Mapping[str, Any], texts: Translator) -> Markup:

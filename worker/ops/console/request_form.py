@@ -80,7 +80,7 @@ class RequestForm:
 
     def __init__(self, deps: ConsoleDeps, forms: Forms, *, kind: str) -> None:
         """Take the forms from *forms*; *kind* is the template's name and what a reveal is recorded as."""
-        self._forms = forms
+        self._forms, self._queries = forms, deps.queries
         self._trail = AuditTrail(deps.ledger)
         self._kind = kind
 
@@ -117,6 +117,7 @@ class RequestForm:
         refusal = mended.refusal if mended else None
         context = {
             "form": form,
+            "job": await self._queries.job(form["job_id"]),
             "groups": _shown_groups(form),
             "labels": LABELS,
             "errors": {name: each for name, each in errors.items() if name in form["fields"]},

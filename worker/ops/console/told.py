@@ -46,6 +46,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         N_("The hold is cleared; it begins again with a few, to see whether they fail as well."),
     ),
     "not_held": ("info", N_("It was not held any more.")),
+    "held_anew": ("warn", N_("It was held anew since you saw this page: look why, before you clear it.")),
     "batch_cancel": ("good", N_("What of the batch had not ended is cancelled.")),
     "teach": ("good", N_("Kept. Every worker goes by it within seconds.")),
     "brand": ("good", N_("Kept. Messages sent from now on follow it.")),
@@ -53,6 +54,10 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "brand_removed": ("good", N_("The brand is removed.")),
     "suppress": ("good", N_("On the stop list: no message goes out any more.")),
     "unsuppress": ("good", N_("Off the stop list: messages go out again from now on.")),
+    "forget": (
+        "good",
+        N_("Erased. The trail says that a customer was erased, when, by whom and why; not who it was."),
+    ),
     "not_suppressed": ("info", N_("That does not stand on the stop list.")),
     "no_contact_typed": ("bad", N_("That is neither an e-mail address nor a number; nothing was done.")),
     "nothing_ticked": ("warn", N_("Nothing was ticked, so there is nothing to preview.")),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -170,6 +170,8 @@ def environment(language: str) -> Environment:
     made.globals |= {"term": texts.term, "TONES": TONES}
     made.filters |= {"ago": words.ago, "duration": words.duration, "absolute": absolute}
     made.filters |= {"clock_time": clock_time, "count": count, "decimal": decimal, "web_link": web_link}
+    # Jinja's own leaves slashes be, and a name with one in it would lead to another page.
+    made.filters["urlencode"] = lambda text: quote(str(text), safe="")
     return made
 
 

@@ -16,6 +16,7 @@ from worker.settings import Settings
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_NOTICES = ("told=", "not=", "done=")  # what came of an earlier form
 _UNKNOWN = "unknown"  # a unix socket has no address
 _IPV6_CUSTOMER = 64  # bits that one subscriber has to himself: he has all of what follows
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
@@ -95,6 +96,17 @@ def is_loopback(host: str) -> bool:
         return True
     parsed = _parsed(name)
     return parsed is not None and parsed.is_loopback
+
+
+def sent_from(request: web.Request) -> str | None:
+    """Return the page that a form was sent from, by its Referer where that is one of ours, without its notices."""
+    sender = request.headers.get("Referer", "")
+    parts = parts_of(sender if sender.isascii() and sender.isprintable() else "")
+    is_ours = parts.netloc.lower() == host_of(request) != ""
+    if not (is_ours and parts.path.startswith("/")) or parts.path.startswith(("//", "/\\")):
+        return None
+    kept = "&".join(each for each in parts.query.split("&") if each and not each.startswith(_NOTICES))
+    return f"{parts.path}?{kept}" if kept else parts.path
 
 
 def check_origin(request: web.Request, settings: Settings) -> None:

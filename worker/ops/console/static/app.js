@@ -61,11 +61,11 @@
   });
 
   // Instants in the reader's own time zone; the server writes UTC.
+  function two(number) { return String(number).padStart(2, "0"); }
   function localise(root) {
     root.querySelectorAll("time[datetime]").forEach(function (time) {
       var at = new Date(time.getAttribute("datetime"));
       if (isNaN(at)) return;
-      var two = function (number) { return String(number).padStart(2, "0"); };
       var text = at.getFullYear() + "-" + two(at.getMonth() + 1) + "-" + two(at.getDate()) + " " +
         two(at.getHours()) + ":" + two(at.getMinutes()) + ":" + two(at.getSeconds());
       var whole = time.querySelector("[data-local]");
@@ -75,6 +75,12 @@
       } else if (time.hasAttribute("title")) {
         time.title = text + " · " + at.toISOString().slice(0, 19) + "Z";
       }
+    });
+    // A chart names its columns by the clock alone.
+    root.querySelectorAll("[data-clock]").forEach(function (place) {
+      var at = new Date(place.getAttribute("data-clock"));
+      if (isNaN(at)) return;
+      place.textContent = place.textContent.replace(/^\d\d:\d\d/, two(at.getHours()) + ":" + two(at.getMinutes()));
     });
   }
   document.addEventListener("htmx:load", function (event) { localise(event.target); });
