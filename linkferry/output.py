@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,7 +10,8 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TextIO
 
 from linkferry.frame import flags, hint
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 #: What anybody wrote must not steer the terminal or turn the line round; and half a letter cannot be written at all.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_WIDE = 220  #: columns where there is no terminal: a pipe must get whole lines
+_WIDE = 1000  #: columns where there is no terminal: a pipe gets each row and sentence in one line
 
 
 def emit(document: Any, render: Callable[[], None]) -> None:
@@ -31,7 +33,7 @@ def emit(document: Any, render: Callable[[], None]) -> None:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on a line of its own, letters of every script as themselves."""
-    text = json.dumps(document, ensure_ascii=False, default=str)
+    text = json.dumps(document, ensure_ascii=not _takes_all_letters(sys.stdout), default=str)
     sys.stdout.write(_UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
@@ -44,11 +46,30 @@ def say(text: str = "") -> None:
 
 def console(*, is_error: bool = False) -> Console:
     """Return a console as wide as the terminal (or COLUMNS), or wide enough where there is none."""
+    stream = sys.stderr if is_error else sys.stdout
+    if not _takes_all_letters(stream) and isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a name in letters that it has not is better than none
+    is_known = stream.isatty() or "COLUMNS" in os.environ
+    return _console_class()(file=stream, width=None if is_known else _WIDE, highlight=False)
+
+
+@cache
+def _console_class() -> type[Console]:
     from rich.console import Console
 
-    stream = sys.stderr if is_error else sys.stdout
-    is_known = stream.isatty() or "COLUMNS" in os.environ
-    return Console(file=stream, width=None if is_known else _WIDE, highlight=False)
+    class Pipeable(Console):
+        """A console whose reader may leave, as `| head` does: that is no failure of ours."""
+
+        def on_broken_pipe(self) -> None:
+            """Leave it to the command's frame, where rich would end the process with an exit code of its own."""
+            raise BrokenPipeError
+
+    return Pipeable
+
+
+def _takes_all_letters(stream: TextIO) -> bool:
+    """Tell whether a stream can write every script: not so where an old locale or PYTHONIOENCODING rules."""
+    return (stream.encoding or "utf-8").lower().replace("-", "").startswith("utf")
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from linkferry.frame import flags
 from linkferry.hints import as_typed
@@ -28,6 +28,7 @@ class Column:
     is_name: bool = False  #: to be recognised, not copied: cut where room is short
     least: int = _LEAST_TEXT  #: columns that its running text needs
     brief: Callable[[str], str] | None = None  #: how a cell is written where room is short
+    is_number: bool = False  #: a count, its digits under each other
 
 
 def when(header: str, rank: int = 0) -> Column:
@@ -38,6 +39,11 @@ def when(header: str, rank: int = 0) -> Column:
 def of_name(header: str = "customer", rank: int = 0) -> Column:
     """Return a column of customers' names, cut where room is short."""
     return Column(header, rank, is_name=True, least=_LEAST_NAME)
+
+
+def number(header: str, rank: int = 0) -> Column:
+    """Return a column of counts, their last digits under each other."""
+    return Column(header, rank, is_number=True)
 
 
 def keeping(columns: Sequence[Column | str], header: str) -> tuple[Column | str, ...]:
@@ -51,20 +57,28 @@ Cells = Sequence[Sequence[str]]
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[object]]) -> None:
     """Print a plain table, or where even its first columns find no room, a block per row.
 
-    Where room is short, cells are written briefly before a column goes. Cells are data: nothing in them is taken for
-    markup.
+    Where room is short, cells are written briefly before a column goes, and columns that say nothing go first. Cells are
+    data: nothing in them is taken for markup.
     """
     known = [each if isinstance(each, Column) else Column(each) for each in columns]
     whole = [[_cell(cell) for cell in row] for row in rows]
     brief = [[_briefly(column, cell) for column, cell in zip(known, row, strict=True)] for row in whole]
     out = console()
-    for highest in sorted({each.rank for each in known}, reverse=True):
-        kept = [index for index, each in enumerate(known) if each.rank <= highest]
+    for kept in _choices(known, whole):
         for cells in (whole, brief):
             if _width(known, cells, kept, is_cut=cells is brief) <= out.width:
                 out.print(_table(known, _cut(known, cells, kept, out.width), kept))
                 return
     _print_blocks(known, whole)
+
+
+def _choices(columns: Sequence[Column], cells: Cells) -> Iterator[list[int]]:
+    """Yield which columns to show, all of them first, then ever fewer."""
+    kept = list(range(len(columns)))
+    yield kept
+    kept = [index for index in kept if not columns[index].rank or any(row[index] for row in cells)]
+    for highest in sorted({columns[index].rank for index in kept}, reverse=True):
+        yield [index for index in kept if columns[index].rank <= highest]
 
 
 def _cell(value: object) -> str:
@@ -118,8 +132,10 @@ def _table(columns: Sequence[Column], cells: Cells, kept: Sequence[int]) -> Tabl
         column = columns[index]
         table.add_column(
             column.header,
+            justify="right" if column.is_number else "left",
             no_wrap=not column.is_text,
-            overflow="fold" if column.is_text else "ignore",
+            # Rich aligns only what it may cut; a number finds its room all the same.
+            overflow="fold" if column.is_text else "crop" if column.is_number else "ignore",
             min_width=_least(column, [row[index] for row in cells]),
         )
     for row in cells:
@@ -131,3 +147,36 @@ def _print_blocks(columns: Sequence[Column], cells: Cells) -> None:
     for row in cells:
         say(row[0])
         print_fields({column.header: text for column, text in zip(columns[1:], row[1:], strict=True)})
+
+
+# --- what stands under a list ---------------------------------------------------------------------------------
+
+
+def print_end(page: dict[str, Any], *, nothing: str = "None.") -> None:
+    """Print how many there are, and how to see those behind the page; *nothing* where there are none."""
+    items = page["items"]
+    if items:
+        say(f"{len(items):,} of {total_text(page)}.")
+    elif not page["next"]:
+        say(nothing)
+    if any(item.get("requeues") and item["state"] == "failed" for item in items):
+        say("×: failed again, after so many requeues.")
+    if page["next"]:
+        say(
+            f"More: add --cursor {page['next']}"
+            if items
+            else f"None so far; go on with --cursor {page['next']}"
+        )
+
+
+def total_text(page: dict[str, Any]) -> str:
+    """Return how many there are, for people; a page that does not know says the least."""
+    least = "" if page.get("is_total_exact", True) else "at least "
+    by_stage = page.get("by_stage") or {}
+    kinds = [
+        f"{by_stage[stage]:,} {word}{'' if by_stage[stage] == 1 else 's'}"
+        for stage, word in (("link", "job"), ("delivery", "message"))
+        if by_stage.get(stage)
+    ]
+    of_both = f": {', '.join(kinds)}" if len(kinds) > 1 else ""
+    return f"{least}{page['total']:,}{of_both}"

@@ -10,7 +10,7 @@ import typer
 from linkferry.commands import filters
 from linkferry.frame import FAILED, command, complain
 from linkferry.output import emit, instant, print_fields, say
-from linkferry.tables import Column, print_table, when
+from linkferry.tables import Column, print_end, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -21,8 +21,8 @@ _COLUMNS = (
     "who",
     "did",
     Column("to what", rank=2),
-    Column("why", rank=1, is_text=True, least=16),
-    Column("how much", rank=3, is_text=True),
+    Column("why", rank=1, is_text=True, least=14),
+    Column("more", rank=3, is_text=True),
 )
 _DAY = "`30m`, `2h` or `7d`"
 
@@ -115,20 +115,17 @@ def print_trail(page: dict[str, Any]) -> None:
     ]
     if rows:
         print_table(_COLUMNS, rows)
-        total = f"{page['total']}{'' if page['is_total_exact'] else ' or more'}"
-        say(f"{len(rows)} of {total}. All of one: linkferry audit {rows[0][0]}")
-    elif not page["next"]:
-        say("None.")
-    if page["next"]:
-        more = f"add --cursor {page['next']}"
-        say(f"More: {more}" if rows else f"None so far; go on: {more}")
+        say(f"All of one: linkferry audit {rows[0][0]}")
+    print_end(page)
 
 
 def print_entry(document: dict[str, Any]) -> None:
     """Print all of one entry for people."""
+    from worker.domain.forgetting import ERASED
+
     say(f"{document['by']} {document['text']}")
     detail = document["detail"]
-    shown = {name: _plain(value) for name, value in detail.items() if name != "changes"}
+    shown = {name: _plain(value) for name, value in detail.items() if name != "changes" or value == ERASED}
     if isinstance(detail.get("filter"), dict):
         shown["filter"] = filters.in_words(detail["filter"])
     fields = {"when": instant(document["at"]), "to what": document["subject"], "why": document["why"]}
@@ -178,6 +175,9 @@ _SAYS = {
     "sessions_ended": "{} sessions ended",
     "contact": "{}",
 }
+#: Counts of a bulk act, of which none is no news.
+_COUNTED = frozenset({"done", "linked", "sent", "revoked", "failed", "failed_again", "waiting"})
+_CANARY = {"1": "the first few ahead", "0": "all at once"}
 _CHANNELS = {"email": "e-mail", "sms": "SMS"}
 _READDRESSED = {"1": "to another address", "0": ""}
 
@@ -185,9 +185,13 @@ _READDRESSED = {"1": "to another address", "0": ""}
 def _in_words(name: str, value: str) -> str:
     if name == "readdressed":
         return _READDRESSED.get(value, value)
+    if name == "canary":
+        return _CANARY.get(value, value)
+    if name in _COUNTED and value == "0":
+        return ""
     words = _CHANNELS.get(value, value) if name == "channel" else value.replace("_", " ")
     return _SAYS.get(name, f"{name.replace('_', ' ')} {{}}").format(
-        value if name in {"to", "reason"} else words
+        value if name in {"to", "reason", "was"} else words
     )
 
 

@@ -31,7 +31,7 @@ async def report(session: Session, run: str, out: str | None, *, is_quiet: bool)
     """Write the report of a batch to *out*: a path, `-`, or None for a name of its own; return the exit code."""
     record = await session.ledger.batches.get(run)
     if record is None:
-        message = f"There is no batch {run}. `linkferry batch list` shows what there is."
+        message = f"There is no batch {run}.{await filters.batches_like(session, run)}"
         raise CommandError(message)
     path = _path(record, out)
     by_state: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from linkferry.commands import batch_view, filters
 from linkferry.commands.story import say_wrapped
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
 from linkferry.output import confirm, emit, instant, print_fields, say
-from linkferry.tables import Column, print_table
+from linkferry.tables import Column, number, of_name, print_end, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -46,10 +46,12 @@ def register(app: typer.Typer) -> None:
 
 def _register_looking(group: typer.Typer) -> None:
     @command(group, "list")
-    async def list_batches(session: Session, limit: filters.Limit = 50) -> None:
-        """List the latest batches, newest first."""
-        document = await session.queries.batches(limit=limit)
-        emit(document, lambda: _print_batches(document["items"]))
+    async def list_batches(
+        session: Session, limit: filters.Limit = 50, cursor: filters.Cursor = None
+    ) -> None:
+        """List the batches, newest first."""
+        document = await filters.page(session.queries.batches(cursor=cursor, limit=limit))
+        emit(document, lambda: _print_batches(document))
 
     @command(group, "show")
     async def show(session: Session, run: Run) -> None:
@@ -161,14 +163,14 @@ def _say_cancelled(document: dict[str, Any]) -> None:
 async def _progress(session: Session, run: str) -> dict[str, Any]:
     document = await session.queries.batch_progress(run)
     if document is None:
-        raise _no_such_batch(run)
+        raise await _no_such_batch(session, run)
     return document
 
 
 async def _batch(session: Session, run: str) -> dict[str, Any]:
     document = await session.queries.batch(run)
     if document is None:
-        raise _no_such_batch(run)
+        raise await _no_such_batch(session, run)
     return document
 
 
@@ -179,8 +181,8 @@ def _cancelled(run: str, past: str) -> CommandError:
     )
 
 
-def _no_such_batch(run: str) -> CommandError:
-    return CommandError(f"There is no batch {run}. `linkferry batch list` shows what there is.")
+async def _no_such_batch(session: Session, run: str) -> CommandError:
+    return CommandError(f"There is no batch {run}.{await filters.batches_like(session, run)}")
 
 
 def _print_batch(document: dict[str, Any]) -> None:
@@ -204,24 +206,31 @@ def _print_batch(document: dict[str, Any]) -> None:
         complain(batch_view.way_to_go_on(document))
 
 
-def _print_batches(items: list[dict[str, Any]]) -> None:
-    if not items:
-        say("None.")
-        return
-    shown = [_flat(item) for item in items]
-    print_table(_COLUMNS, [[item.get(column.header) or "" for column in _COLUMNS] for item in shown])
+def _print_batches(document: dict[str, Any]) -> None:
+    rows = []
+    for item in document["items"]:
+        shown = _flat(item)
+        # A count of none says nothing that an empty cell does not.
+        rows.append([_cell(shown.get(column.header)) for column in _COLUMNS])
+    if rows:
+        print_table(_COLUMNS, rows)
+    print_end(document)
+
+
+def _cell(value: object) -> object:
+    return f"{value:,}" if isinstance(value, int) and value else value or ""
 
 
 _COLUMNS = (
     Column("batch"),
-    Column("name", rank=3, is_text=True),
-    Column("rows"),
-    Column("accepted", rank=1),
-    Column("duplicates", rank=4),
-    Column("rejected", rank=1),
-    Column("stopped", rank=1),
+    of_name("name", rank=1),
+    number("rows"),
+    number("accepted", rank=4),
+    number("duplicates", rank=5),
+    number("rejected", rank=3),
+    Column("stopped", rank=2),
     Column("jobs", rank=2, is_text=True),
-    Column("opened", rank=5),
+    when("opened", rank=6),
 )
 
 
@@ -230,11 +239,11 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
     shown = {}
     for name, value in document.items():
         if isinstance(value, dict):
-            shown[name] = ", ".join(f"{each} {count}" for each, count in value.items() if count)
+            shown[name] = ", ".join(f"{each} {count:,}" for each, count in value.items() if count)
         else:
             shown[name] = instant(value) if name.endswith("_at") else value
     if not document["closed_at"] and document["total"]:
-        shown["rows"] = f"{document['rows']} of about {document['total']}"
+        shown["rows"] = f"{document['rows']:,} of about {document['total']:,}"
     shown["stopped"] = "held" if document["held"] else "paused" if document["paused"] else ""
     shown["opened"] = shown["opened_at"]
     return shown

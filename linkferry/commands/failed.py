@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import acting, failed_edit, failed_export, filters
-from linkferry.commands.group_view import print_groups
+from linkferry.commands.group_view import print_groups, print_one_reason
 from linkferry.commands.job_view import print_job, print_message, read_job, read_message
-from linkferry.commands.jobs import no_such_job, print_jobs, total_text
-from linkferry.frame import USAGE, CommandError, command
-from linkferry.output import emit, instant, say
-from linkferry.tables import Column, keeping, of_name, print_table, when
+from linkferry.commands.jobs import no_such_job, reason_text
+from linkferry.frame import FAILED, USAGE, CommandError, command, complain
+from linkferry.output import emit, instant
+from linkferry.tables import Column, keeping, number, of_name, print_end, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -59,26 +59,53 @@ async def list_failed(
     from worker.ops.retention import kept_s, with_expiry
 
     if chosen.stage == "delivery" and chosen.state == "in_doubt":
-        doubtful = await filters.page(session.queries.messages("in_doubt", cursor=cursor, limit=limit))
-        emit(doubtful, lambda: print_failed(doubtful, is_revealed=is_revealed))
-        return
-    state = filters.failed_states(chosen.state)[0].value
-    wanted = await chosen.read(session, state=state)
-    found = await filters.page(
-        session.queries.failed(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
-    )
+        chosen.require_only("stage", "state")
+        asked = session.queries.messages("in_doubt", cursor=cursor, limit=limit, is_revealed=is_revealed)
+    else:
+        state = filters.failed_states(chosen.state)[0].value
+        wanted = await chosen.read(session, state=state)
+        asked = session.queries.failed(wanted, cursor=cursor, limit=limit, is_revealed=is_revealed)
+    found = await filters.page(asked)
     if is_revealed:
         await session.trail.reveal(by=filters.operator(), shown=len(found["items"]), what="failed list")
     page = with_expiry(found, kept_s(session.settings))
-    emit(page, lambda: print_failed(page, is_revealed=is_revealed))
+    nothing = "None." if chosen.is_any else "The failed queue is empty."
+    emit(page, lambda: print_failed(page, is_revealed=is_revealed, nothing=nothing))
 
 
-async def show_groups(session: Session) -> None:
-    """Show the failed queue by reason: how many, whether they grow, what it means, what to do."""
+async def show_groups(
+    session: Session,
+    reason: Annotated[
+        str | None, typer.Argument(metavar="[REASON]", help="One reason, to see what came back.")
+    ] = None,
+) -> int:
+    """Show the failed queue by reason: how many, since when, whether they grow, what it means, what to do.
+
+    Of one REASON it shows the latest answers as well, masked.
+
+    Example: `linkferry failed groups unknown_17`
+    """
     from worker.ops.groups import groups
 
+    if reason is not None:
+        return await _show_group(session, reason.strip())
     document = await groups(session.scene)
     emit(document, lambda: print_groups(document))
+    return 0
+
+
+async def _show_group(session: Session, reason: str) -> int:
+    from worker.ops.groups import group
+
+    await filters.require_reason(session, reason, "REASON")
+    found = [await group(session.scene, reason, stage=stage) for stage in ("link", "delivery")]
+    items = [each for each in found if each is not None]
+    document = {"items": items, "next": None, "total": len(items), "is_total_exact": True}
+    document["count"] = sum(int(each["count"]) for each in items)
+    if not items:
+        complain(f"Nothing has failed with {reason}. `linkferry failed groups` shows what has.")
+    emit(document, lambda: print_one_reason(items))
+    return 0 if items else FAILED
 
 
 async def show(
@@ -165,6 +192,9 @@ async def _mend(
 
     act = Act(verb)
     wanted = await chosen.read(session, state=None)
+    if job_ids and (is_all or chosen.is_any):
+        message = "Say ids, or filters, or --all: with ids the others would be passed over."
+        raise CommandError(message, exit_code=USAGE)
     if job_ids:
         return await acting.on_ids(session, act, job_ids, manner)
     if not is_all and not chosen.is_any:
@@ -181,7 +211,7 @@ _FAILED_COLUMNS = (
     "reason",
     when("failed", rank=1),
     Column("number", rank=3),
-    Column("attempt", rank=4),
+    number("attempt", rank=4),
     Column("product", rank=5),
     Column("lane", rank=6),
 )
@@ -191,7 +221,7 @@ _MESSAGE_COLUMNS = (
     "reason",
     when("changed", rank=1),
     Column("state", rank=3),
-    Column("failures", rank=4),
+    number("failures", rank=4),
 )
 _DEAD_COLUMNS = (
     "job",
@@ -204,74 +234,59 @@ _DEAD_COLUMNS = (
 )
 
 
-def print_failed(page: dict[str, Any], *, is_revealed: bool = False) -> None:
+def print_failed(page: dict[str, Any], *, is_revealed: bool = False, nothing: str = "None.") -> None:
     """Print a page of the failed queue for people: jobs, then messages. Revealed, no number is left out."""
     jobs = [item for item in page["items"] if item["stage"] == "link"]
     messages = [item for item in page["items"] if item["stage"] == "delivery"]
-    if jobs and all(item["state"] == "dead" for item in jobs):
-        _print_dead({**page, "items": jobs}, is_revealed=is_revealed)
-    elif jobs and all(item["state"] == "failed" for item in jobs):
-        _print_jobs(
-            {**page, "items": jobs, "next": None if messages else page["next"]}, is_revealed=is_revealed
+    if jobs and jobs[0]["state"] == "dead":
+        print_table(_revealing(_DEAD_COLUMNS, is_revealed=is_revealed), [_dead_row(item) for item in jobs])
+    elif jobs:
+        print_table(
+            _revealing(_FAILED_COLUMNS, is_revealed=is_revealed), [_failed_row(item) for item in jobs]
         )
-    elif jobs or not messages:
-        print_jobs(
-            {**page, "items": jobs, "next": None if messages else page["next"]}, is_revealed=is_revealed
-        )
-    if not messages:
-        return
-    rows = [
-        (
-            item["delivery_id"],
-            item.get("name"),
-            item["reason"],
-            instant(item["changed_at"]),
-            item["state"],
-            item["failures"],
-        )
-        for item in messages
-    ]
-    print_table(_MESSAGE_COLUMNS, rows)
-    if page["next"]:
-        say(f"More: add --cursor {page['next']}")
+    if messages:
+        print_table(_MESSAGE_COLUMNS, [_message_row(item) for item in messages])
+    print_end(page, nothing=nothing)
 
 
-def _print_jobs(page: dict[str, Any], *, is_revealed: bool) -> None:
-    rows = [
-        (
-            item["job_id"],
-            item["name"],
-            item["reason"],
-            instant(item["changed_at"]),
-            item["number"],
-            item["attempt"],
-            item["product"],
-            item["lane"],
-        )
-        for item in page["items"]
-    ]
-    print_table(keeping(_FAILED_COLUMNS, "number") if is_revealed else _FAILED_COLUMNS, rows)
-    say(f"{len(rows)} of {total_text(page)}.")
-    if page["next"]:
-        say(f"More: add --cursor {page['next']}")
+def _revealing(columns: tuple[Column | str, ...], *, is_revealed: bool) -> tuple[Column | str, ...]:
+    return keeping(columns, "number") if is_revealed else columns
 
 
-def _print_dead(page: dict[str, Any], *, is_revealed: bool) -> None:
-    rows = [
-        (
-            item["job_id"],
-            item["name"],
-            item["reason"],
-            instant(item["expires_at"]),
-            _dead_by(item),
-            instant(item["changed_at"]),
-            item["number"],
-        )
-        for item in page["items"]
-    ]
-    print_table(keeping(_DEAD_COLUMNS, "number") if is_revealed else _DEAD_COLUMNS, rows)
-    if page["next"]:
-        say(f"More: add --cursor {page['next']}")
+def _failed_row(item: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        item["job_id"],
+        item["name"],
+        reason_text(item),
+        instant(item["changed_at"]),
+        item["number"],
+        item["attempt"],
+        item["product"],
+        item["lane"],
+    )
+
+
+def _dead_row(item: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        item["job_id"],
+        item["name"],
+        item["reason"],
+        instant(item["expires_at"]),
+        _dead_by(item),
+        instant(item["changed_at"]),
+        item["number"],
+    )
+
+
+def _message_row(item: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        item["delivery_id"],
+        item["name"],
+        item["reason"],
+        instant(item["changed_at"]),
+        item["state"],
+        item["failures"],
+    )
 
 
 def _dead_by(item: dict[str, Any]) -> str:

@@ -72,6 +72,7 @@ WhyOfMany = Annotated[
     typer.Option("--why", help="Why; kept in the trail. One job may go without, more than one may not."),
 ]
 _SOURCES = ("api", "cli", "csv")
+_BATCHES_COMPARED, _BATCHES_NAMED = 200, 3  #: the latest, with what may be the name of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,14 @@ class Chosen:
     def is_any(self) -> bool:
         """Tell whether there is any."""
         return any(getattr(self, each.name) is not None for each in fields(self))
+
+    def require_only(self, *names: str) -> None:
+        """Refuse filters other than those named, which would be passed over; raises CommandError (2)."""
+        others = [each for each in _OPTIONS if each not in names and getattr(self, each) is not None]
+        if others:
+            named = ", ".join(map(option_of, others))
+            message = f"Messages in doubt can't be filtered further: leave out {named}."
+            raise CommandError(message, exit_code=USAGE)
 
     async def read(self, session: Session, **changes: str | None) -> JobFilter:
         """Return the ledger's filter, with some words changed (None: dropped).
@@ -177,23 +186,26 @@ def job_filter(**wanted: Any) -> JobFilter:
     words: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     for name, kind in (("state", JobState), ("lane", LaneName), ("reason_class", ReasonClass)):
         if name in words:
-            option = "--class" if name == "reason_class" else f"--{name}"
-            words[name] = choice(kind, words[name], option)
+            words[name] = choice(kind, words[name], option_of(name))
     if words.get("stage", "link") not in {"link", "delivery"}:
-        message = f"--stage {words['stage']}: say `link` or `delivery`."
+        near = did_you_mean(words["stage"], ("link", "delivery"))
+        message = f"--stage {words['stage']}: say `link` or `delivery`.{near}"
         raise CommandError(message, exit_code=USAGE)
     for name, age in ages.items():
         if age is not None:
-            words[f"{name}_s"] = seconds(age, f"--{name.replace('_', '-')}")
+            words[f"{name}_s"] = seconds(age, option_of(name))
     for name in ("email", "name", "external_id", "reference"):
         if name in words:
-            words[name] = _whole(words[name], f"--{name.replace('_', '-')}")
+            words[name] = _whole(words[name], option_of(name))
     return JobFilter(**words)
 
 
 def _whole(text: str, option: str) -> str:
     if not text.strip():
         message = f"{option}: say what to look for."
+        raise CommandError(message, exit_code=USAGE)
+    if option == "--email" and "@" not in text:
+        message = f"--email {text}: that is no e-mail address. For names there is --name."
         raise CommandError(message, exit_code=USAGE)
     return text.strip()
 
@@ -204,19 +216,37 @@ def _digits(number: str, region: str) -> str:
     found = normalise_number(number, region=region)
     if isinstance(found, PhoneNumber):
         return found.digits
-    message = f"--number {number}: {found.message}."
+    message = f"--number {number}: it {found.message}."
     raise CommandError(message, exit_code=USAGE)
 
 
 async def require_known(session: Session, *, reason: str | None, batch: str | None) -> None:
     """Refuse a filter that nothing can match; raises CommandError (2), LedgerUnavailable."""
-    if reason is not None and not await _is_reason(session, reason):
-        near = did_you_mean(reason, await _reasons_like(session, reason))
-        message = f"--reason {reason}: there is no such reason.{near} `linkferry reasons list` names them."
-        raise CommandError(message, exit_code=USAGE)
+    if reason is not None:
+        await require_reason(session, reason, "--reason")
     if batch is not None and await session.ledger.batches.get(batch) is None:
-        message = f"--batch {batch}: there is no such batch. `linkferry batch list` shows what there is."
+        message = f"--batch {batch}: there is no such batch.{await batches_like(session, batch)}"
         raise CommandError(message, exit_code=USAGE)
+
+
+async def require_reason(session: Session, reason: str, option: str) -> None:
+    """Refuse a reason that nothing can have failed with; raises CommandError (2), LedgerUnavailable."""
+    if not await _is_reason(session, reason):
+        near = did_you_mean(reason, await _reasons_like(session, reason))
+        message = f"{option} {reason}: there is no such reason.{near} `linkferry reasons list` names them."
+        raise CommandError(message, exit_code=USAGE)
+
+
+async def batches_like(session: Session, typed: str) -> str:
+    """Return a sentence, a blank before it, that tells which batches *typed* may mean: by id or file name."""
+    word = typed.strip().casefold()
+    known = await session.ledger.batches.all(_BATCHES_COMPARED)
+    near = [each for each in known if word and (each.id.startswith(word) or word in each.name.casefold())]
+    if not near:
+        return " `linkferry batch list` shows what there is."
+    named = ", ".join(f"{each.id} ({each.name})" for each in near[:_BATCHES_NAMED])
+    more = f", or one of {len(near) - _BATCHES_NAMED:,} more" if len(near) > _BATCHES_NAMED else ""
+    return f" Did you mean {named}{more}?"
 
 
 async def _is_reason(session: Session, name: str) -> bool:
@@ -309,12 +339,17 @@ def failed_states(state: str | None) -> list[JobState]:
 
 def choice(kind: Any, word: str, option: str) -> Any:
     """Return *word* as a member of the enum *kind*; raises CommandError (2)."""
-    try:
-        return kind(word.strip().lower())
-    except ValueError:
-        words = ", ".join(member.value for member in kind)
-        message = f"{option} {word}: say one of {words}."
-        raise CommandError(message, exit_code=USAGE) from None
+    typed = word.strip().lower()
+    members = {member.value: member for member in kind}
+    if (found := members.get(typed) or members.get(typed.replace("-", "_"))) is not None:
+        return found
+    message = f"{option} {word}: say one of {', '.join(members)}.{did_you_mean(word, members)}"
+    raise CommandError(message, exit_code=USAGE)
+
+
+def option_of(name: str) -> str:
+    """Return the option that sets a filter."""
+    return "--class" if name == "reason_class" else f"--{name.replace('_', '-')}"
 
 
 def seconds(text: str, option: str) -> float:

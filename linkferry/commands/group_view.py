@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from linkferry.commands.status import sparkline
-from linkferry.output import say
-from linkferry.tables import Column, print_table
+from linkferry.commands.story import say_wrapped
+from linkferry.output import ago, instant, print_fields, say
+from linkferry.tables import Column, number, of_name, print_table, when
 
 Document = dict[str, Any]
 _COLUMNS = (
-    "how many",
+    number("count"),
     "reason",
     Column("trend", rank=1),
-    Column("again", rank=3),
-    Column("last day", rank=4),
-    Column("code", rank=5),
-    Column("class", rank=6),
-    Column("of", rank=7),
-    Column("what it means", rank=2, is_text=True),
-    Column("what to do", is_text=True),
+    Column("since", rank=3),
+    Column("last", rank=2),
+    Column("again", rank=5),
+    Column("last day", rank=6),
+    Column("code", rank=7),
+    Column("class", rank=8),
+    Column("of", rank=9),
+    Column("what it means", rank=4, is_text=True),
+    Column("what to do", is_text=True, least=21),
 )
+_SAMPLES = ("job", of_name(rank=1), when("failed", rank=2), Column("what came back", is_text=True))
 _GROUPS_TOLD = 5  #: with what to type, the largest first
 _DAY_POINTS = 12  #: of a sparkline: two hours each
 
@@ -41,6 +46,51 @@ def print_groups(document: Document) -> None:
             say(line)
     if (others := len(items) - _GROUPS_TOLD) > 0:
         say(f"Of the {others} others: linkferry failed list --reason REASON")
+    say("All of one reason, with what came back: linkferry failed groups REASON")
+
+
+def print_one_reason(items: list[Document]) -> None:
+    """Print one reason for people: since when, how it goes, what it means, what to do, what came back lately."""
+    for item in items:  # of jobs, and of messages
+        _print_group(item)
+
+
+def _print_group(item: Document) -> None:
+    kind = "job" if item["stage"] == "link" else "message"
+    say(f"{item['reason']}: {item['count']:,} failed {kind}{'' if item['count'] == 1 else 's'}")
+    again = item["failed_again"]
+    print_fields(
+        {
+            "class": item["reason_class"],
+            "code": item["code"],
+            "first": _seen(item["first_at"]),
+            "last": _seen(item["last_at"]),
+            "trend": item["trend"]["said"]["text"],
+            "last day": sparkline(item["trend"]["hours"], len(item["trend"]["hours"])),
+            "again": f"{_again(again)} failed again after a requeue" if again["count"] else None,
+        }
+    )
+    for title, text in (("What it means", item["meaning"]), ("What to do", item["remedy"])):
+        say(title)
+        say_wrapped(text, indent="  ")
+    if item["samples"]:
+        say("The latest")
+        columns = _SAMPLES if item["stage"] == "link" else ("message", *_SAMPLES[1:])
+        print_table(columns, [_sample(each) for each in item["samples"]])
+    for line in _next_steps(item):
+        say(line)
+
+
+def _sample(each: Document) -> tuple[object, ...]:
+    return each["id"], each["name"], instant(each["at"]), each["answer"] or each["detail"]
+
+
+def _seen(at: str | None) -> str:
+    return f"{instant(at)} ({_ago(at)})" if at else ""
+
+
+def _ago(at: str | None) -> str:
+    return ago(round(datetime.fromisoformat(at).timestamp() * 1000)) if at else ""
 
 
 def _row(item: Document) -> tuple[object, ...]:
@@ -48,6 +98,8 @@ def _row(item: Document) -> tuple[object, ...]:
         f"{item['count']:,}",
         item["reason"],
         item["trend"]["word"],
+        _ago(item["first_at"]).removesuffix(" ago"),
+        _ago(item["last_at"]),
         _again(item["failed_again"]),
         sparkline(item["trend"]["hours"], _DAY_POINTS),
         item["code"],
@@ -64,21 +116,30 @@ def _again(again: Document) -> str:
     return f"{again['count']}{'+' if again['is_at_least'] else ''}"
 
 
-def _next_steps(group: dict[str, Any]) -> list[str]:
+def _next_steps(group: Document) -> list[str]:
     """Return what to type about a group: to look, and to do what its remedy says, where a command does that."""
-    reason, remedy = group["reason"], (group["remedy"] or "").lower()
+    reason = group["reason"]
     if group["stage"] == "delivery":
         return [f"Look: linkferry failed list --stage delivery --reason {reason}"]
-    look = f"Look: linkferry failed list --reason {reason}"
-    if group["reason_class"] == "already_onboarded":
-        return [look, f"Then: linkferry failed discard --reason {reason}"]
-    requeue = f"linkferry failed requeue --reason {reason}"
-    if group["reason_class"] == "unknown":
-        return [look, f"When you know what it means: linkferry reasons set {reason}, then: {requeue}"]
-    if "linkferry job replace" in remedy:
-        return [look, f"Then: linkferry job replace --state failed --reason {reason}"]
-    if group["reason_class"] == "link_exists":
-        discard = f"linkferry failed discard --reason {reason}"
-        return [look, f"Once it is deleted: {requeue}", f"To leave it there: {discard}"]
-    is_by_requeueing = "requeue" in remedy and group["reason_class"] != "bad_data"
-    return [look, f"When it is mended: {requeue}"] if is_by_requeueing else [look]
+    return [f"Look: linkferry failed list --reason {reason}", *_mending_steps(group, f"--reason {reason}")]
+
+
+def _mending_steps(group: Document, of_it: str) -> list[str]:
+    from worker.ops.remedies import mending_command
+
+    remedy, requeue = (group["remedy"] or "").lower(), f"linkferry failed requeue {of_it}"
+    discard = f"linkferry failed discard {of_it}"
+    match group["reason_class"], mending_command(group["reason_class"], remedy):
+        case "unknown", _:
+            lesson = f"linkferry reasons set {group['reason']}"
+            return [f"When you know what it means: {lesson}, then: {requeue}"]
+        case _, "failed discard":
+            return [f"Then: {discard}"]
+        case _, "job replace":
+            return [f"Then: linkferry job replace --state failed {of_it}"]
+        case "link_exists", _:
+            return [f"Once it is deleted: {requeue}", f"To leave it there: {discard}"]
+        case _, "failed edit":
+            export = f"linkferry failed export FILE {of_it}"
+            return [f"Correct one: linkferry failed edit JOB. Many, in a spreadsheet: {export}"]
+    return [f"When it is mended: {requeue}"] if "requeue" in remedy else []

@@ -47,13 +47,14 @@ def print_standstill(items: list[dict[str, Any]], pauses: list[dict[str, Any]]) 
     print_holds(items)
     for each in pauses:
         name = f" ({each['name']})" if each["name"] else ""
-        say(f"{each['target']}{name} is paused")
+        say(f"{each['target']}{name} {_is(each['target'])} paused")
         print_fields(
             {
                 "since": instant(each["since"]),
+                "until": instant(each["until"]),
                 "by": each["by"],
                 "why": each["why"],
-                "waiting": f"{each['count']:,} jobs",
+                "waiting": _waiting(each["target"], each["count"]),
                 "then": how_to_lift(each["target"]),
             }
         )
@@ -63,11 +64,12 @@ def print_holds(items: list[dict[str, Any]]) -> None:
     """Print holds for people."""
     for each in items:
         name = f" ({each['batch']})" if each["batch"] else ""
-        say(f"{each['target']}{name} is held: {each['reason']}")
+        say(f"{each['target']}{name} {_is(each['target'])} held: {each['reason']}")
         print_fields(
             {
                 "since": instant(each["since"]),
-                "waiting": f"{each['waiting']:,} jobs",
+                "until": instant(each["until"]),
+                "waiting": _waiting(each["target"], each["waiting"]),
                 "means": each["meaning"],
                 "to do": each["outlook"]["text"] if each["outlook"] else each["remedy"],
                 "then": how_to_lift(each["target"]),
@@ -75,6 +77,16 @@ def print_holds(items: list[dict[str, Any]]) -> None:
         )
         if each["evidence"]:
             print_table(_EVIDENCE, [_row(job) for job in each["evidence"]])
+
+
+def _is(target: str) -> str:
+    return "are" if target == CALLS else "is"
+
+
+def _waiting(target: str, count: int) -> str:
+    """Return how much waits: behind a channel messages, else jobs."""
+    what = "message" if target.startswith(CHANNEL) else "job"
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _row(job: dict[str, Any]) -> tuple[Any, ...]:

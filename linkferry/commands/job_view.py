@@ -100,7 +100,7 @@ def print_job(document: Document) -> None:
     shown = {name: document[name] for name in _SHOWN if not (name in _USUALLY_NONE and not document[name])}
     shown = {name: instant(value) if name.endswith("_at") else value for name, value in shown.items()}
     contact = {name: value for name, value in document["contact"].items() if value}
-    print_fields(shown | {"contact": fields_line(contact)})
+    print_fields({"customer": document["name"]} | shown | {"contact": fields_line(contact)})
     if document["change"]:
         say("Its link")
         say_wrapped(document["change"]["text"], indent="  ")
@@ -112,7 +112,9 @@ def print_job(document: Document) -> None:
         say_wrapped(other["text"], indent="  ")
     if document["next"]:
         say("What happens next" if document["state"] != "failed" else "What to do")
-        say_wrapped(document["next"]["text"], indent="  ")
+        say_wrapped(_typed(document["next"]["text"], document["job_id"]), indent="  ")
+        if command := _command(document):
+            say(f"    {command}")
     for each in document["reminders"]:
         say_wrapped(each["text"], indent="  ")
     say("What the partner is asked for")
@@ -125,6 +127,22 @@ def print_job(document: Document) -> None:
         which = "" if each["tells_link"] else ", with an earlier link"
         say(f"Message {each['delivery_id']}: {each['channel']} {each['state']}{which}{waits}{why}")
     _print_others(document)
+
+
+def _typed(text: str, job_id: str) -> str:
+    """Return a sentence with this job in its commands."""
+    return text.replace("linkferry resend JOB", f"linkferry resend {job_id}")
+
+
+def _command(document: Document) -> str | None:
+    """Return what to type about a job that waits for a person, where a command does what is to be done."""
+    from worker.ops.remedies import mending_command
+
+    command = {
+        "failed": mending_command(document["reason_class"], document["remedy"]),
+        "dead": "failed requeue",
+    }.get(document["state"])
+    return f"linkferry {command} {document['job_id']}" if command else None
 
 
 def _print_others(document: Document) -> None:

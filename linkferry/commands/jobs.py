@@ -8,10 +8,10 @@ import typer
 
 from linkferry.commands import filters
 from linkferry.commands.job_view import print_job, read_job
-from linkferry.frame import FAILED, command, complain
+from linkferry.frame import FAILED, USAGE, CommandError, command, complain
 from linkferry.notices import sandbox_beside
 from linkferry.output import emit, instant, say
-from linkferry.tables import Column, keeping, of_name, print_table, when
+from linkferry.tables import Column, keeping, number, of_name, print_end, print_table, when
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -68,13 +68,32 @@ def _register_finding(group: typer.Typer) -> None:
 
         Example: `linkferry job find 050-123-4567`
         """
+        if not text.strip():
+            message = "Say what to look for: a number, e-mail, name, external id, reference or job's id."
+            raise CommandError(message, exit_code=USAGE)
         page = await filters.page(
             session.queries.search(text, cursor=cursor, limit=limit, is_revealed=is_revealed)
         )
         if is_revealed:
             await session.trail.reveal(by=filters.operator(), shown=len(page["items"]), what="job find")
         emit(page, lambda: print_jobs(page, is_revealed=is_revealed))
-        return 0 if page["items"] or page["next"] else FAILED
+        if page["items"] or page["next"]:
+            return 0
+        if hint := _why_nothing(session, text):
+            complain(hint)
+        return FAILED
+
+
+def _why_nothing(session: Session, text: str) -> str:
+    """Return where it may be that nothing was found of, or how to look for it; nothing where that is not known."""
+    from worker.domain.search import BEGINNING, words_of
+
+    if elsewhere := sandbox_beside(session.settings):
+        return elsewhere
+    words = words_of(text)
+    if words and len(words[0]) < BEGINNING:
+        return f"Of a name the first word has to be whole, or {BEGINNING} letters of it at least."
+    return ""
 
 
 def _register_one(group: typer.Typer) -> None:
@@ -139,25 +158,26 @@ _COLUMNS = (
     when("changed", rank=2),
     Column("number", rank=3),
     Column("product", rank=4),
-    Column("attempt", rank=5),
+    number("attempt", rank=5),
     Column("lane", rank=6),
 )
 _REVEALING = keeping(_COLUMNS, "number")
 
 
-def total_text(page: dict[str, Any]) -> str:
-    """Return how many there are, for people; a page that does not know says the least."""
-    return str(page["total"]) if page.get("is_total_exact", True) else f"at least {page['total']}"
+def reason_text(item: dict[str, Any]) -> str | None:
+    """Return a job's reason; of one that failed again after requeues, how often that was."""
+    reason: str | None = item["reason"]
+    return f"{reason} ×{item['requeues']}" if item["state"] == "failed" and item["requeues"] else reason
 
 
-def print_jobs(page: dict[str, Any], *, is_revealed: bool = False) -> None:
+def print_jobs(page: dict[str, Any], *, is_revealed: bool = False, nothing: str = "None.") -> None:
     """Print a page of jobs for people; revealed, the numbers are what was asked for."""
     rows = [
         (
             item["job_id"],
             item["state"],
             item["name"],
-            item["reason"],
+            reason_text(item),
             instant(item["changed_at"]),
             item["number"],
             item["product"],
@@ -168,15 +188,7 @@ def print_jobs(page: dict[str, Any], *, is_revealed: bool = False) -> None:
     ]
     if rows:
         print_table(_REVEALING if is_revealed else _COLUMNS, rows)
-        say(f"{len(rows)} of {total_text(page)}.")
-    elif not page["next"]:
-        say("None.")
-    if page["next"]:
-        say(
-            f"More: add --cursor {page['next']}"
-            if rows
-            else f"None so far; go on with --cursor {page['next']}"
-        )
+    print_end(page, nothing=nothing)
 
 
 def no_such_job(session: Session, job_id: str) -> int:

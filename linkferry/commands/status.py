@@ -29,10 +29,18 @@ _STATES_IN_WORDS = {
     "in_doubt": "the partner's answer was lost; being looked up",
     "dead": "dead letters: given up, kept a while",
 }
+_NO_BREAK = "\u00a0"
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-~=+*#"
 _POINTS = 30  #: of a sparkline: two minutes each
-_CHARTED = (("accepted", "accepted"), ("linked", "linked"), ("failed", "failed"), ("sent", "messages sent"))
+_DAY_POINTS = 24  #: an hour each
+_CHARTED = (
+    ("accepted", "accepted"),
+    ("linked", "linked"),
+    ("failed", "failed"),
+    ("sent", "messages sent"),
+    ("delivery_failed", "messages failed"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -67,6 +75,7 @@ async def read_status(session: Session) -> Document:
         "holds",
         "pauses",
         "hour",
+        "day",
         "expiring",
         "window",
     )
@@ -81,20 +90,21 @@ def print_status(document: Document, missing: str = "") -> None:
         complain(missing)
 
 
-def status_lines(document: Document) -> list[str]:
-    """Return the status as lines."""
-    jobs = "  ".join(_in_words(state, count) for state, count in document["jobs"].items() if count)
-    messages = "  ".join(f"{state} {count}" for state, count in document["deliveries"].items() if count)
+def status_lines(document: Document, *, has_day: bool = True) -> list[str]:
+    """Return the status as lines, with the chart of the day or without."""
+    jobs = [_in_words(state, count) for state, count in document["jobs"].items() if count]
+    messages = [f"{state} {count:,}" for state, count in document["deliveries"].items() if count]
     return [
         *_alarm_lines(document),
-        f"Jobs      {jobs or 'none yet'}",
-        f"Messages  {messages or 'none yet'}",
+        *_counts("Jobs", jobs),
+        *_counts("Messages", messages),
         *_window_lines(document["window"]),
-        *_lane_lines(document["lanes"]),
-        *_batch_lines(document["batches"]),
+        *_lane_lines(document),
+        *_batch_lines(document),
         _partner_line(document),
         _workers_line(document),
-        *_chart_lines(document["hour"]),
+        *_chart_lines("Last hour", document["hour"], _POINTS),
+        *(_chart_lines("Last day", document["day"], _DAY_POINTS) if has_day else ()),
     ]
 
 
@@ -103,8 +113,10 @@ def _alarm_lines(document: Document) -> Iterator[str]:
     for trouble in document["troubles"]:
         if trouble["kind"] in _TOLD_ELSEWHERE:
             continue
-        since = f" (since {instant(trouble['since'])})" if trouble["since"] else ""
-        yield from wrapped(f"{trouble['what']['text']}{since}", indent="! ", hanging="  ")
+        what = trouble["what"]["text"]
+        if trouble["since"]:
+            what = f"{what.removesuffix('.')} (since {instant(trouble['since'])})."
+        yield from wrapped(what, indent="! ", hanging="  ")
         if trouble["customers"]:
             yield from wrapped(trouble["expected"]["text"], indent="  ")
         yield from wrapped(trouble["remedy"]["text"], indent="  ")
@@ -121,22 +133,43 @@ def _window_lines(window: Document) -> Iterator[str]:
 _TOLD_ELSEWHERE = frozenset({"lane_paused", "batch_paused", "no_worker", "credentials_missing"})
 
 
-def _lane_lines(lanes: dict[str, Document]) -> Iterator[str]:
-    for lane, view in lanes.items():
-        notes = [f"{view['waiting']} waiting"]
+def _lane_lines(document: Document) -> Iterator[str]:
+    for lane, view in document["lanes"].items():
+        notes = [f"{view['waiting']:,} waiting"]
         if view["waiting"]:
             notes.append(f"oldest {span(view['oldest_s'])}")
         if view["paused"]:
-            notes.append("paused")
+            notes.append(f"paused{_by_whom(document, lane)}")
         if view["held"]:
             notes.append(f"held: {view['held']}")
-        yield f"Lane      {lane}: {', '.join(notes)}"
+        yield from _fact("Lane", f"{lane}: {', '.join(notes)}")
 
 
-def _batch_lines(batches: Document) -> Iterator[str]:
+def _batch_lines(document: Document) -> Iterator[str]:
     for kind in ("paused", "held"):
-        for batch in batches[kind]:
-            yield f"Batch     {batch['batch']} ({batch['name']}): {kind}, {batch['waiting']} waiting"
+        for batch in document["batches"][kind]:
+            by = _by_whom(document, f"batch:{batch['batch']}") if kind == "paused" else ""
+            named = f"{batch['batch']} ({batch['name']})"
+            yield from _fact("Batch", f"{named}: {kind}, {batch['waiting']:,} waiting{by}")
+
+
+def _by_whom(document: Document, target: str) -> str:
+    """Return who paused it and why, in brackets; nothing where that is not known."""
+    made = next((each for each in document["pauses"] if each["target"] == target and each["by"]), None)
+    if made is None:
+        return ""
+    why = f": {made['why']}" if made["why"] else ""
+    return f" (by {made['by']}{why})"
+
+
+def _counts(title: str, counts: Sequence[str]) -> list[str]:
+    """Return counts as lines, none of them cut in two."""
+    whole = "  ".join(each.replace(" ", _NO_BREAK) for each in counts)
+    return [line.replace(_NO_BREAK, " ") for line in _fact(title, whole or "none yet")]
+
+
+def _fact(title: str, text: str) -> list[str]:
+    return wrapped(text, indent=f"{title:<10}", hanging=" " * 10)
 
 
 def _partner_line(document: Document) -> str:
@@ -152,15 +185,14 @@ def _partner_line(document: Document) -> str:
 def _workers_line(document: Document) -> str:
     running = sum(each["running"] for each in document["fleet"])
     in_hand = f", {running} jobs in hand" if running else ""
-    return f"Workers   {document['workers']}{in_hand}"
+    return f"Workers   {document['workers']:,}{in_hand}"
 
 
-def _chart_lines(hour: Document) -> Iterator[str]:
-    """Yield a sparkline of the last hour for each thing of which there was any."""
-    title = "Last hour"
+def _chart_lines(title: str, read: Document, points: int) -> Iterator[str]:
+    """Yield a sparkline of a span of time for each thing of which there was any."""
     for name, word in _CHARTED:
-        if hour["totals"][name]:
-            yield f"{title:<9} {sparkline(hour['lines'][name])} {hour['totals'][name]:>7,} {word}"
+        if read["totals"][name]:
+            yield f"{title:<9} {sparkline(read['lines'][name], points)} {read['totals'][name]:>7,} {word}"
             title = ""
 
 
@@ -184,7 +216,7 @@ def _bars() -> str:
 def _in_words(state: str, count: int) -> str:
     """Return a count of jobs; a person at a terminal also hears what the less plain states are."""
     meaning = _STATES_IN_WORDS.get(state) if sys.stdout.isatty() else None
-    return f"{state} {count}" + (f" ({meaning})" if meaning else "")
+    return f"{state} {count:,}" + (f" ({meaning})" if meaning else "")
 
 
 # --- by itself ---------------------------------------------------------------------------------------------
@@ -232,6 +264,14 @@ def _print_look(document: Document, missing: str) -> None:
     print_status(document, missing)
 
 
+def _screenful(document: Document, missing: str, *, most: int) -> list[str]:
+    """Return one look, without the day's chart where the screen has no room for it."""
+    told = [f"! {missing}"] if missing else []
+    end = ["", f"At {instant(document['at'])}. Ctrl-C ends this."]
+    lines = [*told, *status_lines(document), *end]
+    return lines if len(lines) <= most else [*told, *status_lines(document, has_day=False), *end]
+
+
 @contextmanager
 def _live() -> Iterator[Show]:
     from rich.live import Live
@@ -240,9 +280,7 @@ def _live() -> Iterator[Show]:
     with Live(console=console(), auto_refresh=False) as live:
 
         def show(document: Document, missing: str) -> None:
-            told = [f"! {missing}"] if missing else []
-            end = ["", f"At {instant(document['at'])}. Ctrl-C ends this."]
-            lines = [*told, *status_lines(document), *end]
+            lines = _screenful(document, missing, most=live.console.height)
             live.update(Text("\n".join(hint(line) for line in lines)), refresh=True)
 
         yield show

@@ -73,6 +73,22 @@ async def test_batches_are_listed_newest_first(desk: Desk) -> None:
     assert await desk.ledger.batches.get("nobody") is None
 
 
+async def test_batches_are_listed_page_by_page(desk: Desk) -> None:
+    """A page goes on behind the last one's batch, also where newer ones have come in between."""
+    for name in ("a", "b", "c"):
+        await desk.ledger.batches.open(name, name=name, source="csv", by="dana")
+        desk.advance(1)
+
+    first = await desk.ledger.batches.page(limit=2)
+    await desk.ledger.batches.open("d", name="d", source="csv", by="dana")
+    second = await desk.ledger.batches.page(cursor=first.next, limit=2)
+
+    assert ([batch.id for batch in first.items], first.next, first.total) == (["c", "b"], "b", 3)
+    assert ([batch.id for batch in second.items], second.next, second.total) == (["a"], None, 4)
+    with pytest.raises(ValueError, match="cursor"):
+        await desk.ledger.batches.page(cursor="nowhere")
+
+
 async def test_a_batch_s_jobs_come_in_the_order_of_the_file(desk: Desk) -> None:
     """What a report is written from."""
     jobs = await desk.accept_batch("b", 7)

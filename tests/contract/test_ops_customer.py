@@ -224,6 +224,29 @@ async def test_whose_request_is_wrong_is_corrected(desk: LookingDesk) -> None:
     assert (await said_of(desk, other))[2] == f"linkferry failed requeue {other}"
 
 
+@pytest.mark.parametrize(
+    ("reason", "its_class", "command"),
+    [
+        ("already_onboarded", "already_onboarded", "linkferry failed discard {}"),
+        ("number_not_registered", "not_registered", None),
+        ("replaced_link_stands", "link_exists", "linkferry job replace {}"),
+        ("reference_invalid", "bad_data", "linkferry failed requeue {}"),
+        ("partner_unreachable", "transient", "linkferry failed requeue {}"),
+    ],
+)
+async def test_the_command_does_what_the_advice_says(
+    desk: LookingDesk, reason: str, its_class: str, command: str | None
+) -> None:
+    """Discard where nothing is left to do, nothing where it goes on by itself; never what would only fail again."""
+    job = await dana(desk)
+    await desk.end(job, Refused(fail=Fail(reason=reason, reason_class=its_class, is_own_data=True)))
+
+    [advice] = (await desk.customer(job))["advice"]
+
+    assert advice["command"] == (command.format(job) if command else None)
+    assert reason != "partner_unreachable" or "by itself" not in advice["text"]
+
+
 async def test_a_doubt_and_an_end_need_little(desk: LookingDesk) -> None:
     """In doubt: nothing has to be done. Dead: requeue. Cancelled: enter anew."""
     doubt = await dana(desk)

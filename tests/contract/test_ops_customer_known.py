@@ -187,6 +187,22 @@ async def test_what_is_finished_at_the_partner_is_no_longer_waited_for(desk: Loo
     assert [each["code"] for each in found["advice"]] == ["advice_finished_there"]
 
 
+@pytest.mark.parametrize("others", [[], ["somebody-else"]])
+async def test_nobody_is_sent_to_a_link_that_the_partner_does_not_list(
+    desk: LookingDesk, others: list[str]
+) -> None:
+    """Neither where it lists none for the number, nor where another's stands there: a new one can be made."""
+    job = await dana(desk)
+    await tell(desk, job)
+
+    async def ask() -> PartnerLists:
+        return PartnerLists(accounts=[entry(each) for each in others])
+
+    [advice] = (await desk.customer(job, ask=ask))["advice"]
+
+    assert (advice["code"], advice["command"]) == ("advice_missing_there", f"linkferry job replace {job}")
+
+
 async def test_nobody_is_asked_about_several_customers_or_about_what_was_cancelled(desk: LookingDesk) -> None:
     """A call of the partner's rate is worth something."""
     asked = []

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import DOUBTFUL, LEASE_S, LINKED, Desk, own_fail, retry
 from tests.contract.looking_desk import LookingDesk
-from tests.factories import a_request
+from tests.factories import a_request, an_invitation
 from worker.domain.outcome import Absent, Fail, FoundOurs, Linked, Refused, Sent, Snoozed, Undelivered
 from worker.domain.request import Product
 from worker.domain.states import Channel, JobState, Lane
@@ -118,6 +118,35 @@ async def test_a_row_of_a_file_says_which(desk: LookingDesk) -> None:
 
     assert texts(page)[0] == "Accepted from november.csv, line 2."
     assert (page["file"], page["batch_name"]) == ("november.csv", "november.csv")
+
+
+async def test_a_line_far_down_a_file_is_told_as_it_is_looked_for(desk: LookingDesk) -> None:
+    """A line's number counts nothing: it is not grouped."""
+    await desk.ledger.batches.open(
+        "b", name="november.csv", source="csv", by="dana", path="/srv/november.csv"
+    )
+    row = an_invitation(lane=Lane.BULK, batch_id="b", line=7719, source="csv")
+    [receipt] = await desk.ledger.accept([row], max_waiting=9, durable=False)
+
+    assert texts(await desk.page(receipt.job_ids[0]))[0] == "Accepted from november.csv, line 7719."
+
+
+async def test_a_failed_message_is_not_said_to_be_tried_again(desk: LookingDesk) -> None:
+    """Its tries are used up: an operator sends it again, when the cause is gone."""
+    job = (await desk.accept()).job_ids[0]
+    await desk.end(job, LINKED)
+    [delivery] = await desk.ledger.deliveries.of_invitation(job[:-1])
+    lease = await desk.send(delivery.id)
+    fail = Fail(reason="mail_temporary", reason_class="transient")
+    await desk.ledger.deliveries.settle(lease, Undelivered(fail=fail), can_resend=True)
+
+    page = await desk.page(job)
+    group = (await desk.groups())["mail_temporary"]
+
+    assert page["next"]["code"] == "next_remedy"
+    assert page["deliveries"][0]["remedy"].endswith(f"send it again: linkferry resend {job}.")
+    for text in (page["next"]["text"], page["deliveries"][0]["remedy"], group["remedy"]):
+        assert "by itself" not in text
 
 
 async def test_a_doubt_is_told_until_it_is_settled(desk: LookingDesk) -> None:

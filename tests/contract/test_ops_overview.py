@@ -13,6 +13,7 @@ from tests.factories import a_request
 from worker.domain.outcome import Refused
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
+from worker.ops.holds import Holds
 
 pytestmark = pytest.mark.redis
 
@@ -70,6 +71,19 @@ async def test_an_outage_tells_since_when_for_whom_and_until_when(desk: LookingD
     )
     assert outage["until"] > outage["since"]
     assert "The partner keeps failing" in outage["text"]
+
+
+async def test_what_stops_the_calls_tells_until_when(desk: LookingDesk) -> None:
+    """As the overview does; every hold has the same shape, also one that only a person ends."""
+    await desk.ledger.batches.hold("bulk", "unknown_17")
+    await break_the_partner(desk)
+    holds = Holds(desk.ledger, desk.limits, desk.catalogue)
+
+    calls, bulk = await holds.all()
+
+    assert calls["until"] == (await desk.overview())["breaker"]["until"] is not None
+    assert bulk["until"] is None
+    assert calls.keys() == bulk.keys()
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,19 @@ def test_without_a_canary_all_go_at_once(cli: Cli) -> None:
     assert cli.json("status")["lanes"]["bulk"]["waiting"] == 8
 
 
+@pytest.mark.parametrize("verb", ["requeue", "discard"])
+def test_who_detaches_without_a_worker_is_told_so(cli: Cli, verb: str) -> None:
+    """Nobody sees to it until one runs, whatever it is that is to be done."""
+    fail_some(cli, 3)
+
+    told = cli("failed", verb, "--all", "--detach", *WHY).stdout
+    [act] = cli.json("act", "list")["items"]
+
+    assert "No worker runs" in told
+    assert "No worker runs" in cli("act", "show", act["act_id"]).stdout
+    assert (act["state"], act["waiting"]) == ("running", 3)
+
+
 def test_a_detached_act_is_left_to_the_workers(cli: Cli) -> None:
     """Started, and nothing of it done by this process."""
     fail_some(cli, 2)
@@ -228,3 +241,15 @@ def test_an_act_that_is_not_there_is_said_alike(cli: Cli) -> None:
         result = cli("act", verb, "nope")
         assert result.exit_code == 1, verb
         assert "There is no act nope. `linkferry act list`" in " ".join(result.stderr.split()), verb
+
+
+@pytest.mark.parametrize("more", [("--reason", "partner_timeout"), ("--state", "dead"), ("--all",)])
+@pytest.mark.parametrize("verb", ["requeue", "discard", "restore"])
+def test_ids_beside_a_filter_are_refused(cli: Cli, verb: str, more: tuple[str, ...]) -> None:
+    """One of them would be passed over in silence, and nobody knows which was meant."""
+    job = cli.on_ledger(fail_one)
+
+    told = cli("failed", verb, job, *more)
+
+    assert (told.exit_code, "Say ids, or filters, or --all" in told.stderr) == (2, True)
+    assert state_of(cli, job) == "failed"

@@ -257,6 +257,17 @@ def test_resuming_clears_holds_and_names_them(cli: Cli) -> None:
     assert cli.json("status")["lanes"]["bulk"]["held"] is None
 
 
+def test_who_clears_a_hold_by_resuming_reads_why_it_stood(cli: Cli) -> None:
+    """The reason, since when, and what it means; once it is cleared nothing else shows that."""
+    cli.on_ledger(lambda ledger: ledger.batches.hold("batch:20261121-abcdef", "unknown_77"))
+
+    told = cli("resume", "--why", "mended").stdout
+
+    assert "Hold cleared: batch:20261121-abcdef, held since 20" in told
+    assert "for unknown_77; 0 jobs waited. The partner refused it with code 77" in told
+    assert "Hold cleared" not in cli("resume").stdout
+
+
 def test_batches_are_listed_paused_and_cancelled(cli: Cli) -> None:
     """A backfill as a whole."""
 
@@ -279,12 +290,25 @@ def test_batches_are_listed_paused_and_cancelled(cli: Cli) -> None:
     assert cancelled == {"batch": "run-1", "cancelled": 2, "running": 0, "in_doubt": 0}
 
 
+def test_keys_of_the_settings_are_not_left_out(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks who may come in over HTTP sees that there are more, and where; never the keys themselves."""
+    monkeypatch.setenv("LINKFERRY_API_KEYS", "first-secret,second-secret")
+
+    listed = cli("key", "list").stdout
+
+    assert "linkferry key add NAME" in listed
+    assert "2 more in the setting API_KEYS" in listed
+    assert "secret" not in listed
+    assert cli.json("key", "list")["in_settings"] == 2
+
+
 def test_a_key_works_until_it_is_revoked_and_only_its_hash_is_kept(cli: Cli) -> None:
     """Printed once, never again."""
     secret = cli.json("key", "add", "website")["key"]
     assert cli.on_ledger(lambda ledger: ledger.keys_of_api.check(secret)) == "website"
     assert cli("key", "add", "website").exit_code == 1
     assert [item["name"] for item in cli.json("key", "list")["items"]] == ["website"]
+    assert "API_KEYS" not in cli("key", "list").stdout
 
     cli("key", "revoke", "website")
 

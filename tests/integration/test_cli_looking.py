@@ -62,6 +62,7 @@ def test_the_status_draws_the_last_hour(cli: Cli) -> None:
     text = cli("status").stdout
 
     assert_narrow(text)
+    text = text.partition("Last day")[0]
     [accepted] = [line for line in text.splitlines() if line.endswith("accepted")]
     assert accepted.startswith("Last hour")
     assert accepted.split()[-2] == "2"

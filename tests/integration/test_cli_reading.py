@@ -63,6 +63,8 @@ def test_what_is_to_be_copied_is_never_folded(
         ("unknown_77", "unknown", "reasons set unknown_77", "discard"),
         ("partner_busy", "exhausted", "failed list", "discard"),
         ("number_invalid", "bad_data", "failed list --reason number_invalid", "failed requeue"),
+        ("number_invalid", "bad_data", "failed export FILE --reason number_invalid", "failed requeue"),
+        ("reference_invalid", "bad_data", "failed requeue --reason reference_invalid", "failed export"),
         ("unknown_outcome", "exhausted", "failed requeue --reason unknown_outcome", "discard"),
     ],
 )

@@ -73,6 +73,19 @@ def test_a_message_that_still_waits_is_not_doubled(cli: Cli) -> None:
     assert len(cli.on_ledger(send_all)) == 1
 
 
+def test_a_message_by_a_paused_channel_is_said_to_wait(cli: Cli) -> None:
+    """Who resends on the phone must not promise what does not go out; and reads how it would."""
+    job = cli.on_ledger(link_one)
+    cli.on_ledger(send_all)
+    cli("pause", "--channel", "email")
+
+    said = cli("resend", job).stdout
+
+    assert said.strip() == (
+        "email: will be sent again once its channel is resumed: linkferry resume --channel email"
+    )
+
+
 def test_an_edit_that_came_between_is_said_with_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address that was seen may not be the one that is there: nothing is sent."""
     job = cli.on_ledger(link_one)

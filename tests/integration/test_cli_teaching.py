@@ -185,13 +185,13 @@ def test_the_trail_goes_on_where_a_page_ended(cli: Cli) -> None:
 
 
 def test_a_hold_that_is_cleared_by_resume_is_accounted_for(cli: Cli) -> None:
-    """With which holds."""
+    """With which holds, and for what they stood: nobody can read that off them any more."""
     cli.on_ledger(lambda ledger: ledger.batches.hold("bulk", "unknown_17"))
     cli("resume", "--why", "partner is back")
 
     entry = the_act(cli, "resume")
 
-    assert entry["detail"] == {"holds_cleared": "bulk"}
+    assert entry["detail"] == {"holds_cleared": "bulk (unknown_17)"}
     assert entry["why"] == "partner is back"
 
 

@@ -252,6 +252,29 @@ def test_a_role_too_low_is_refused_and_recorded(house: House) -> None:
             assert entry.detail == (told | {"target": house.jobs[0]} if "{" in route.path else told), route
 
 
+def test_what_is_refused_changes_nothing(house: House) -> None:
+    """Stranger, role too low, another's token: but for the record of it, the ledger is byte for byte what it was."""
+    others = token_of(house.sessions[Role.OPERATOR])
+    for route, least in house.gated("POST"):
+        before = house.web.run(contents(house.web))
+        for job in house.jobs[:2]:
+            assert house.ask("POST", route.at(job)).status == 303
+            assert house.ask("POST", route.at(job), Role.ADMIN, csrf=others).status == 403
+            for role in BELOW[least]:
+                assert house.ask("POST", route.at(job), role).status == 403
+        assert house.web.run(contents(house.web)) == before, route
+
+
+async def contents(web: RunningWeb) -> dict[bytes, bytes | None]:
+    """Return all that the ledger holds but the trail, which counts in `meta`, signs of life and what throttles."""
+    ledger = web.session.ledger
+    keys, redis = ledger._keys, ledger._scripts.redis
+    passing = (keys.trail, keys.trail_entry, keys.trail_index, keys.session, keys.throttle)
+    names = [name async for name in redis.scan_iter(match=f"{keys.prefix}:*", count=1000)]
+    kept = [name for name in names if name.decode() not in {keys.meta, keys.stats}]
+    return {name: await redis.dump(name) for name in kept if not name.decode().startswith(passing)}
+
+
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_a_path_in_disguise_opens_nothing(house: House, disguise: str) -> None:
     """To nobody what is for somebody, to a viewer nothing that is for an admin."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from linkferry.output import brief_instant
-from linkferry.tables import Column, of_name, print_table, when
+from linkferry.tables import Column, number, of_name, print_table, when
 
 YEAR = datetime.now(UTC).year
 AT = f"{YEAR}-11-22T07:18:24Z"
@@ -78,3 +78,35 @@ def test_a_wide_letter_is_cut_by_the_room_it_takes(
 def test_a_brief_instant(text: str, brief: str) -> None:
     """The year is left out only where it is this one."""
     assert brief_instant(text) == brief
+
+
+def test_a_column_that_says_nothing_goes_before_one_that_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However little that is worth; where there is room it stays, and the first columns always do."""
+    columns = ("job", Column("empty", rank=1), Column("lane", rank=2), "reason")
+    for width, heads in ((80, ["job", "empty", "lane", "reason"]), (26, ["job", "lane", "reason"])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(columns, [("0123456789", "", "bulk", "")])
+        assert lines(capsys)[0].split() == heads
+
+
+def test_counts_stand_with_their_last_digits_under_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As figures are compared."""
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table((number("count"), "reason"), [("1,564", "a"), ("9", "b")])
+
+    assert lines(capsys) == ["count  reason", "1,564  a", "    9  b"]
+
+
+def test_a_pipe_gets_a_row_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To be searched by `grep`: no terminal is there to fold for."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    text = "Register it with the partner. " * 9
+    print_table(("reason", Column("what to do", is_text=True)), [("number_not_registered", text.strip())])
+
+    assert lines(capsys)[1:] == [f"number_not_registered  {text.strip()}"]

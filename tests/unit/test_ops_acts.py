@@ -9,9 +9,9 @@ import redis.asyncio
 
 from tests.contract.ledger_desk import LINKED, Desk, own_fail
 from worker.domain.act import Act
-from worker.domain.outcome import DeliveryDoubt, Refused, Undelivered
+from worker.domain.outcome import Deleted, DeliveryDoubt, Refused, Undelivered
 from worker.domain.reasons import Catalogue
-from worker.domain.states import Channel, JobState, Lane
+from worker.domain.states import Channel, JobState
 from worker.ledger import JobFilter
 from worker.limits import Limits
 from worker.ops.acts import ActRefused, Acts
@@ -192,6 +192,30 @@ async def test_failed_messages_are_sent_again_without_a_call(desk: Desk, acts: A
     assert await desk.state(job) is JobState.AVAILABLE
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [("replace", "change_pending"), ("onboarded", "is_onboarded"), ("made anew", "link_replaced")],
+)
+async def test_a_message_whose_link_is_gone_is_not_counted_as_one_to_send(
+    desk: Desk, acts: Acts, change: str, why: str
+) -> None:
+    """As one that is sent again by itself is refused: nothing would go out, and the preview says so."""
+    message = await a_failed_message(desk)
+    record = await desk.ledger.deliveries.get(message)
+    assert record is not None
+    [job] = record.job_ids
+    if change == "onboarded":
+        await desk.ledger.completing.complete(job, number=None, how="list", link=None)
+    else:
+        await desk.ledger.replace(job, by=DANA, why="new brand")
+    if change == "made anew":
+        await desk.end(job, Deleted())
+        await desk.end(job, LINKED)
+    preview = await acts.preview(Act.REQUEUE, JobFilter(stage="delivery"), states=FAILED, by=DANA)
+
+    assert (preview["total"], preview["not_eligible"]) == (0, {why: 1})
+
+
 async def test_messages_in_doubt_are_only_sent_again_by_their_id(desk: Desk, acts: Acts) -> None:
     """The customer may have it: a bulk act must not send it twice."""
     message = await a_failed_message(desk, in_doubt=True)
@@ -283,24 +307,6 @@ async def test_an_undo_that_was_refused_everything_stands_in_nobodys_way(desk: D
 
     assert refused["refused"] == {"claimed_by_another": 1}
     assert (await acts.get(discard) or {})["can_undo"] is True
-
-
-async def test_an_act_says_what_it_waits_for(desk: Desk, acts: Acts, limits: Limits) -> None:
-    """No worker, paused calls, a held lane: an operator is not left to wonder why nothing moves."""
-    jobs = [await desk.job_in(JobState.FAILED) for _ in range(6)]
-    document = await driven(acts, (await acts.preview_ids(Act.REQUEUE, jobs, by=DANA))["act_id"])
-    waits = [document["waits_for"]]
-    await desk.ledger.fleet.beat("w1", {}, 60)
-    await desk.ledger.batches.hold(Lane.BULK, "unknown_17")
-    waits.append((await acts.get(str(document["act_id"])) or {})["waits_for"])
-    await limits.pause(None)
-    waits.append((await acts.get(str(document["act_id"])) or {})["waits_for"])
-
-    assert [each["code"] for each in waits] == [  # type: ignore[index]
-        "act_waits_no_worker",
-        "act_waits_lane_held",
-        "act_waits_paused",
-    ]
 
 
 async def test_items_are_listed_by_what_became_of_them(desk: Desk, acts: Acts) -> None:

@@ -244,7 +244,7 @@ async def test_stopping_and_going_on_is_accounted_for(commands: Commands, ledger
         ("clear_hold", "live"),
         ("resume", "bulk"),
     ]
-    assert trail[0].detail["holds_cleared"] == "bulk"
+    assert trail[0].detail["holds_cleared"] == "bulk (unknown_78)"
     assert trail[1].detail["reason"] == "unknown_77"
 
 

@@ -22,6 +22,8 @@ MODULES = (
     "overview",
     "holds",
     "known",
+    "forgetting",
+    "remedies",
 )
 #: Codes that are made of a word of ours: the beginning → the words.
 MADE = {
@@ -47,6 +49,7 @@ MADE = {
     "advice_": "onboarded dead in_doubt cancelled revoked sent_email sent_sms",
     "message_": "waits window retry sending sent in_doubt failed skipped",
     "reminder_": "waits window retry sending sent in_doubt failed skipped",
+    "forget_": "is_running is_in_doubt link_stands change_pending being_sent",
     "watch_": "vanished vanished_do missing missing_do expiring expiring_do open_long open_long_do",
 }
 
@@ -77,6 +80,7 @@ BEGINS = [
     "watch",
     "hold",
     "no_such",
+    "forget",
 ]
 #: Sentences, words of ours left out.
 SENTENCES = [code for code in WORDS if code.startswith(tuple(f"{begin}_" for begin in BEGINS))]
@@ -110,6 +114,7 @@ def test_every_sentence_is_used_and_every_code_has_one() -> None:
 #: What the modules name that only looks like a code: fields and parts of documents.
 NAMES = {
     "accepted",
+    "accepted_at",
     "completed",
     "advice",
     "attempt",
@@ -117,6 +122,7 @@ NAMES = {
     "expected",
     "expected_s",
     "explained",
+    "forget",
     "message",
     "next",
     "next_at",

@@ -9,7 +9,7 @@ from worker.domain.states import Channel, JobState, Lane
 from worker.ledger.codec import delivery_record, job_record
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
-from worker.ledger.records import Ahead, BatchRecord, BatchRow, CancelResult, Hold, HoldOutlook
+from worker.ledger.records import Ahead, BatchRecord, BatchRow, CancelResult, Hold, HoldOutlook, Page
 from worker.ledger.scripts import Scripts, fields_of, text
 
 _JOBS_PER_SCRIPT = 100
@@ -67,6 +67,22 @@ class Batches:
         with translated():
             ids = await self._scripts.redis.zrevrange(self._keys.batches, 0, limit - 1)
         return await self._records([text(item) for item in ids])
+
+    async def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[BatchRecord]:
+        """Return a page of batches, newest first; its cursor is the id of its last one.
+
+        Raises LedgerUnavailable, ValueError (no batch of ours).
+        """
+        redis, key = self._scripts.redis, self._keys.batches
+        with translated():
+            rank = -1 if cursor is None else await redis.zrevrank(key, cursor)
+            if rank is None:
+                message = "not one of our cursors"
+                raise ValueError(message)
+            start, total = int(str(rank)) + 1, int(await redis.zcard(key))
+            ids = [text(item) for item in await redis.zrevrange(key, start, start + limit - 1)]
+        following = ids[-1] if ids and start + len(ids) < total else None
+        return Page(items=tuple(await self._records(ids)), next=following, total=total)
 
     async def add_counts(
         self, batch_id: str, *, rejected: int = 0, duplicates: int = 0, conflicts: int = 0
@@ -167,12 +183,17 @@ class Batches:
         for scope in _scopes(target):
             await self._scripts.run("hold", scope, reason)
 
-    async def clear_hold(self, target: str, *, by: str = "", why: str = "") -> str | None:
-        """Clear a hold; what was held begins anew with a canary. Return its reason, or None when there was none.
+    async def clear_hold(
+        self, target: str, *, by: str = "", why: str = "", since_ms: int | None = None
+    ) -> str | None:
+        """Clear a hold (only the one that stands *since_ms*, if given); what was held begins anew with a canary.
 
-        Raises LedgerUnavailable, ValueError.
+        Return its reason, or None when there was none. Raises LedgerUnavailable, ValueError.
         """
-        reasons = [text(await self._scripts.run("clear_hold", scope, by, why)) for scope in _scopes(target)]
+        seen = "" if since_ms is None else since_ms
+        reasons = [
+            text(await self._scripts.run("clear_hold", scope, by, why, seen)) for scope in _scopes(target)
+        ]
         return next(filter(None, reasons), None)
 
     async def suspects(self, target: str) -> list[str]:

@@ -12,7 +12,7 @@ from worker.limits import BreakerState, CredentialsState, Limits
 from worker.limits.values import LimitsStatus
 from worker.ops.eta import NOT_WATCHED, Pace, eta_s
 from worker.ops.holds import outlook_said
-from worker.ops.views import iso, reason_view
+from worker.ops.views import failed_view, iso
 from worker.ops.window import window_view
 
 #: An importer tells where it is every two seconds; not heard of for so long, it has died or was cut off.
@@ -47,7 +47,7 @@ class BatchProgress:
             "options": record.options,
             "is_over": not under_way and importing != "running",
             "failures": [
-                {**reason_view(name, self.catalogue), "count": count}
+                {**failed_view(name, self.catalogue), "count": count}
                 for name, count in record.failures.items()
             ],
             "spared": await self._spared(record),

@@ -11,7 +11,8 @@ from worker.domain.formulas import guard
 from worker.domain.reasons import Catalogue
 from worker.domain.states import ENDED_STATES
 from worker.ledger import BatchRow
-from worker.ops.views import iso
+from worker.ops.remedies import FOR_GOOD
+from worker.ops.views import failed_view, iso, reason_view
 
 COLUMNS = (
     *("line", "number", "business_name", "product", "state", "link", "reason", "meaning", "remedy"),
@@ -27,7 +28,7 @@ def row_document(row: BatchRow, catalogue: Catalogue) -> _Document:
     job = row.job
     if job is None:
         return {"job_id": row.job_id, "state": PRUNED, "messages": []}
-    reason = catalogue.named(job.reason) if job.reason else None
+    shown = (failed_view if job.state in FOR_GOOD else reason_view)(job.reason, catalogue)
     return {
         "line": job.line,
         "number": job.number,
@@ -36,8 +37,8 @@ def row_document(row: BatchRow, catalogue: Catalogue) -> _Document:
         "state": job.state.value,
         "link": job.link,
         "reason": job.reason,
-        "meaning": reason.meaning if reason else None,
-        "remedy": reason.remedy if reason else None,
+        "meaning": shown["meaning"],
+        "remedy": shown["remedy"],
         "accepted_at": iso(job.accepted_at_ms),
         "ended_at": iso(job.changed_at_ms) if job.state in ENDED_STATES else None,
         "attempts": job.attempt,

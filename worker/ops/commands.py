@@ -133,15 +133,18 @@ class Commands:
             await self._limits.resume()
         return cleared
 
-    async def clear_hold(self, target: str, *, by: str, why: str = "") -> str | None:
+    async def clear_hold(
+        self, target: str, *, by: str, why: str = "", since_ms: int | None = None
+    ) -> str | None:
         """Clear the hold on one lane or `batch:<id>`; what was held begins anew with a canary.
 
+        *since_ms*: of the hold that was seen; one that began later, perhaps for another reason, stays.
         `calls` lifts a pause of the calls and lets refused credentials be tried at once. Return the reason it was held
         for, or None when it was not held; `worker.ops.holds` tells why it stands. Raises LedgerUnavailable,
         LimitsUnavailable, ValueError.
         """
         if target != CALLS:
-            return await self._ledger.batches.clear_hold(target, by=by, why=why)
+            return await self._ledger.batches.clear_hold(target, by=by, why=why, since_ms=since_ms)
         closed = (await self._limits.status()).closed_reason
         if closed is None:
             return None

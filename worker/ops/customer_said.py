@@ -10,11 +10,11 @@ from typing import Any
 from worker.domain.change import under_way
 from worker.domain.job import DeliveryRecord
 from worker.domain.phone import mask_number
-from worker.domain.reasons import ReasonClass
 from worker.domain.states import DeliveryState, JobState
 from worker.ledger.reminding import REMINDER, Outlook
 from worker.ops.here import Case
 from worker.ops.link_messages import of_present_link
+from worker.ops.remedies import failed_with, mending_command
 from worker.ops.views import change_view, iso
 from worker.ops.words import Said, said
 
@@ -22,6 +22,8 @@ _ADVISED = 5
 _NOBODY_TO_TELL = "no_contact"
 _WINDOW = "window"
 _VANISHED = "link_vanished"
+#: What the partner says of a link that it does not know.
+_MISSING = frozenset({"partner_absent", "partner_foreign", "partner_registered"})
 _OVER = frozenset({JobState.DEAD, JobState.CANCELLED, JobState.REVOKED})
 _UNDER_WAY = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RUNNING})
 _ON_ITS_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
@@ -64,6 +66,11 @@ class Call:
     def has_finished_there(self) -> bool:
         """Tell whether the partner says that the customer has finished."""
         return self.partner is not None and self.partner["code"] == "partner_finished"
+
+    @property
+    def is_missing_there(self) -> bool:
+        """Tell whether the partner, asked right now, has another link for the number or none at all."""
+        return self.partner is not None and self.partner["code"] in _MISSING
 
 
 # --- how it stands -----------------------------------------------------------------------------------------
@@ -260,6 +267,8 @@ def _to_do(call: Call) -> tuple[Said, str | None]:
     job = call.case.job
     if job.state is not JobState.ONBOARDED and call.has_finished_there:
         return said("advice_finished_there"), None
+    if job.state is JobState.LINKED and call.is_missing_there:
+        return said("advice_missing_there"), f"linkferry job replace {job.id}"
     if job.state is JobState.LINKED:
         return _about_messages(call)
     if job.state is JobState.FAILED:
@@ -278,9 +287,10 @@ def _about_waiting(case: Case) -> Said:
 
 def _about_failure(case: Case) -> tuple[Said, str | None]:
     reason = case.job.reason or "unknown_none"
-    verb = "edit" if case.job.reason_class == ReasonClass.BAD_DATA else "requeue"
-    what = said("advice_failed", reason=reason, remedy=case.catalogue.named(reason).remedy)
-    return what, f"linkferry failed {verb} {case.job.id}"
+    remedy = failed_with(reason, case.catalogue).remedy
+    command = mending_command(case.job.reason_class, remedy)
+    what = said("advice_failed", reason=reason, remedy=remedy)
+    return what, f"linkferry {command} {case.job.id}" if command else None
 
 
 def _about_messages(call: Call) -> tuple[Said, str | None]:

@@ -15,6 +15,7 @@ from worker.domain.parse import CANONICAL_FIELDS
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger
+from worker.ops.views import failed_view
 
 #: Ours come after what a backfill reads, and begin with a `_`, by which it leaves them alone.
 OWN_COLUMNS = (
@@ -74,15 +75,15 @@ async def count(ledger: Ledger, wanted: JobFilter, states: Sequence[JobState]) -
 
 def row_of(job: JobRecord, catalogue: Catalogue) -> dict[str, str]:
     """Return one job as a row."""
-    reason = None if job.reason is None else catalogue.named(job.reason)
+    reason = failed_view(job.reason, catalogue)
     own: dict[str, Any] = {
         "_job_id": job.id,
         "_state": job.state.value,
         "_reason": job.reason,
         "_class": job.reason_class,
         "_code": job.code,
-        "_meaning": reason.meaning if reason else None,
-        "_remedy": reason.remedy if reason else None,
+        "_meaning": reason["meaning"],
+        "_remedy": reason["remedy"],
         "_attempts": job.attempt,
         "_batch": job.batch_id,
         "_line": job.line,

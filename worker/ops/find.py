@@ -11,6 +11,7 @@ from worker.domain.ids import is_job_id
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.reasons import Catalogue
 from worker.domain.search import Guess, SearchGuess, guess
+from worker.domain.states import DeliveryState
 from worker.ledger import JobFilter, Ledger
 from worker.ledger.finding_messages import concerns_messages
 from worker.ledger.search import keys_of
@@ -80,7 +81,7 @@ class _Turn:
 async def failed_page(looking: Looking, wanted: JobFilter, *, cursor: str | None, limit: int) -> Page:
     """Return a page of the failed queue: jobs, newest first, then messages (`stage` tells them apart).
 
-    Its total is of both. Raises LedgerUnavailable, ValueError (cursor).
+    Its total is of both, `by_stage` of each. Raises LedgerUnavailable, ValueError (cursor).
     """
     turn = _Turn.read(cursor)
     if not turn.is_of_jobs:
@@ -102,7 +103,14 @@ async def failed_page(looking: Looking, wanted: JobFilter, *, cursor: str | None
         messages, is_exact = counted.total, counted.is_total_exact
     if page.next is not None:
         following = _Turn(others=messages, is_exact=is_exact, cursor=page.next).write()
-    return page_of(items, following, page.total + (messages or 0), is_exact=is_exact and page.is_total_exact)
+    by_stage = {"link": page.total, "delivery": messages or 0}
+    return _failed_page_of(items, following, by_stage, is_exact=is_exact and page.is_total_exact)
+
+
+def _failed_page_of(
+    items: list[dict[str, Any]], following: str | None, by_stage: dict[str, int], *, is_exact: bool
+) -> Page:
+    return page_of(items, following, sum(by_stage.values()), is_exact=is_exact) | {"by_stage": by_stage}
 
 
 async def _messages_page(looking: Looking, wanted: JobFilter, turn: _Turn, limit: int) -> Page:
@@ -113,8 +121,16 @@ async def _messages_page(looking: Looking, wanted: JobFilter, turn: _Turn, limit
             is_of_jobs=False, others=turn.others, is_exact=turn.is_exact, cursor=page.next
         ).write()
     items = await looking.views_of(page.items)
-    total = page.total + (turn.others or 0)
-    return page_of(items, following, total, is_exact=page.is_total_exact and turn.is_exact)
+    by_stage = {"link": turn.others or 0, "delivery": page.total}
+    return _failed_page_of(items, following, by_stage, is_exact=page.is_total_exact and turn.is_exact)
+
+
+async def messages_page(looking: Looking, state: DeliveryState, *, cursor: str | None, limit: int) -> Page:
+    """Return a page of messages in *state*, as the failed queue shows them; raises LedgerUnavailable, ValueError (cursor)."""
+    page = await looking.ledger.deliveries.find(state, cursor=cursor, limit=limit)
+    items = await looking.views_of(page.items)
+    by_stage = {"link": 0, "delivery": page.total}
+    return _failed_page_of(items, page.next, by_stage, is_exact=page.is_total_exact)
 
 
 # --- search ----------------------------------------------------------------------------------------------------

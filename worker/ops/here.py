@@ -12,6 +12,7 @@ from worker.domain.reasons import Catalogue, ReasonClass
 from worker.domain.states import DeliveryState, JobState
 from worker.ledger.survey import Whereabouts
 from worker.ops.link_messages import of_present_link
+from worker.ops.remedies import failed_with
 from worker.ops.timeline import acted
 from worker.ops.troubles import Cause
 from worker.ops.views import iso
@@ -213,7 +214,7 @@ def _next_linked(case: Case) -> tuple[Said, int | None] | None:
         until_ms = case.where.late_since_ms + round(case.invitation_wait_s * 1000)
         return said("next_others", until_at=iso(until_ms)), until_ms
     undone = _undone(case)
-    return (_remedy(case, undone.reason), None) if undone else (said("next_customer"), None)
+    return (_remedy_of_message(case, undone), None) if undone else (said("next_customer"), None)
 
 
 def _next_message(first: DeliveryRecord, case: Case) -> tuple[Said, int | None]:
@@ -230,6 +231,15 @@ def _next_message(first: DeliveryRecord, case: Case) -> tuple[Said, int | None]:
 
 def _remedy(case: Case, reason: str | None) -> Said:
     name = reason or "unknown_none"
+    return said("next_remedy", reason=name, remedy=failed_with(name, case.catalogue).remedy)
+
+
+def _remedy_of_message(case: Case, message: DeliveryRecord) -> Said:
+    name = message.reason or "unknown_none"
+    if message.state is DeliveryState.FAILED:
+        return said(
+            "next_remedy", reason=name, remedy=failed_with(name, case.catalogue, is_message=True).remedy
+        )
     return said("next_remedy", reason=name, remedy=case.catalogue.named(name).remedy)
 
 

@@ -11,8 +11,8 @@ from worker.limits import Limits
 from worker.limits.values import LimitsStatus
 from worker.ops.batch_progress import BatchProgress
 from worker.ops.eta import NOT_WATCHED, Pace
-from worker.ops.find import Looking, failed_page, jobs_page, page_of, search_page
-from worker.ops.views import delivery_view, full_job_view, iso, reason_view
+from worker.ops.find import Looking, failed_page, jobs_page, messages_page, page_of, search_page
+from worker.ops.views import delivery_view, failed_view, full_job_view, iso
 
 DEFAULT_LIMIT = 50
 BATCH = "batch:"  #: what begins the target of a pause or hold that is a batch's
@@ -147,12 +147,11 @@ class Queries:
         return Looking(self._ledger, self._catalogue, is_revealed=is_revealed)
 
     async def messages(
-        self, state: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+        self, state: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT, is_revealed: bool = False
     ) -> dict[str, Any]:
         """Return a page of messages in *state*, newest first; raises LedgerUnavailable, ValueError (cursor, state)."""
-        page = await self._ledger.deliveries.find(DeliveryState(state), cursor=cursor, limit=limit)
-        items = [delivery_view(each, self._catalogue) for each in page.items]
-        return page_of(items, page.next, page.total, is_exact=page.is_total_exact)
+        looking = self._looking(is_revealed=is_revealed)
+        return await messages_page(looking, DeliveryState(state), cursor=cursor, limit=limit)
 
     async def failure_groups(self) -> dict[str, Any]:
         """Return the failed queue by reason, each with its meaning and remedy; raises LedgerUnavailable."""
@@ -165,7 +164,7 @@ class Queries:
     def _group_view(self, stage: str, group: FailureGroup) -> dict[str, Any]:
         return {
             "stage": stage,
-            **reason_view(group.reason, self._catalogue),
+            **failed_view(group.reason, self._catalogue, is_message=stage == "delivery"),
             "reason_class": group.reason_class,
             "code": group.code,
             "count": group.count,
@@ -173,10 +172,11 @@ class Queries:
             "last_at": iso(group.last_ms),
         }
 
-    async def batches(self, *, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
-        """Return the latest batches, newest first; raises LedgerUnavailable."""
-        items = [self._batch_view(record) for record in await self._ledger.batches.all(limit)]
-        return {"items": items, "next": None, "total": len(items)}
+    async def batches(self, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
+        """Return a page of batches, newest first; raises LedgerUnavailable, ValueError (cursor)."""
+        page = await self._ledger.batches.page(cursor=cursor, limit=limit)
+        items = [self._batch_view(record) for record in page.items]
+        return page_of(items, page.next, page.total)
 
     async def batch(self, batch_id: str) -> dict[str, Any] | None:
         """Return one batch, or None; raises LedgerUnavailable."""

@@ -43,6 +43,7 @@ ACTS: Mapping[str, str] = {
     "brand_default": "chose the default brand",
     "brand_remove": "removed a brand",
     "webhook_set": "set the partner's webhook",
+    "forget": "erased a customer",
     "reveal": "saw numbers whole",
     "export": "exported",
     "key_add": "made an API key",
@@ -63,6 +64,7 @@ ACTS: Mapping[str, str] = {
 _PERSONAL = frozenset({"filter", "changes", "contact"})
 #: Names in the filters of bulk acts → the canonical field whose mask is theirs.
 _LIKE = {"number": "whatsapp"}
+_MS = "_ms"  #: what the names of instants end in, where a script wrote them
 
 
 class AuditTrail:
@@ -155,10 +157,18 @@ def entry_view(entry: TrailEntry, *, is_revealed: bool = False) -> dict[str, Any
         "why": entry.why,
         "subject": entry.subject,
         "detail": {
-            name: _shown(_decoded(value), is_revealed=is_revealed or name not in _PERSONAL)
+            _told_as(name): _shown(_told(name, value), is_revealed=is_revealed or name not in _PERSONAL)
             for name, value in entry.detail.items()
         },
     }
+
+
+def _told_as(name: str) -> str:
+    return f"{name.removesuffix(_MS)}_at" if name.endswith(_MS) else name
+
+
+def _told(name: str, value: str) -> Any:
+    return iso(int(value)) if name.endswith(_MS) and value.isdecimal() else _decoded(value)
 
 
 def _decoded(value: str) -> Any:

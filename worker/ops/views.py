@@ -10,9 +10,10 @@ from typing import Any
 from worker.domain.change import under_way
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.phone import mask_email, mask_number, mask_text
-from worker.domain.reasons import Catalogue
-from worker.domain.states import JobState
+from worker.domain.reasons import Catalogue, Reason
+from worker.domain.states import DeliveryState, JobState
 from worker.ops.link_messages import tells, tries
+from worker.ops.remedies import FOR_GOOD, failed_with
 from worker.ops.words import Said, said
 
 _find_job = re.compile(r"(?<=linkferry resend )JOB\b")
@@ -27,9 +28,17 @@ def iso(at_ms: int | None) -> str | None:
 
 def reason_view(name: str | None, catalogue: Catalogue) -> dict[str, Any]:
     """Return a reason with what it means and what to do about it."""
-    if name is None:
+    return _reason_view(name, catalogue.named(name) if name else None)
+
+
+def failed_view(name: str | None, catalogue: Catalogue, *, is_message: bool = False) -> dict[str, Any]:
+    """Return the reason of a job, or a message, that is not tried again by itself any more."""
+    return _reason_view(name, failed_with(name, catalogue, is_message=is_message) if name else None)
+
+
+def _reason_view(name: str | None, reason: Reason | None) -> dict[str, Any]:
+    if reason is None:
         return {"reason": None, "reason_class": None, "meaning": None, "remedy": None}
-    reason = catalogue.named(name)
     return {
         "reason": name,
         "reason_class": str(reason.reason_class),
@@ -40,7 +49,7 @@ def reason_view(name: str | None, catalogue: Catalogue) -> dict[str, Any]:
 
 def job_view(job: JobRecord, catalogue: Catalogue, *, is_revealed: bool = False) -> dict[str, Any]:
     """Return a job as a row of a list."""
-    reason = reason_view(job.reason, catalogue)
+    reason = (failed_view if job.state in FOR_GOOD else reason_view)(job.reason, catalogue)
     if job.reason_class is not None:
         reason["reason_class"] = job.reason_class
     return {
@@ -124,6 +133,10 @@ def contact_view(job: JobRecord, *, is_revealed: bool) -> dict[str, Any]:
 
 def delivery_view(delivery: DeliveryRecord, catalogue: Catalogue) -> dict[str, Any]:
     """Return one message to the customer."""
+    if delivery.state is DeliveryState.FAILED:
+        reason = failed_view(delivery.reason, catalogue, is_message=True)
+    else:
+        reason = reason_view(delivery.reason, catalogue)
     return {
         "delivery_id": delivery.id,
         "invitation_id": delivery.invitation_id,
@@ -142,7 +155,7 @@ def delivery_view(delivery: DeliveryRecord, catalogue: Catalogue) -> dict[str, A
         "waits_for": delivery.waits_for,
         "waits_until": iso(delivery.due_at_ms) if delivery.waits_for else None,
         "job_ids": list(delivery.job_ids),
-        **_with_job(reason_view(delivery.reason, catalogue), delivery.job_ids),
+        **_with_job(reason, delivery.job_ids),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.ops.wordlist_change import CHANGE_WORDS
+from worker.ops.wordlist_forget import FORGET_WORDS
 from worker.ops.wordlist_reach import REACH_WORDS
 
 _STATES = {
@@ -299,6 +300,10 @@ _BULK = {
     "act_waits_breaker_open": "The partner keeps failing; it is tried again by itself.",
     "act_waits_lane_paused": "The bulk lane is paused. Go on with: linkferry resume --lane bulk",
     "act_waits_lane_held": "The bulk lane is held: see `linkferry status`.",
+    "act_waits_stop": "{what} {remedy}",
+    "act_waits_window": "The messages wait until {until_at}, when the send window opens.",
+    "act_waits_retry": "What was let go is tried again by itself, the next at {due_at}.",
+    "act_waits_doubt": "The partner's answers are missing: look-ups settle by themselves what was made.",
     "act_waits_no_worker": "No worker runs, so nothing is worked on. Start some: linkferry up",
 }
 
@@ -310,6 +315,7 @@ _ACCOUNTS = {
     "account_password_long": "A password has at most {most} characters.",
     "account_password_has_name": "A password must not hold the user's name.",
     "account_password_plain": "A password needs more different characters than that.",
+    "account_password_common": "That password is among the first that anybody tries. Four words that do not belong together make a good one.",
     "account_password_wrong": "That is not your present password.",
     "account_too_many_tries": "Too many tries. Wait a little, then try again.",
     "account_passwords_differ": "The two passwords are not the same.",
@@ -323,6 +329,7 @@ _ACCOUNTS = {
 WORDS: Mapping[str, str] = {
     **_ACCOUNTS,
     **CHANGE_WORDS,
+    **FORGET_WORDS,
     **_WHY_NOT,
     **_BULK,
     **_STATES,

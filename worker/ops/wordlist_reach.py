@@ -30,6 +30,7 @@ _ADVICE = {
     "advice_sent_sms": "Ask the customer to look for the SMS of {sent_at}; it can be sent again.",
     "advice_sent_again": "It was sent again by {channel} at {sent_at}, because {by} asked for it: ask the customer to look for that one.",
     "advice_sent_not_again": "What was sent at {sent_at} went out; the {channel} did not: {meaning} Ask for an address that works, and send it there.",
+    "advice_missing_there": "The partner does not list this link, so it may no longer open: do not send the customer to it. Make a new one now, or look again in some minutes; where it stays missing, the job fails as link_vanished.",
     "advice_telling": "A message by {channel} is on its way: ask the customer to wait a few minutes.",
     "advice_window": "The {channel} waits until {until_at}, when the send window opens; say so.",
     "advice_window_replaced": "The {channel} with the new link waits until {until_at}, when the send window opens; say so, and that the link in the earlier message does not count any more.",
@@ -83,6 +84,12 @@ _PARTNER = {
     "partner_silent": "The partner could not be asked: {meaning}",
 }
 
+# --- what has failed for good, though it was to be tried again by itself ------------------------------------------
+
+_USED_UP = {
+    "remedy_message_used_up": "Its tries are used up. See that the cause is gone, then send it again: linkferry resend JOB.",
+}
+
 # --- reminders in a story ----------------------------------------------------------------------------------------
 
 _REMINDERS = {
@@ -113,4 +120,12 @@ _WATCH = {
     "watch_missing_do": "Ask the partner whether its list is whole, and check that the credentials are those of this account.",
 }
 
-REACH_WORDS: Mapping[str, str] = {**_HEADLINES, **_ADVICE, **_FACTS, **_PARTNER, **_REMINDERS, **_WATCH}
+REACH_WORDS: Mapping[str, str] = {
+    **_HEADLINES,
+    **_ADVICE,
+    **_FACTS,
+    **_PARTNER,
+    **_USED_UP,
+    **_REMINDERS,
+    **_WATCH,
+}

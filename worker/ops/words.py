@@ -2,8 +2,9 @@
 
 A document carries a sentence as `{"code", "params", "text"}`: `text` is the English one, and whoever shows it in
 another language renders `params` into a template of his own by the same code. Params are raw. How one is written
-follows from its name: `…_s` is a length of time, `…_at` an instant (ISO 8601), a whole number is grouped, and a name
-of `KINDS` is a word of ours (`state.failed`; `channels` is a list of them). Where *count* is 1, a template called `<code>.one` is taken, if any.
+follows from its name: `…_s` is a length of time, `…_at` an instant (ISO 8601), a whole number is grouped (but a line's or a
+code's), and a name of `KINDS` is a word of ours (`state.failed`; `channels` is a list of them). Where *count* is 1, a template
+called `<code>.one` is taken, if any.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Said = dict[str, Any]
 
 #: Params whose values are words of ours, translated by `<name>.<value>`.
 KINDS = frozenset({"state", "delivery_state", "channel", "lane", "product", "reason_class", "source"})
+#: Numbers that name a thing, to be looked for as they are: never grouped.
+_NAMING = frozenset({"line", "code"})
 _MARK = re.compile(r"\{(\w+)\}")
 _NUMBERED = {1: ".one", 2: ".two"}
 
@@ -73,7 +76,7 @@ def _plain(name: str, value: Any, tongue: Tongue) -> str:
         return ""
     if name.endswith("_at"):
         return tongue.instant(str(value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NAMING:
         return tongue.span(float(value)) if name.endswith("_s") else tongue.number(round(value))
     return str(value)
 
