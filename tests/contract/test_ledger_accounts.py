@@ -16,7 +16,8 @@ from worker.domain.job import Verdict
 from worker.domain.outcome import Refused, Sent
 from worker.domain.request import Contact, OnboardingRequest, Product
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
-from worker.ledger import RequestEdit, TrailEntry
+from worker.ledger import RequestEdit
+from worker.ledger.trail import TrailEntry
 from worker.ops.readdress import readdressed
 from worker.ops.trail import entry_view
 

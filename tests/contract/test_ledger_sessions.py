@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.ledger_desk import Desk
 from worker.domain.roles import Role
-from worker.ledger import Allowance, SessionUser, digest_of
+from worker.ledger.sessions import Allowance, SessionUser, digest_of
 
 IDLE_S, LENGTH_S = 600.0, 3600.0
 FIVE = Allowance("name:dana", 5, 60.0)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.ledger_desk import Desk
 from worker.domain.roles import Role
-from worker.ledger import User
+from worker.ledger.users import User
 
 SECONDS = {"idle_s": 1800.0, "length_s": 43_200.0}
 
@@ -143,7 +143,7 @@ async def test_a_new_role_ends_the_sessions(desk: Desk) -> None:
 
 async def test_a_new_password_ends_all_sessions_but_the_one_to_keep(desk: Desk) -> None:
     """Whoever changes his own stays where he is."""
-    from worker.ledger import digest_of
+    from worker.ledger.sessions import digest_of
 
     await add(desk)
     for session_id in ("here", "there", "elsewhere"):

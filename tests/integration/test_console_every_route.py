@@ -23,7 +23,7 @@ from tests.integration.web_thread import RunningWeb, a_web
 from worker.clock import SystemClock
 from worker.domain.roles import Role
 from worker.domain.states import JobState
-from worker.ledger import TrailEntry
+from worker.ledger.trail import TrailEntry
 from worker.ops.console.csrf import token_of
 from worker.ops.console.gate import access_of
 from worker.ops.console.sessions import SESSION_COOKIE, new_session_id

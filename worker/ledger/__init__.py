@@ -1,6 +1,5 @@
 """The record of jobs in Redis: the truth. Nothing outside knows how jobs lie in it."""
 
-from worker.ledger.api_keys import ApiKey
 from worker.ledger.errors import LedgerError, LedgerFull, LedgerUnavailable, SchemaMismatch
 from worker.ledger.ledger import Ledger
 from worker.ledger.records import (
@@ -23,20 +22,14 @@ from worker.ledger.records import (
     ServerFacts,
     WorkerFacts,
 )
-from worker.ledger.sessions import Allowance, SessionUser, digest_of
-from worker.ledger.trail import TrailEntry
-from worker.ledger.users import Credential, User
 from worker.redis_client import open_redis
 
 __all__ = [
     "Ahead",
-    "Allowance",
-    "ApiKey",
     "Audit",
     "BatchRecord",
     "BatchRow",
     "CancelResult",
-    "Credential",
     "FailureGroup",
     "Hold",
     "HoldOutlook",
@@ -54,10 +47,6 @@ __all__ = [
     "Rescued",
     "SchemaMismatch",
     "ServerFacts",
-    "SessionUser",
-    "TrailEntry",
-    "User",
     "WorkerFacts",
-    "digest_of",
     "open_redis",
 ]

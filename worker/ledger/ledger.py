@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
 from worker.ledger.accepting import Accepting
-from worker.ledger.acts import Acts
-from worker.ledger.api_keys import ApiKeys
-from worker.ledger.batches import Batches
-from worker.ledger.brands import Brands
 from worker.ledger.changing import Changing
-from worker.ledger.completing import Completing
-from worker.ledger.deliveries import Deliveries
 from worker.ledger.errors import translated
-from worker.ledger.fleet import Fleet
-from worker.ledger.forgetting import Forgetting
-from worker.ledger.incidents import Incidents
-from worker.ledger.intake import Intake
 from worker.ledger.keys import SCHEMA_VERSION, Keys
 from worker.ledger.mending import Mending
 from worker.ledger.migrating import migrate
-from worker.ledger.outbox import Outbox
-from worker.ledger.queries import Queries
 from worker.ledger.reminding import Reminding
 from worker.ledger.scripts import Scripts
-from worker.ledger.series import SeriesReader
-from worker.ledger.sessions import Sessions
-from worker.ledger.suppressing import Suppressing
-from worker.ledger.survey import Survey
-from worker.ledger.taught import Taught
-from worker.ledger.trail import Trail
-from worker.ledger.users import Users
-from worker.ledger.window import Window
 from worker.ledger.working import Working
+
+if TYPE_CHECKING:
+    from worker.ledger.acts import Acts
+    from worker.ledger.api_keys import ApiKeys
+    from worker.ledger.batches import Batches
+    from worker.ledger.brands import Brands
+    from worker.ledger.completing import Completing
+    from worker.ledger.deliveries import Deliveries
+    from worker.ledger.fleet import Fleet
+    from worker.ledger.forgetting import Forgetting
+    from worker.ledger.incidents import Incidents
+    from worker.ledger.intake import Intake
+    from worker.ledger.outbox import Outbox
+    from worker.ledger.queries import Queries
+    from worker.ledger.series import SeriesReader
+    from worker.ledger.sessions import Sessions
+    from worker.ledger.suppressing import Suppressing
+    from worker.ledger.survey import Survey
+    from worker.ledger.taught import Taught
+    from worker.ledger.trail import Trail
+    from worker.ledger.users import Users
+    from worker.ledger.window import Window
+
+
+def _part(module: str, kind: str) -> Any:
+    """Return a part of a ledger, loaded when it is first asked for: a command needs some, and is to start quickly."""
+
+    def made(ledger: Ledger) -> Any:
+        its_class = getattr(import_module(f"worker.ledger.{module}"), kind)
+        return its_class(ledger._scripts, ledger._keys)  # noqa: SLF001 - the ledger's own
+
+    return cached_property(made)
 
 
 class Ledger(Accepting, Working, Mending, Changing):
@@ -43,6 +58,27 @@ class Ledger(Accepting, Working, Mending, Changing):
     Every verb is one script; what it says held, held. All instants are the server's. *now_ms* replaces its clock
     in tests.
     """
+
+    deliveries: Deliveries = _part("deliveries", "Deliveries")
+    batches: Batches = _part("batches", "Batches")
+    queries: Queries = _part("queries", "Queries")
+    fleet: Fleet = _part("fleet", "Fleet")
+    keys_of_api: ApiKeys = _part("api_keys", "ApiKeys")
+    users: Users = _part("users", "Users")
+    sessions: Sessions = _part("sessions", "Sessions")
+    intake: Intake = _part("intake", "Intake")
+    outbox: Outbox = _part("outbox", "Outbox")
+    incidents: Incidents = _part("incidents", "Incidents")
+    series: SeriesReader = _part("series", "SeriesReader")
+    survey: Survey = _part("survey", "Survey")
+    trail: Trail = _part("trail", "Trail")
+    acts: Acts = _part("acts", "Acts")
+    taught: Taught = _part("taught", "Taught")
+    window: Window = _part("window", "Window")
+    completing: Completing = _part("completing", "Completing")
+    suppressing: Suppressing = _part("suppressing", "Suppressing")
+    brands: Brands = _part("brands", "Brands")
+    forgetting: Forgetting = _part("forgetting", "Forgetting")
 
     def __init__(
         self,
@@ -53,27 +89,7 @@ class Ledger(Accepting, Working, Mending, Changing):
     ) -> None:
         self._keys = Keys(namespace)
         self._scripts = Scripts(client, self._keys.prefix, now_ms)
-        self.deliveries = Deliveries(self._scripts, self._keys)
-        self.batches = Batches(self._scripts, self._keys)
-        self.queries = Queries(self._scripts, self._keys)
-        self.fleet = Fleet(self._scripts, self._keys)
-        self.keys_of_api = ApiKeys(self._scripts, self._keys)
-        self.users = Users(self._scripts, self._keys)
-        self.sessions = Sessions(self._scripts, self._keys)
-        self.intake = Intake(self._scripts, self._keys)
-        self.outbox = Outbox(self._scripts, self._keys)
-        self.incidents = Incidents(self._scripts, self._keys)
-        self.series = SeriesReader(self._scripts, self._keys)
-        self.survey = Survey(self._scripts, self._keys)
-        self.trail = Trail(self._scripts, self._keys)
-        self.acts = Acts(self._scripts, self._keys)
-        self.taught = Taught(self._scripts, self._keys)
-        self.window = Window(self._scripts, self._keys)
-        self.completing = Completing(self._scripts, self._keys)
         self.reminding = Reminding(self._scripts)
-        self.suppressing = Suppressing(self._scripts, self._keys)
-        self.brands = Brands(self._scripts, self._keys)
-        self.forgetting = Forgetting(self._scripts, self._keys)
 
     async def open(self) -> None:
         """Load the scripts, and check the schema (or write it, in a new ledger; an older one's is brought to this).

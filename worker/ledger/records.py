@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from worker.domain.event import EventState
 from worker.domain.job import DeliveryRecord, JobRecord
-from worker.domain.outgoing import OutgoingState
 from worker.domain.request import Contact, OnboardingRequest
 from worker.domain.states import DeliveryState, JobState, Lane
+
+if TYPE_CHECKING:  # two dozen records that most who read jobs have no use for
+    from worker.domain.event import EventState
+    from worker.domain.outgoing import OutgoingState
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.domain.roles import Role
-from worker.ledger import Ledger, User
+from worker.ledger import Ledger
+from worker.ledger.users import User
 from worker.ops.passwords import LEAST_LETTERS, MOST_LETTERS, Passwords, password_fault
 from worker.ops.views import iso
 from worker.ops.words import Said, said

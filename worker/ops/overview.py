@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from worker.domain.states import JobState, Lane
-from worker.ledger import Hold, TrailEntry
+from worker.ledger import Hold
+from worker.ledger.trail import TrailEntry
 from worker.ops.scene import Scene
 from worker.ops.series_view import series
 from worker.ops.troubles import (

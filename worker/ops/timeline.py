@@ -16,8 +16,8 @@ from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.phone import mask_email, mask_number, mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState
-from worker.ledger import TrailEntry
 from worker.ledger.reminding import REMINDER
+from worker.ledger.trail import TrailEntry
 from worker.ops.link_messages import tells
 from worker.ops.views import iso
 from worker.ops.words import WORDS, Said, said

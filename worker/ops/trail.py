@@ -9,7 +9,8 @@ from typing import Any
 from worker.domain.canonical import mask_field
 from worker.domain.phone import mask_text
 from worker.domain.states import JobState
-from worker.ledger import JobFilter, Ledger, TrailEntry
+from worker.ledger import JobFilter, Ledger
+from worker.ledger.trail import TrailEntry
 from worker.ops.views import iso
 
 DEFAULT_LIMIT = 50

@@ -6,7 +6,7 @@ import secrets
 
 from aiohttp import web
 
-from worker.ledger import digest_of
+from worker.ledger.sessions import digest_of
 from worker.ops.console.csrf import LOGIN_COOKIE, token_of
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.roles import SignedIn

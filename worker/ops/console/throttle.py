@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.ledger import Allowance, Ledger
+from worker.ledger import Ledger
+from worker.ledger.sessions import Allowance
 
 #: Somebody who mistypes has five tries, then one a minute.
 _PAIR = (5, 60.0)
