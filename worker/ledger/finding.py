@@ -29,8 +29,8 @@ from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import HitsStream, SearchIndex, keys_of
 
 SCAN_LIMIT = 50_000  #: jobs looked at per call
-COUNT_LIMIT = 3_000  #: jobs looked at to count what no index counts
-COMPARED_LIMIT = 1_000  #: the same where each is compared with its request
+COUNT_LIMIT = 2_000  #: jobs looked at to count what no index counts
+COMPARED_LIMIT = 800  #: the same where each is compared with its request
 SORTED_LIMIT = 5_000  #: scheduled jobs that are read whole, to sort them by their change
 #: Their index's score is no time of change, and they are few: they are read whole and sorted.
 _FEW = frozenset({JobState.RUNNING})
