@@ -39,7 +39,8 @@ def look_at_settings(settings: Settings) -> Iterator[Finding]:
 def look_at_incidents(incidents: Sequence[Incident]) -> Iterator[Finding]:
     """Yield what the incidents that are open tell."""
     if incidents:
-        yield warn("alerts", f"{len(incidents)} incidents are open.", "Look: linkferry alerts list")
+        how_many = "1 incident is" if len(incidents) == 1 else f"{len(incidents)} incidents are"
+        yield warn("alerts", f"{how_many} open.", "Look: linkferry alerts list")
     tellings = [telling for incident in incidents for telling in incident.tellings]
     if any(each.failures and each.state is not TellingState.TOLD for each in tellings):
         yield bad(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from linkferry import up_lock
 from linkferry.frame import complain, flags
 from linkferry.hints import short_path
+from linkferry.output import instant
 from worker.settings_kinds import without_password
 
 if TYPE_CHECKING:
@@ -45,6 +46,21 @@ async def what_is_missing(session: Session) -> str:
     remedies = [] if has_workers else ["start some with linkferry up"]
     remedies += [] if settings.has_credentials else [f"set {_CREDENTIALS}"]
     return f"{' and '.join(said)}: {' and '.join(remedies)}."
+
+
+async def erased_notice(session: Session, job_id: str) -> str | None:
+    """Return by whom, when and why a job was erased, or None where it was not; raises LedgerUnavailable."""
+    from worker.domain.ids import is_job_id
+
+    wanted = job_id.strip()
+    if not is_job_id(wanted):
+        return None
+    found = await session.trail.find(act="forget", subject=wanted, limit=1)
+    if not found["items"]:
+        return None
+    [entry] = found["items"]
+    why = f": {entry['why']}" if entry["why"] else ""
+    return f"Job {wanted} was erased by {entry['by']}, {instant(entry['at'])}{why}. Nothing of its customer is left."
 
 
 def sandbox_beside(settings: Settings) -> str:

@@ -50,8 +50,8 @@ async def audit(
 ) -> int:
     """Show what operators did, newest first: who, when, to what, why, before and after.
 
-    Entries about a job are kept as long as the job. Bulk acts stand here once, with their filter and counts; each of their jobs
-    has its own history (`linkferry job show`).
+    Entries about a job are kept as long as the job. Bulk acts stand here once, with their filter and counts; of one job
+    (--job) those are shown as well that its history tells of.
 
     Example: `linkferry audit --by dana --act discard --since 2d`
     """
@@ -74,8 +74,6 @@ async def audit(
     emit(page, lambda: print_trail(page))
     if act is not None and not page["items"] and not page["next"]:
         _note_act(act)
-    if job is not None and not page["next"]:
-        say(f"Bulk acts on it stand in its own history: linkferry job show {job.strip()}")
     return 0
 
 

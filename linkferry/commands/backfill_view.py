@@ -248,7 +248,7 @@ def _say_errors(tally: Tally) -> None:
 
 
 def say_column_warnings(warnings: Iterable[Problem]) -> None:
-    """Say which columns are not used."""
+    """Say which columns are not used, or are missing for WhatsApp links."""
     for warning in warnings:
         say(f"Column {warning.field}: {warning.message}. {warning.remedy}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import batch_view, filters
+from linkferry.commands.holds import cleared_lines
 from linkferry.commands.story import say_wrapped
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
 from linkferry.output import confirm, emit, instant, print_fields, say
@@ -102,10 +103,12 @@ def _register_steering(group: typer.Typer) -> None:
         batch = await _batch(session, run)
         if batch["cancelled_at"] and not (batch["paused"] or batch["held"]):
             raise _cancelled(run, "resumed")
+        held = await session.holds.hold(f"batch:{run}")
         cleared = await session.commands.resume(f"batch:{run}", by=filters.operator(), why=why)
+        stood = [held] if held is not None and held["target"] in cleared else []
         emit(
-            {"batch": run, "paused": False, "holds_cleared": cleared},
-            lambda: say("Resumed." + (" Its hold is cleared." if cleared else "")),
+            {"batch": run, "paused": False, "holds_cleared": cleared, "holds": stood},
+            lambda: say(f"Resumed.{cleared_lines(stood)}"),
         )
 
 

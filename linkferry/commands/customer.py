@@ -9,7 +9,7 @@ import typer
 from linkferry.commands import filters
 from linkferry.commands.story import fields_line, print_timeline, say_wrapped, stopped_line
 from linkferry.frame import FAILED, command, complain
-from linkferry.notices import sandbox_beside
+from linkferry.notices import erased_notice, sandbox_beside
 from linkferry.output import emit, instant, say
 from linkferry.tables import Column, of_name, print_table, when
 
@@ -60,6 +60,9 @@ def register(app: typer.Typer) -> None:
         emit(document, lambda: print_customer(document))
         if document["found"]:
             return 0
+        if erased := await erased_notice(session, query):
+            complain(erased)
+            return FAILED
         elsewhere = sandbox_beside(session.settings)
         complain(f"Nobody is found by that. {elsewhere or '`linkferry job list` shows what there is.'}")
         return FAILED

@@ -120,7 +120,7 @@ async def show(
         return 0
     message = await read_message(session, job_id, is_revealed=is_revealed)
     if message is None:
-        return no_such_job(session, job_id)
+        return await no_such_job(session, job_id)
     emit(message, lambda: print_message(message))
     return 0
 

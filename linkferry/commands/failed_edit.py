@@ -61,7 +61,7 @@ async def edit(
     """
     form = await session.editing.form(job_id.strip(), is_revealed=is_revealed)
     if form is None:
-        return no_such_job(session, job_id)
+        return await no_such_job(session, job_id)
     if is_revealed:
         await session.trail.reveal(by=filters.operator(), subject=form["job_id"], what="edit")
     if not form["can_edit"]:

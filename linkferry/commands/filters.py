@@ -119,6 +119,7 @@ class Chosen:
             words["number"] = _digits(words["number"], session.settings.default_region)
         wanted = job_filter(**words)
         await require_known(session, reason=self.reason, batch=self.batch)
+        await _note_earlier_name(session, self.reason)
         _note_source(session, self.source)
         return wanted
 
@@ -262,6 +263,20 @@ async def _reasons_like(session: Session, word: str) -> list[str]:
     names += [group.reason for group in await session.ledger.queries.groups()]
     code = re.search(r"-?\d+$", word)
     return [*names, f"unknown_{code[0]}"] if code else names
+
+
+async def _note_earlier_name(session: Session, reason: str | None) -> None:
+    """Say where jobs that failed before their code was taught this name still stand: under its old one."""
+    names = {each.stood_as for each in session.catalogue.lessons if each.name == reason} - {reason}
+    if not names:
+        return
+    for group in await session.ledger.queries.groups():
+        if group.reason in names:
+            stand = "job stands" if group.count == 1 else "jobs stand"
+            complain(
+                f"{group.count:,} failed {stand} under {group.reason}, from before it was taught: "
+                f"--reason {group.reason}"
+            )
 
 
 def _note_source(session: Session, source: str | None) -> None:

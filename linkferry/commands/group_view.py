@@ -61,6 +61,7 @@ def _print_group(item: Document) -> None:
     again = item["failed_again"]
     print_fields(
         {
+            "taught as": item["taught_as"],
             "class": item["reason_class"],
             "code": item["code"],
             "first": _seen(item["first_at"]),
@@ -96,7 +97,7 @@ def _ago(at: str | None) -> str:
 def _row(item: Document) -> tuple[object, ...]:
     return (
         f"{item['count']:,}",
-        item["reason"],
+        f"{item['reason']} ({item['taught_as']})" if item["taught_as"] else item["reason"],
         item["trend"]["word"],
         _ago(item["first_at"]).removesuffix(" ago"),
         _ago(item["last_at"]),
@@ -142,4 +143,5 @@ def _mending_steps(group: Document, of_it: str) -> list[str]:
         case _, "failed edit":
             export = f"linkferry failed export FILE {of_it}"
             return [f"Correct one: linkferry failed edit JOB. Many, in a spreadsheet: {export}"]
-    return [f"When it is mended: {requeue}"] if "requeue" in remedy else []
+    when = "To have them go by what was taught" if group["taught_as"] else "When it is mended"
+    return [f"{when}: {requeue}"] if group["taught_as"] or "requeue" in remedy else []

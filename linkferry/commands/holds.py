@@ -93,6 +93,17 @@ def _row(job: dict[str, Any]) -> tuple[Any, ...]:
     return job["job_id"], job["number"], job["code"], job["answer"] or job["state"]
 
 
+def cleared_lines(holds: list[dict[str, Any]]) -> str:
+    """Return why each hold stood that was cleared: who clears one is not to wonder afterwards."""
+    lines = []
+    for each in holds:
+        name = f" ({each['batch']})" if each["batch"] else ""
+        since = f"held since {instant(each['since'])} for {each['reason']}"
+        waited = f"{_waiting(each['target'], each['waiting'])} waited"
+        lines.append(f"\nHold cleared: {each['target']}{name}, {since}; {waited}. {each['meaning']}")
+    return "".join(lines)
+
+
 def how_to_lift(target: str) -> str:
     """Return the command that ends a hold or pause of *target*."""
     if target.startswith(BATCH):

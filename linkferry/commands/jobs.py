@@ -9,7 +9,7 @@ import typer
 from linkferry.commands import filters
 from linkferry.commands.job_view import print_job, read_job
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
-from linkferry.notices import sandbox_beside
+from linkferry.notices import erased_notice, sandbox_beside
 from linkferry.output import emit, instant, say
 from linkferry.tables import Column, keeping, number, of_name, print_end, print_table, when
 
@@ -105,7 +105,7 @@ def _register_one(group: typer.Typer) -> None:
         """
         document = await read_job(session, job_id, is_revealed=is_revealed)
         if document is None:
-            return no_such_job(session, job_id)
+            return await no_such_job(session, job_id)
         emit(document, lambda: print_job(document))
         return 0
 
@@ -116,7 +116,7 @@ def _register_one(group: typer.Typer) -> None:
         Example: `linkferry job cancel 01k8…w --why "asked for twice"`
         """
         if await session.queries.job(job_id.strip()) is None:
-            return no_such_job(session, job_id)
+            return await no_such_job(session, job_id)
         document = await session.commands.cancel(job_id.strip(), by=filters.operator(), why=why)
         emit(document, lambda: say(_cancel_line(document)) if document["done"] else None)
         if not document["done"]:
@@ -191,8 +191,11 @@ def print_jobs(page: dict[str, Any], *, is_revealed: bool = False, nothing: str 
     print_end(page, nothing=nothing)
 
 
-def no_such_job(session: Session, job_id: str) -> int:
-    """Say that there is none, and where it may be; return the exit code."""
-    elsewhere = sandbox_beside(session.settings)
-    complain(f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}")
+async def no_such_job(session: Session, job_id: str) -> int:
+    """Say that there is none, and where it may be or what became of it; return the exit code."""
+    if erased := await erased_notice(session, job_id):
+        complain(erased)
+    else:
+        elsewhere = sandbox_beside(session.settings)
+        complain(f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}")
     return FAILED

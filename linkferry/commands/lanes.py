@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from linkferry.commands import filters
+from linkferry.commands.holds import cleared_lines
 from linkferry.frame import USAGE, CommandError, command
-from linkferry.output import emit, instant, say
+from linkferry.output import emit, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from linkferry.session import Session
 
 LaneOption = Annotated[str | None, typer.Option("--lane", help="`live` or `bulk`; both without it.")]
@@ -51,6 +54,7 @@ def register(app: typer.Typer) -> None:
         cleared = await session.commands.resume(target, by=filters.operator(), why=why)
         still = [each for each in sorted(await session.ledger.batches.pauses()) if ":" in each]
         stood = [held[each] for each in cleared if each in held]
+        left = _left_held(target, held, cleared)
         emit(
             {
                 "target": target,
@@ -58,24 +62,28 @@ def register(app: typer.Typer) -> None:
                 "holds_cleared": cleared,
                 "holds": stood,
                 "still_paused": still,
+                "still_held": left,
             },
-            lambda: say(f"Resumed: {target}.{_cleared(stood)}{_still_paused(still)}"),
+            lambda: say(f"Resumed: {target}.{cleared_lines(stood)}{_still_paused(still)}{_still_held(left)}"),
         )
-
-
-def _cleared(holds: list[dict[str, Any]]) -> str:
-    """Return why each hold stood that was cleared: who clears one is not to wonder afterwards."""
-    lines = []
-    for each in holds:
-        name = f" ({each['batch']})" if each["batch"] else ""
-        since = f"held since {instant(each['since'])} for {each['reason']}"
-        waiting = f"{each['waiting']:,} jobs waited"
-        lines.append(f"\nHold cleared: {each['target']}{name}, {since}; {waiting}. {each['meaning']}")
-    return "".join(lines)
 
 
 def _still_paused(targets: list[str]) -> str:
     return "".join(f"\nStill paused: {each}. Go on with: linkferry {_lifting(each)}" for each in targets)
+
+
+def _left_held(target: str, held: Iterable[str], cleared: Sequence[str]) -> list[str]:
+    """Return the batches that stay held: who resumes their lane would else think that all of it goes on."""
+    if target not in {"all", "bulk"}:
+        return []
+    return [each for each in held if each.startswith("batch:") and each not in cleared]
+
+
+def _still_held(targets: list[str]) -> str:
+    return "".join(
+        f"\nStill held: {each}. Why: linkferry holds. Go on with: linkferry {_lifting(each)}"
+        for each in targets
+    )
 
 
 def _lifting(target: str) -> str:

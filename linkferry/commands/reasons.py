@@ -172,7 +172,7 @@ def _say_lesson(lesson: dict[str, Any]) -> None:
     if replaced := lesson["replaced"]:
         said = ", ".join(f"{word} {_quoted(value)}" for word, value in replaced["words"].items())
         say(f"It replaces what {replaced['by']} taught ({instant(replaced['at'])}): {said}")
-    say("Every worker goes by it within 5 s.")
+    say("Every worker goes by it: at once where the code was not known, else within 5 s.")
     if lesson["standing"]:
         count = lesson["standing"]
         say(f"{count:,} failed job{' stands' if count == 1 else 's stand'} under {lesson['stood_as']}.")

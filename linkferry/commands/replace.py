@@ -128,7 +128,7 @@ async def _on_ids(session: Session, act: Act, job_ids: list[str], manner: acting
     if len(wanted) == 1:
         job = await session.ledger.queries.job(wanted[0])
         if job is None:
-            return no_such_job(session, wanted[0])
+            return await no_such_job(session, wanted[0])
         await _consent_to_one(session, act, job, manner)
     code = await acting.on_ids(session, act, wanted, manner, is_asked=not manner.is_sure)
     if code == DONE and len(wanted) == 1 and not flags().is_json:
@@ -190,7 +190,7 @@ def _states(state: str | None) -> list[JobState]:
 async def _with_data(session: Session, job_id: str, fields: dict[str, str], manner: acting.Manner) -> int:
     form = await session.changing.form(job_id)
     if form is None:
-        return no_such_job(session, job_id)
+        return await no_such_job(session, job_id)
     check = await session.changing.check(job_id, fields, seen=form["seen"])
     if check.request is None:
         emit(check.document() | {"done": False}, lambda: None)

@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
         """
         job = await session.ledger.queries.job(job_id.strip())
         if job is None:
-            return no_such_job(session, job_id)
+            return await no_such_job(session, job_id)
         channel = None if only is None else filters.choice(Channel, only, "--channel")
         readdress = None
         if to is not None:

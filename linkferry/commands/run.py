@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import pkgutil
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +15,10 @@ from linkferry.frame import USAGE, CommandError, command, complain
 
 if TYPE_CHECKING:
     from worker.settings import Settings
+
+#: Objects made before garbage is looked for, once a process is up. A command's start looks for none; but what is left of
+#: a refused request holds up to 200 KB of its body, and would wait for some thousand others.
+_GARBAGE_EVERY = 5_000
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +53,7 @@ def register(app: typer.Typer) -> None:
         # Refused here and once, not by each of the processes that it would start.
         load_crms(settings)
         require_mail_for_alerts(settings)
+        _stay()
         return up.run(settings)
 
     @command(app, "web", has_json=False)
@@ -53,7 +61,10 @@ def register(app: typer.Typer) -> None:
         """Run the HTTP server alone: the API, /metrics, /healthz. Needs REDIS_URL."""
         from linkferry import web
 
-        return web.run(_with_redis(_known_settings()))
+        settings = _with_redis(_known_settings())
+        _load_ledger()
+        _stay()
+        return web.run(settings)
 
     @command(app, "worker", has_json=False)
     def worker() -> int:
@@ -67,6 +78,8 @@ def register(app: typer.Typer) -> None:
         require_mail_for_alerts(settings)
         configure_logging(settings.log_format)
         watch_supervisor()
+        _load_ledger()
+        _stay()
         run_worker(settings, trades=crm_trade(settings))
         return 0
 
@@ -76,7 +89,23 @@ def register(app: typer.Typer) -> None:
         from linkferry.sandbox import run
         from worker.settings import load_settings
 
-        return asyncio.run(run(load_settings(sandbox=True)))
+        settings = load_settings(sandbox=True)
+        _stay()
+        return asyncio.run(run(settings))
+
+
+def _load_ledger() -> None:
+    """Load all parts of the ledger: one that is first asked for after an upgrade's files came would be of that version."""
+    from worker import ledger
+
+    for part in pkgutil.iter_modules(ledger.__path__, f"{ledger.__name__}."):
+        import_module(part.name)
+
+
+def _stay() -> None:
+    """Clear up often from now on, as a process has to that is there for months; what its start made stays anyway."""
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_EVERY, 10, 10)
 
 
 def _known_settings() -> Settings:

@@ -31,7 +31,7 @@ class Columns:
     """Where each field lies in a row."""
 
     places: tuple[tuple[str, int], ...]  #: field, index of its cell
-    warnings: tuple[Problem, ...]  #: columns that are not used
+    warnings: tuple[Problem, ...]  #: columns that are not used, or that every WhatsApp row will lack
     report: tuple[int, ...]  #: indexes of the columns that result files repeat: all but our own
 
     def fields_of(self, cells: Sequence[str]) -> dict[str, str]:
@@ -78,6 +78,7 @@ def find_columns(header: Sequence[str], mapping: Sequence[tuple[str, str]] = ())
     if ambiguous:
         raise InputProblemError("ambiguous_column", "; ".join(ambiguous) + ".", _SAY_WHICH)
     _require(places, header, [each.field for each in warnings if each.code == "unknown_column"])
+    warnings += _lacking(places, header)
     warnings += _unnamed(
         [index for index, written in enumerate(header) if not written and index not in taken]
     )
@@ -142,6 +143,23 @@ def _require(places: Mapping[str, int], header: Sequence[str], unknown: Sequence
         f"There is no column for {names}. Columns: {', '.join(filter(None, header))}.",
         " ".join([_candidates(missing, places, header), *_say_which(missing, places, unknown)]).strip(),
     )
+
+
+def _lacking(places: Mapping[str, int], header: Sequence[str]) -> list[Problem]:
+    """Return what each WhatsApp row of a file with `product` will be refused for: said once, with what to type."""
+    missing = [field for field in MANDATORY if field not in places]
+    if "whatsapp" in missing or not missing:
+        return []  # without numbers it is a list of pages, which needs no names
+    return [
+        Problem(
+            field,
+            "missing_column",
+            "there is none, and each WhatsApp link needs it",
+            _candidates([field], places, header)
+            or f"Name it in the header, or say which it is: --map {field}=COLUMN.",
+        )
+        for field in missing
+    ]
 
 
 def _candidates(missing: Sequence[str], places: Mapping[str, int], header: Sequence[str]) -> str:

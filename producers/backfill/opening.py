@@ -16,8 +16,12 @@ OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD_BYTES = 4096  #: enough to know a format by
 _SAVE_AS = "Save it as `CSV UTF-8` or as .xlsx from the program that it comes from."
 _UNPACK = "Unpack it and give the file that is in it."
+_TYPE_IT = "Give the spreadsheet that it was taken of."
 _OTHER_FORMATS = {
     b"%PDF": ("a PDF document", _SAVE_AS),
+    b"\x89PNG": ("a picture", _TYPE_IT),
+    b"\xff\xd8\xff": ("a picture", _TYPE_IT),
+    b"GIF8": ("a picture", _TYPE_IT),
     b"{\\rtf": ("a text document (RTF)", _SAVE_AS),
     b"PK\x05\x06": ("an empty zip file", _UNPACK),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip file", _UNPACK),

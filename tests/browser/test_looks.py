@@ -10,6 +10,7 @@ from playwright.async_api import expect
 
 from tests.browser.stage import Stage
 from tests.browser.tour import PAGES, Tour
+from tests.browser.visit import PHONE
 from worker.domain.roles import Role
 
 #: Tables that are wider than their place.
@@ -87,6 +88,44 @@ async def test_no_table_is_cut(stage: Stage, tour: Tour, width: int, locale: str
             assert await boxes.evaluate_all(CUT) == [], name
             assert await visit.page.evaluate(BROKEN_WORDS) == [], name
         assert seen > len(PAGES) / 3
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+async def test_a_phone_has_five_pages_at_hand_and_the_rest_behind_more(
+    stage: Stage, tour: Tour, *, has_script: bool
+) -> None:
+    """Nothing has to be pushed sideways; what is behind it opens below, without a script as well."""
+    async with stage.visit(Role.ADMIN, viewport=PHONE, java_script_enabled=has_script) as visit:
+        await visit.go(tour.path("overview"))
+        links, more = visit.page.locator(".sidebar a:visible"), visit.page.locator(".nav-more > summary")
+        assert await links.count() == 5
+        await more.click()
+        await expect(links).to_have_count(5 + 11 + 5)  # the languages and colours among them
+        await visit.press("Audit", role="link")
+        await expect(visit.page).to_have_url(f"{visit.base}/audit")
+        await expect(more).to_have_attribute("aria-current", "true")
+        await expect(links).to_have_count(5)
+        if has_script:
+            await more.click()
+            await visit.page.keyboard.press("Escape")
+            await expect(links).to_have_count(5)
+            await expect(more).to_be_focused()
+            await more.click()
+            await visit.page.mouse.click(3, 820)  # beside it
+            await expect(links).to_have_count(5)
+
+
+async def test_a_desk_has_every_page_in_sight(stage: Stage) -> None:
+    """However low the window is: what does not fit is scrolled to, and reached by the Tab key."""
+    async with stage.visit(Role.ADMIN, viewport={"width": 1100, "height": 500}) as visit:
+        await visit.go("/")
+        await expect(visit.page.locator(".nav-more > summary")).to_be_hidden()
+        keys = visit.page.locator(".sidebar a[href='/keys']")
+        await expect(keys).to_be_visible()
+        await visit.page.locator(".sidebar a[href='/users']").focus()
+        await visit.page.keyboard.press("Tab")
+        await expect(keys).to_be_focused()
+        await expect(keys).to_be_in_viewport()
 
 
 async def test_a_million_fits_its_tile(stage: Stage) -> None:

@@ -31,6 +31,7 @@ ON_A_PHONE: Mapping[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobil
 NAMES = [
     *("Linkferry", "WhatsApp", "Facebook", "Instagram", "Messenger", "English"),
     *("SMS", "API", "CRM", "HTTP", "UTC", "https", "crm", "website"),
+    *("png", "jpg", "coexistence"),
 ]
 NOT_FOR_VIEWERS = {"users", "keys", "edit", "teach"}
 

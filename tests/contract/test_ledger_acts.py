@@ -17,7 +17,7 @@ from worker.domain.act import Act, ActOutcome, ActState
 from worker.domain.outcome import FoundOurs, Refused, Sent, Undelivered
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger
-from worker.ledger.act_records import ActRecord, Weighed
+from worker.ledger.act_records import ActRecord, Weighed, item_of
 from worker.ledger.acts import Acts
 
 WHY = {"by": "cli:ben", "why": "again"}
@@ -553,3 +553,9 @@ async def test_every_turn_of_an_act_is_in_the_trail(desk: Desk, acts: ActsDesk) 
     ]
     assert trail[0].detail["filter"] == '{"reason": "name_refused"}'
     assert (trail[0].detail["done"], trail[0].detail["linked"]) == ("6", "6")
+
+
+def test_a_mark_that_a_newer_process_made_is_a_refusal() -> None:
+    """During an upgrade an older console meets letters that it does not know, and shows the act all the same."""
+    assert item_of("j1", "?").outcome is ActOutcome.REFUSED
+    assert item_of("j1", "?").refusal is None

@@ -208,6 +208,20 @@ async def test_an_event_that_came_in_goes_with_its_row(desk: ForgettingDesk) -> 
     assert await desk.ledger.intake.get(event.id) is None
 
 
+async def test_a_look_at_all_events_takes_a_few_bodies_at_a_time(desk: ForgettingDesk) -> None:
+    """Each may have two megabytes, and whoever looks has other work to do between them."""
+    came = [an_event() for _ in range(35)]
+    await desk.ledger.intake.record(came, max_waiting=100)
+    await desk.ledger.trail.record("pause", by="cli:noa")
+
+    pieces = [some async for some in desk.ledger.forgetting.held("trail", "event")]
+
+    events_of = [[each for each in some if each.kind == "event"] for some in pieces]
+    assert max(map(len, events_of)) <= 10
+    assert sorted(each.id for some in events_of for each in some) == sorted(each.id for each in came)
+    assert [each.words["a"] for some in pieces for each in some if each.kind == "trail"] == ["pause"]
+
+
 async def test_words_that_somebody_changed_meanwhile_stay(desk: ForgettingDesk) -> None:
     """What would be put in their place was made from others."""
     await desk.ledger.trail.record("pause", by="cli:noa", why=f"call of {EMAIL}")

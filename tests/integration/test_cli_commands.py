@@ -257,6 +257,34 @@ def test_resuming_clears_holds_and_names_them(cli: Cli) -> None:
     assert cli.json("status")["lanes"]["bulk"]["held"] is None
 
 
+def test_who_resumes_the_bulk_lane_is_told_which_batches_stay_held(cli: Cli) -> None:
+    """`Resumed: bulk.` alone would seem to end it, and nothing would go on."""
+    cli.on_ledger(lambda ledger: ledger.batches.hold("batch:b1", "unknown_77"))
+
+    assert "linkferry batch resume b1" in cli("resume", "--lane", "bulk").stdout
+    assert cli.json("resume", "--lane", "bulk")["still_held"] == ["batch:b1"]
+    assert cli.json("resume", "--lane", "live")["still_held"] == []
+    assert cli.json("resume")["still_held"] == []
+
+
+def test_who_resumes_a_batch_reads_why_its_hold_stood(cli: Cli) -> None:
+    """As who resumes a lane does."""
+
+    async def held(ledger: Ledger) -> None:
+        await ledger.batches.open("20261121-abcdef", name="may.csv", source="csv", by="dana", total=1)
+        await ledger.batches.hold("batch:20261121-abcdef", "unknown_77")
+
+    cli.on_ledger(held)
+    told = cli("batch", "resume", "20261121-abcdef").stdout
+
+    assert "Hold cleared: batch:20261121-abcdef (may.csv), held since 20" in told
+    assert "for unknown_77; 0 jobs waited. The partner refused it with code 77" in told
+    cli.on_ledger(lambda ledger: ledger.batches.hold("batch:20261121-abcdef", "unknown_77"))
+    document = cli.json("batch", "resume", "20261121-abcdef")
+    assert [each["reason"] for each in document["holds"]] == ["unknown_77"]
+    assert cli("batch", "resume", "20261121-abcdef").stdout == "Resumed.\n"
+
+
 def test_who_clears_a_hold_by_resuming_reads_why_it_stood(cli: Cli) -> None:
     """The reason, since when, and what it means; once it is cleared nothing else shows that."""
     cli.on_ledger(lambda ledger: ledger.batches.hold("batch:20261121-abcdef", "unknown_77"))

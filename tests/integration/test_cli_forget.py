@@ -66,6 +66,19 @@ def test_a_customer_is_erased(cli: Cli) -> None:
     assert erased["accepted_at"].endswith("Z")
 
 
+def test_who_asks_for_an_erased_job_is_told_that_it_was_erased(cli: Cli) -> None:
+    """By every command that takes its id; of one that never was, that there is none."""
+    job = a_failed(cli)
+    cli("forget", job, *WHY, "--yes")
+
+    for words in (("job", "show", job), ("failed", "show", job), ("resend", job), ("customer", "show", job)):
+        result = cli(*words)
+        assert result.exit_code == 1
+        assert f"Job {job} was erased by cli:" in result.stderr
+        assert "asked by letter" in result.stderr
+    assert "There is no job" in cli("job", "show", f"{job[:-1]}1").stderr
+
+
 def test_a_look_changes_nothing(cli: Cli) -> None:
     """The same shape whether or not there is anything."""
     job = a_failed(cli)

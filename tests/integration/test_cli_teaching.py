@@ -51,6 +51,35 @@ def test_a_group_is_taught_and_its_jobs_are_described(cli: Cli) -> None:
     assert (entry["subject"], entry["why"]) == ("create_whatsapp:77", "the partner said so")
 
 
+def test_a_group_that_was_taught_shows_class_name_and_remedy_of_now(cli: Cli) -> None:
+    """Nobody is asked again what it means, and it is found by the class that was taught."""
+    job = cli.on_ledger(lambda ledger: fail_one(ledger, reason="unknown_77", reason_class="unknown"))
+    assert "When you know what it means: linkferry reasons set unknown_77" in cli("failed", "groups").stdout
+
+    cli("reasons", "set", "unknown_77", *WORDS)
+
+    for shown in (cli("failed", "groups").stdout, cli("failed", "groups", "unknown_77").stdout):
+        assert "When you know what it means" not in shown
+        assert "Correct one: linkferry failed edit JOB" in shown
+        assert "number_frozen" in shown
+    [group] = cli.json("failed", "groups")["items"]
+    assert (group["reason"], group["taught_as"], group["reason_class"]) == (
+        "unknown_77",
+        "number_frozen",
+        "bad_data",
+    )
+    assert (group["remedy"], group["is_unknown"]) == ("Ask for another.", False)
+    [found] = cli.json("failed", "list", "--class", "bad_data", "--lane", "live")["items"]
+    assert (found["job_id"], found["reason_class"]) == (job, "bad_data")
+    assert f"linkferry failed edit {job}" in cli("job", "show", job).stdout
+    assert cli.json("failed", "list", "--class", "unknown")["total"] == 0
+    said = "1 failed job stands under unknown_77, from before it was taught: --reason unknown_77"
+    assert said in cli("failed", "list", "--reason", "number_frozen").stderr
+    assert said not in cli("failed", "list", "--reason", "unknown_77").stderr
+    requeued = cli.json("failed", "requeue", "--class", "bad_data", "--yes", "--why", "x", "--detach")
+    assert requeued["total"] == 1
+
+
 def test_taught_jobs_are_requeued_where_that_is_asked_for(cli: Cli) -> None:
     """By the same path as every bulk act."""
     job = unknown(cli)
@@ -150,6 +179,32 @@ def test_every_act_is_accounted_for_with_who_and_why(cli: Cli) -> None:
         "discard",
     ]
     assert cli.json("audit", "--by", "nobody")["items"] == []
+
+
+def test_what_was_done_to_a_job_is_told_with_the_bulk_acts_that_touched_it(cli: Cli) -> None:
+    """In the order of time, on the page where each belongs; not those of others."""
+    job, other = a_failed(cli), a_failed(cli, whatsapp="972501234568")
+    cli("failed", "discard", job, "--why", "first")
+    cli("failed", "restore", "--all", "--why", "second", "--yes")
+    cli("failed", "discard", "--all", "--why", "third", "--yes")
+    cli("failed", "restore", job, "--why", "fourth")
+
+    page = cli.json("audit", "--job", job)
+
+    assert [each["why"] for each in page["items"]] == ["fourth", "third", "second", "first"]
+    assert [each["act"] for each in page["items"]] == ["restore", "act_start", "act_start", "discard"]
+    assert (page["total"], page["next"]) == (4, None)
+    assert [each["why"] for each in cli.json("audit", "--job", other)["items"]] == ["third"]
+    assert [each["why"] for each in cli.json("audit", "--job", job, "--act", "discard")["items"]] == ["first"]
+    whys: list[str] = []
+    cursor: list[str] = []
+    while True:
+        page = cli.json("audit", "--job", job, "--limit", "1", *cursor)
+        whys += [each["why"] for each in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = ["--cursor", page["next"]]
+    assert whys == ["fourth", "third", "second", "first"]
 
 
 def test_the_trail_is_readable_at_eighty_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,10 @@ async def test_a_filter_is_previewed_started_and_worked_off(desk: MendingDesk) -
     assert "names are mended" in result.text
     assert "user:oren" in result.text
     assert "Linked: 8" in result.text or "linked: 8" in result.text
+    # Else "State failed" would seem to be how the act stands.
+    about, chosen_by = result.text.split("Chosen by")
+    assert ">State<" not in about.partition("What it is about")[2]
+    assert ">State<" in chosen_by
     assert [await desk.state(job) for job in jobs] == [JobState.LINKED] * 8
     assert [entry.why for entry in await desk.console.trail("act_start")] == ["names are mended"]
 

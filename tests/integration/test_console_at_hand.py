@@ -12,7 +12,7 @@ import redis.asyncio
 from tests.contract.ledger_desk import own_fail
 from tests.integration.console_desk import Browser
 from tests.integration.console_looker import plain, words_of
-from tests.integration.console_mending import UNKNOWN, MendingDesk, a_mending_desk, preview_all
+from tests.integration.console_mending import UNKNOWN, MendingDesk, a_mending_desk, preview_all, preview_ids
 from worker.domain.outcome import Undelivered
 from worker.domain.roles import Role
 from worker.domain.states import Channel, JobState
@@ -135,6 +135,46 @@ async def test_all_failed_messages_of_a_reason_can_be_looked_through(
     assert len(set(found[0] + found[1])) == 3
     stale = await operator.get("/failed/mailbox_unknown?stage=delivery&cursor=zzz")
     assert words_of(stale).count(".email.invitation.1") == 2
+
+
+async def test_failed_messages_are_ticked_one_by_one(desk: MendingDesk, operator: Browser) -> None:
+    """Those that were ticked are sent again, and no others; who only looks has no boxes."""
+    messages = []
+    for _ in range(3):
+        job = await desk.job_in(JobState.LINKED, channels=(Channel.EMAIL,))
+        [delivery] = await desk.ledger.deliveries.of_invitation(job[:-1])
+        gone = Undelivered(fail=own_fail("mailbox_unknown"))
+        await desk.ledger.deliveries.settle(await desk.send(delivery.id), gone, can_resend=True)
+        messages.append(delivery.id)
+    page = await operator.get("/failed/mailbox_unknown?stage=delivery")
+    form = page.text.partition('action="/acts/preview" data-select')[2].partition("</form>")[0]
+
+    assert sorted(re.findall(r'name="job_id" value="([^"]+)"', form)) == sorted(messages)
+    assert re.findall(r'<input type="hidden" name="(act)" value="(\w+)"', form) == [("act", "requeue")]
+    preview = await preview_ids(operator, "requeue", messages[:2])
+    act = await desk.console.deps.acts.get(preview.place.removeprefix("/acts/"))
+    assert act is not None
+    assert (act["total"], act["messages"], act["calls_needed"]) == (2, 2, 0)
+    viewer = await desk.console.signed_in(Role.VIEWER)
+    assert "checkbox" not in (await viewer.get("/failed/mailbox_unknown?stage=delivery")).text
+
+
+async def test_five_pages_are_at_hand_and_the_rest_behind_one_entry(operator: Browser) -> None:
+    """Which says that one is on a page of it."""
+    page = (
+        (await operator.get("/failed"))
+        .text.partition('<nav class="sidebar"')[2]
+        .partition("</nav>\n<main")[0]
+    )
+    daily, _, more = page.partition("<details")
+    link = re.compile(r'<a href="([^"]+)"( aria-current="page")?>')
+
+    assert link.findall(daily) == [
+        ("/", ""), ("/failed", ' aria-current="page"'), ("/jobs", ""), ("/customers", ""), ("/batches", ""),
+    ]  # fmt: skip
+    assert {"/acts", "/dead", "/holds", "/audit"} < {path for path, _ in link.findall(more)}
+    assert "<summary>" in more
+    assert '<summary aria-current="true">' in (await operator.get("/dead")).text
 
 
 def _notices(page: str) -> list[str]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio
 
+from tests.contract.ledger_desk import own_fail
+from tests.factories import a_request
+from tests.integration.console_desk import Answer
 from tests.integration.console_mending import XSS, MendingDesk, a_mending_desk, post, typed
+from worker.domain.canonical import canonical_fields
+from worker.domain.parse import ParsedRequest, parse_request
 from worker.domain.request import Contact
 from worker.domain.roles import Role
-from worker.domain.states import JobState
+from worker.domain.states import Channel, JobState
+from worker.ops.console.request_form import CHOICES
 
 
 @pytest.fixture
@@ -158,3 +165,71 @@ async def test_names_from_outside_are_escaped_in_the_form(desk: MendingDesk) -> 
         assert "<script>alert" not in page.text
         assert "<svg onload" not in page.text
         assert 'onfocus="alert' not in page.text
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+async def test_who_has_the_number_already_is_a_link(desk: MendingDesk, language: str) -> None:
+    """And no command: the other job is looked at from here, in either language."""
+    [owner] = await desk.failed(whatsapp="972521234567")
+    [job] = await desk.failed(whatsapp="972521234568")
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    fields = typed(await browser.get(f"/jobs/{job}/edit"), whatsapp="972521234567")
+    await browser.get(f"/jobs?lang={language}", Accept="text/html")
+    answer = await post(browser, f"/jobs/{job}/edit", **fields, do="check")
+
+    error = answer.text.partition('id="field-whatsapp-error"')[2].partition("</p>")[0]
+    assert f'<a href="/jobs/{owner}">' in error
+    assert "linkferry" not in error
+    assert ("Discard" in error) == (language == "en")
+
+
+@pytest.mark.parametrize("page", ["edit", "replace"])
+async def test_a_field_of_few_words_is_chosen_and_not_typed(desk: MendingDesk, page: str) -> None:
+    """With what is usual named, and what stands there chosen, also where nobody offers it any more."""
+    asked: dict[str, Any] = {"channels": (Channel.SMS, Channel.EMAIL), "brand": "acme", "is_agreed": True}
+    [job] = await desk.failed(fail=own_fail("link_vanished"), **asked)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+
+    found = offered(await browser.get(f"/jobs/{job}/{page}"))
+
+    assert found["channels"][0] == ("", "as usual: e-mail, SMS", "")
+    assert [each for each in found["channels"] if each[2]] == [("sms;email", "SMS, then e-mail", "selected")]
+    assert found["channel_policy"][0][1] == "as usual: all that have an address"
+    assert found["locale"] == [("he", "עברית", "selected"), ("en", "English", "")]
+    assert found["agreed"] == [("", "no", ""), ("1", "yes", "selected")]
+    assert found["brand"] == [("", "as usual", ""), ("acme", "acme", "selected")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, each in CHOICES.items() for value, _ in each]
+)
+def test_what_is_offered_for_a_field_is_taken_and_stays(name: str, value: str) -> None:
+    """Each choice is a word that the door reads, and that is written back as it is."""
+    fields = canonical_fields(a_request()) | {name: value}
+    parsed = parse_request(fields)
+    assert isinstance(parsed, ParsedRequest)
+    assert canonical_fields(parsed.request)[name] == value
+
+
+async def test_a_choice_is_requeued_with(desk: MendingDesk) -> None:
+    """What was chosen is in the request."""
+    [job] = await desk.failed()
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    fields = typed(await browser.get(f"/jobs/{job}/edit"), channels="sms", channel_policy="first", agreed="1")
+    done = await post(browser, f"/jobs/{job}/edit", **fields, do="requeue")
+
+    assert done.place == f"/jobs/{job}?told=edit"
+    record = await desk.ledger.queries.job(job)
+    assert record is not None
+    assert record.request.channels == (Channel.SMS,)
+    assert record.request.channel_policy == "first"
+    assert record.request.is_agreed
+
+
+def offered(page: Answer) -> dict[str, list[tuple[str, str, str]]]:
+    """Return what each list of a form offers: value, name, and whether it is chosen."""
+    lists = re.findall(r'<select id="[^"]*" name="(\w+)"[^>]*>(.*?)</select>', page.text, re.DOTALL)
+    option = re.compile(r'<option value="([^"]*)"(?: (selected))?>([^<]*)<')
+    return {
+        name: [(value, text, chosen) for value, chosen, text in option.findall(body)] for name, body in lists
+    }

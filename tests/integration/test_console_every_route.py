@@ -40,7 +40,8 @@ GARBAGE: list[str | bytes] = [
     b";=;,\x7f",
 ]
 #: What may stand where a route has a slot.
-SLOTS = ("%00", "%ff%fe", "%ed%a0%80", "%2e%2e%2f%2e%2e%2fusers", "%0d%0aX:%20y", "..;", "%C2%A0", "x" * 7000)
+SLOTS = ("%00", "%ff%fe", "%ed%a0%80", "%2e%2e%2f%2e%2e%2fusers", "%0d%0aX:%20y", "..;", "%C2%A0", "x" * 7000,
+         "unknown_" + "9" * 7000)  # fmt: skip
 #: Ways of writing a path that a careless comparison could take for another.
 DISGUISES = (
     "/{}",

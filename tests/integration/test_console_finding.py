@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -76,6 +77,26 @@ async def test_an_alert_names_the_batch_as_people_know_it(desk: MendingDesk, ope
 
     assert "Batch november.csv is held: unknown_77. 3 jobs wait" in words_of(page)
     assert "linkferry batch resume b7" in words_of(page)
+
+
+async def test_an_alert_leads_to_its_page_before_it_names_commands(
+    desk: MendingDesk, operator: Browser
+) -> None:
+    """They are folded where a page does the same, and stand open where none does."""
+    failing: dict[str, str | int] = {"channel": "email", "sent": 0}
+    await desk.ledger.incidents.stands(
+        Trouble(kind=AlertKind.MESSAGES_FAIL, scope="email", count=9, params=failing), sinks=[]
+    )
+    missing = Trouble(kind=AlertKind.LINKS_MISSING, scope="list", count=9, params={})
+    await desk.ledger.incidents.stands(missing, sinks=[])
+
+    page = (await operator.get("/alerts")).text
+
+    articles = {"messages by" in each: each for each in page.split("<article")[1:]}
+    assert 'href="/failed?stage=delivery"' in articles[True]
+    assert re.search(r'<details [^>]*id="typed-[^"]+">', articles[True])
+    assert "Look at it" not in articles[False]
+    assert re.search(r'<details [^>]*id="typed-[^"]+" open>', articles[False])
 
 
 # --- words that match nothing ------------------------------------------------------------------------------

@@ -286,6 +286,20 @@ async def test_several_customers_are_offered_to_choose_from(looker: Looker, view
     assert "No such customer" in words_of(await viewer.get("/customers?q=nobody"))
 
 
+async def test_a_choice_of_customers_that_is_cut_short_says_of_how_many(
+    looker: Looker, viewer: Browser
+) -> None:
+    """Who does not find his customer among those shown knows to write more of the name."""
+    for nth in range(22):
+        await looker.failed(
+            request=a_request(
+                business_name=f"Sea Bakery {nth}",
+                contact=Contact(name="Gil", email=f"gil{nth}@example.com", phone=None, locale="he"),
+            )
+        )
+    assert "20 of 22 shown" in words_of(await viewer.get("/customers?q=sea+bakery"))
+
+
 async def test_a_customer_is_revealed_to_an_operator_and_it_is_recorded(
     looker: Looker, operator: Browser
 ) -> None:

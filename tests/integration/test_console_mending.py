@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from tests.integration.console_looker import words_of
 from tests.integration.console_mending import UNKNOWN, XSS, MendingDesk, a_mending_desk, post
 from worker.domain.outcome import Sent
 from worker.domain.request import OnboardingRequest
 from worker.domain.roles import Role
 from worker.domain.states import JobState
+from worker.ledger import JobFilter
 from worker.ops.readdress import readdressed
 
 
@@ -209,6 +211,13 @@ async def test_an_unknown_code_is_taught_and_its_jobs_offered(desk: MendingDesk)
     after = await browser.get("/failed/unknown_77")
     assert "The number is frozen &lt;script&gt;" in after.text
     assert "<script>alert" not in after.text
+    for page in (after, await browser.get("/failed")):
+        assert "taught as number_frozen" in words_of(page)
+        assert "not explained yet" not in page.text
+    listed = await browser.get("/jobs?state=failed&class=bad_data&lane=live")
+    found = await desk.ledger.queries.find(JobFilter(reason_class="bad_data"))
+    assert len(found.items) == 2
+    assert all(job.id in listed.text for job in found.items)
     [entry] = await desk.console.trail("teach")
     assert (entry.by, entry.why) == ("user:oren", "the partner said so")
 

@@ -14,6 +14,7 @@ import redis.asyncio
 from tests.integration.runtime_shop import Bench, a_bench
 from worker.clock import SystemClock
 from worker.domain.job import Lease
+from worker.domain.lessons import Lesson
 from worker.domain.states import JobState, Lane
 from worker.execution import attempt as attempts
 from worker.execution.attempt import attempt, follow_up
@@ -65,6 +66,47 @@ async def test_a_call_longer_than_its_lease_keeps_it(bench: Bench) -> None:
     assert settled is not None
     assert (settled.held, settled.state, rescued) == (True, JobState.LINKED, 0)
     assert heartbeat.held == 0
+
+
+async def test_an_unknown_code_is_judged_by_what_another_process_taught_a_moment_ago(bench: Bench) -> None:
+    """Taught, then resumed at once: the next answer goes by it, though this worker has not heard of the lesson."""
+    bench.sandbox.faults.update({"fail_code": 77})
+    lesson = Lesson(
+        name="number_frozen",
+        call="create_whatsapp",
+        code=77,
+        reason_class="bad_data",
+        policy="discard",
+        meaning="It is frozen.",
+        remedy="Ask for another.",
+    )
+    first = (await bench.accept()).job_ids[0]
+    await attempt(first, Lane.LIVE, bench.shop)
+    assert await state_of(bench, first) is JobState.FAILED
+
+    await bench.shop.ledger.taught.teach(lesson)
+    second = (await bench.accept()).job_ids[0]
+    await attempt(second, Lane.LIVE, bench.shop)
+
+    job = await bench.shop.ledger.queries.job(second)
+    assert job is not None
+    assert (job.state, job.reason, job.reason_class) == (JobState.DEAD, "number_frozen", "bad_data")
+
+
+async def test_an_unknown_code_is_settled_though_nobody_can_say_what_was_taught(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is away for the moment of that look: the answer is kept all the same."""
+    bench.sandbox.faults.update({"fail_code": 77})
+
+    async def away(_catalogue: object) -> bool:
+        raise LedgerUnavailable("ConnectionError")
+
+    monkeypatch.setattr(bench.shop.ledger.taught, "refresh", away)
+    job = (await bench.accept()).job_ids[0]
+    await attempt(job, Lane.LIVE, bench.shop)
+
+    assert await state_of(bench, job) is JobState.FAILED
 
 
 @pytest.mark.parametrize("lane", Lane)

@@ -11,8 +11,10 @@ import redis.asyncio
 from tests.factories import a_number, a_request
 from tests.integration.runtime_shop import Bench, a_bench
 from worker.domain.job import JobRecord
+from worker.domain.lessons import Lesson
 from worker.domain.states import JobState, Lane
 from worker.execution.attempt import attempt
+from worker.ledger import JobFilter
 
 UNKNOWN_CODE = 19
 
@@ -164,6 +166,19 @@ async def test_an_unexplained_failure_of_an_unregistered_number_is_explained_and
     assert await lookup.release_registered() == 0
     await attempt(job_id, Lane.LIVE, bench.shop)
     assert (await job_of(bench, job_id)).state is JobState.LINKED
+
+
+async def test_what_was_only_called_unregistered_by_a_lesson_waits_for_a_person(bench: Bench) -> None:
+    """Teaching sets nothing going by itself: the number was registered all along."""
+    job_id = await tried(bench, a_number(), fail_code=UNKNOWN_CODE)
+    lesson = Lesson(name="number_not_registered", call="create_whatsapp", code=UNKNOWN_CODE)
+    old_name = f"unknown_{UNKNOWN_CODE}"
+    await bench.shop.ledger.taught.teach(lesson, classes={old_name: "not_registered"})
+    wanted = JobFilter(reason_class="not_registered")
+    assert [job.id for job in (await bench.shop.ledger.queries.find(wanted)).items] == [job_id]
+
+    assert await bench.lookup().release_registered() == 0
+    assert (await job_of(bench, job_id)).state is JobState.FAILED
 
 
 async def test_what_no_list_explains_stays_and_is_not_asked_about_at_every_turn(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -429,6 +430,26 @@ async def test_the_testers_controls(sandbox: RunningSandbox, client: PartnerClie
     assert "SANDBOX" in index
     await post(sandbox, "/sandbox/reset", {})
     assert sandbox.state.as_dict()["numbers"] == {}
+
+
+async def test_the_page_says_how_to_make_it_misbehave() -> None:
+    """Who opens it finds which numbers fail, the command that sets a fault, and which are on."""
+    running = await serve_sandbox(settings=SandboxSettings(foreign_suffixes=("409",)))
+    try:
+        async with aiohttp.ClientSession() as session:
+            quiet = await (await session.get(f"{running.url}/sandbox/")).text()
+            body = re.search(r"-d '(\{.*?\})'", quiet)
+            assert body
+            address = re.search(r"curl -X POST (\S+)", quiet)
+            assert address
+            await session.post(address[1], data=body[1])
+            loud = await (await session.get(f"{running.url}/sandbox/")).text()
+    finally:
+        await running.stop()
+    assert running.sandbox.faults.switched_on() == {"fail_code": 77, "fail_share": 0.1}
+    assert "<b>409</b> have somebody else&#39;s link" in quiet
+    assert "No fault is switched on." in quiet
+    assert "Faults switched on: <code>" in loud
 
 
 def _credentials() -> dict[str, str]:

@@ -111,6 +111,20 @@ def test_what_the_remedy_says_can_be_typed():
     }
 
 
+def test_a_list_with_numbers_and_products_is_told_once_which_column_its_whatsapp_links_lack():
+    """Else every line of the file says that it lacks a name, and none how one column serves for both."""
+    (warning,) = find_columns(["whatsapp", "Business name", "product"]).warnings
+    assert (warning.field, warning.code) == ("display_name", "missing_column")
+    assert '--map display_name="Business name" --map business_name="Business name"' in warning.remedy
+
+    both = find_columns(["whatsapp", "product"]).warnings
+    assert [each.remedy.rpartition(" ")[2] for each in both] == [
+        "business_name=COLUMN.",
+        "display_name=COLUMN.",
+    ]
+    assert find_columns(["product", "email"]).warnings == ()
+
+
 def test_what_has_no_candidate_is_asked_for_beside_what_has():
     """Both are told at once."""
     remedy = refusal(["phone", "notes"]).remedy

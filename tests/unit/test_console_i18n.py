@@ -11,11 +11,12 @@ from tests import console_texts
 from worker.domain.reasons import Catalogue
 from worker.ops.console.i18n import LANGUAGES, Translator, accepted_language, from_tables, translator
 from worker.ops.console.shown import Shown, absolute, clock_time, count, decimal, web_link
-from worker.ops.remedies import failed_with
+from worker.ops.remedies import failed_with, with_job
 from worker.ops.words import said
 
 HEBREW = translator("he")
 ENGLISH = translator("en")
+SHIPPED = {reason.name: reason for reason in Catalogue.shipped().all()}
 _LETTERS = re.compile(r"[\u05d0-\u05ea]")
 
 
@@ -42,7 +43,7 @@ def test_a_translation_has_the_slots_of_what_it_translates() -> None:
         assert console_texts.slots(english) == console_texts.slots(forms["other"]), english
     for code, hebrew in tables["words"].items():
         base = re.sub(r"\.(one|two)$", "", code)
-        known = set(console_texts.slots(console_texts.SENTENCES[base]))
+        known = set(console_texts.slots(ENGLISH.words.get(base, console_texts.SENTENCES[base])))
         assert set(console_texts.slots(hebrew)) <= known, code
         if base == code:
             assert set(console_texts.slots(hebrew)) == known, code
@@ -67,8 +68,13 @@ def test_words_of_a_sentence_are_kept_apart_from_its_direction() -> None:
 
 def test_a_command_within_a_sentence_is_kept_in_one_piece() -> None:
     """Its words and what it is given run from the left together, so that it can be copied as it stands."""
-    sentence = said("remedy_batch_paused", batch="20261122-1a")
-    assert HEBREW.said(sentence).endswith("\u2068linkferry batch resume \u206820261122-1a\u2069\u2069")
+    tables = {"words": {"remedy_batch_paused": "להמשיך בעזרת: linkferry batch resume {batch}"}}
+    paused = said("remedy_batch_paused", batch="20261122-1a")
+    assert (
+        from_tables("he", tables)
+        .said(paused)
+        .endswith("\u2068linkferry batch resume \u206820261122-1a\u2069\u2069")
+    )
     assert "\u2068linkferry doctor\u2069" in HEBREW.reasons["remedy.channel_not_configured"]
 
 
@@ -145,6 +151,51 @@ def test_a_remedy_that_the_console_has_itself_is_no_command(texts: Translator) -
         assert set(buttons) <= labels, reason.name
         named += len(buttons)
     assert named > 10
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, HEBREW], ids=["en", "he"])
+def test_a_sentence_names_no_command_for_what_the_console_does(texts: Translator) -> None:
+    """Neither those of troubles, jobs and acts nor those of alerts; what they name in quotes is on a page."""
+    labels = {texts.gettext(each) for each in console_texts.texts()[0]}
+    named = 0
+    for code, english in console_texts.SENTENCES.items():
+        told = texts.words.get(code, english)
+        assert re.findall(r"linkferry (?!doctor|up\b)\w+", told) == [], code
+        buttons = re.findall(r"[“„]([^”{}]+)”", told.replace("\u2068", "").replace("\u2069", ""))
+        assert set(buttons) <= labels, code
+        named += len(buttons)
+    assert named > 20
+
+
+def test_english_words_of_the_console_are_those_of_a_sentence() -> None:
+    """A code that no view says would never be read; the slots are ones that the view fills."""
+    for code, told in ENGLISH.words.items():
+        assert set(console_texts.slots(told)) <= set(console_texts.slots(console_texts.SENTENCES[code])), code
+
+
+def test_a_sentence_is_said_in_the_consoles_english() -> None:
+    """With the reason's own words in it; the command line goes on naming commands."""
+    sentence = said(
+        "remedy_lane_held", lane="bulk", lane_name="bulk", reason="paused", remedy=SHIPPED["paused"].remedy
+    )
+    assert "linkferry resume --lane bulk" in sentence["text"]
+    assert ENGLISH.said(sentence) == (
+        "Resume under “Holds and pauses”, when the cause is gone. Then “Clear the hold”, under “Holds and pauses”."
+    )
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, HEBREW], ids=["en", "he"])
+@pytest.mark.parametrize("reason", ["mailbox_unknown", "reminder_late", "partner_unreachable"])
+def test_a_messages_remedy_is_translated_whatever_job_stands_in_it(texts: Translator, reason: str) -> None:
+    """The command line's has the message's own job in its command; the page's names the button."""
+    remedy = failed_with(reason, Catalogue.shipped(), is_message=True).remedy
+    typed = with_job(remedy, "01j8zkq3t0w5x7y9a1b2w")
+    assert typed != remedy
+
+    told = texts.reason_text(reason, "remedy", typed)
+
+    assert told == texts.reason_text(reason, "remedy", remedy)
+    assert "linkferry" not in told
 
 
 def test_a_code_that_nobody_knows_is_explained_by_its_number() -> None:

@@ -176,3 +176,14 @@ def test_a_lesson_is_read_back_as_it_was_written() -> None:
 def test_the_code_is_read_out_of_a_groups_name(name: str, code: int | None) -> None:
     """Only where the name is made of one."""
     assert code_in(name) == code
+
+
+def test_a_codes_old_name_gives_the_words_of_its_own_lesson() -> None:
+    """Not those of the reason whose name it took, where the lesson says something else of the code."""
+    catalogue = LiveCatalogue(Catalogue.shipped())
+    lesson = Lesson(name="number_invalid", call="create_whatsapp", code=77, remedy="Ask once more.")
+    catalogue.take([lesson], version=1)
+
+    assert catalogue.named("unknown_77").name == "number_invalid"
+    assert catalogue.named("unknown_77").remedy == "Ask once more."
+    assert catalogue.named("number_invalid") == Catalogue.shipped().named("number_invalid")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.lessons import code_in
 from worker.domain.reasons import Catalogue, Policy, Reason, ReasonClass, ReasonsFileError
 from worker.domain.report import REPORT_REASONS
 
@@ -84,9 +85,12 @@ def test_an_unknown_code_waits_for_a_person(code, name):
     assert not reason.is_own_data
 
 
-def test_a_name_that_nobody_described_is_no_crash():
-    """A newer process may have written it."""
-    assert SHIPPED.named("from_the_future").reason_class is ReasonClass.UNKNOWN
+@pytest.mark.parametrize("name", ["from_the_future", "unknown_" + "9" * 5000, "unknown_\u0663", "unknown_"])
+def test_a_name_that_nobody_described_is_no_crash(name):
+    """A newer process may have written it, or anybody an address of the console; Python reads no number of any length."""
+    assert SHIPPED.named(name).reason_class is ReasonClass.UNKNOWN
+    assert SHIPPED.named(name).name == name
+    assert code_in(name) is None
 
 
 def test_every_reason_named_in_the_source_is_described():

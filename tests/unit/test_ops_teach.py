@@ -13,6 +13,7 @@ from worker.domain.lessons import LiveCatalogue
 from worker.domain.outcome import Refused
 from worker.domain.reasons import Catalogue, Policy
 from worker.domain.request import Product
+from worker.ledger import JobFilter
 from worker.ops.teach import Teaching, TeachRefused, reasons_view
 
 WORDS = {"class": "bad_data", "policy": "discard", "meaning": "It is frozen.", "remedy": "Ask for another."}
@@ -229,3 +230,29 @@ async def test_the_list_says_where_each_reason_comes_from(
     assert items["frozen"]["taught_at"] is not None
     assert items["frozen"]["codes"] == [{"call": "create_whatsapp", "code": 77}]
     assert items["partner_timeout"]["from"] == "shipped"
+
+
+async def test_what_failed_before_is_of_the_class_that_was_taught(desk: Desk, teaching: Teaching) -> None:
+    """However that was: by a name of its own, by that of a reason that is known, under its old name; until taken back."""
+
+    async def found(reason_class: str) -> int:
+        return (await desk.ledger.queries.find(JobFilter(reason_class=reason_class))).total
+
+    await a_failure(desk)
+    await teaching.teach("77", name="frozen", words=WORDS, **BY)
+    assert (await found("bad_data"), await found("unknown")) == (1, 0)
+    await teaching.teach("frozen", words={"class": "not_registered"}, **BY)
+    assert (await found("not_registered"), await found("bad_data")) == (1, 0)
+    with pytest.raises(TeachRefused, match="frozen, or more was taught of it"):
+        await teaching.unteach("77", **BY)
+    await teaching.unteach("frozen", **BY)
+    assert (await found("bad_data"), await found("not_registered")) == (1, 0)
+    await teaching.unteach("77", **BY)
+    assert (await found("unknown"), await found("not_registered")) == (1, 0)
+
+    await teaching.teach("77", name="already_onboarded", words={}, **BY)
+    assert (await found("already_onboarded"), await found("unknown")) == (1, 0)
+    await teaching.unteach("77", **BY)
+
+    await teaching.teach("unknown_77", words=WORDS, **BY)
+    assert (await found("bad_data"), await found("unknown")) == (1, 0)

@@ -191,6 +191,8 @@ def test_counting_lines_finds_bad_bytes_before_any_row_is_taken():
         (b"PK\x03\x04rest", "bad_workbook"),
         (b"PK\x05\x06" + bytes(18), "not_csv"),
         (b"%PDF-1.7", "not_csv"),
+        (b"\x89PNG\r\n\x1a\n", "not_csv"),
+        (b"\xff\xd8\xff\xe0", "not_csv"),
         (b"x" * 2_000_000, "line_too_long"),
         (gzip.compress(b"a,b\n1,2\n" * 1000, mtime=0)[:-30], "bad_gzip"),
     ],

@@ -25,6 +25,7 @@ from worker.domain.parse import CANONICAL_FIELDS, ParsedRequest, ParseRules, par
 from worker.domain.reasons import Catalogue
 from worker.domain.states import TRANSITIONS, DeliveryState, JobState
 from worker.limits.values import ClosedReason
+from worker.partner.sandbox import Faults
 from worker.settings import load_settings
 from worker.settings_fields import describe_settings
 
@@ -71,6 +72,15 @@ def test_the_readmes_file_and_body_are_taken() -> None:
     contact, products = fields.pop("contact"), fields.pop("products")
     flat = fields | contact | {"product": ";".join(products)}
     assert isinstance(parse_request(flat, ParseRules()), ParsedRequest)
+
+
+def test_every_fault_of_the_sandboxs_page_can_be_switched_on() -> None:
+    """Who copies a line of docs/sandbox.md gets what it says, not a 422."""
+    wanted = re.findall(r"(?:`|-d ')(\{.+?\}+)[`']", _page("docs/sandbox.md"))
+    faults = [each for each in map(json.loads, wanted) if not {"unregistered", "references"} & set(each)]
+    assert len(faults) >= 10
+    for each in faults:
+        Faults().update(each)
 
 
 def test_the_state_diagram_has_every_state_and_verb() -> None:

@@ -161,11 +161,16 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _BATCH = "batch:"
 _PAGES: Final[Mapping[AlertKind, str]] = {
+    AlertKind.CALLS_STOPPED: "/",
     AlertKind.HOLD: "/holds",
     AlertKind.LANE_PAUSED: "/holds",
     AlertKind.FAILED_GROWS: "/failed",
     AlertKind.REASON_SURGES: "/failed/{reason}",
     AlertKind.EXPIRING: "/{state}",
+    AlertKind.LIVE_LATE: "/",
+    AlertKind.BULK_STALLED: "/",
+    AlertKind.MESSAGES_FAIL: "/failed?stage=delivery",
+    AlertKind.CHANNEL_STOPPED: "/holds",
 }
 
 

@@ -40,6 +40,7 @@ _LONGEST_LINK = 2048
 _OK_CODE = 1  # the partner's `reason` for "no failure"
 _TOKEN_EXPIRED_SNOOZE_S = 1.0
 _MAX_ORPHANS = 1
+DELETE_CALL = "delete_account"  #: the catalogue's name of the call that deletes a link
 
 
 def call_of(product: Product) -> str:
@@ -109,7 +110,7 @@ def classify_delete(ending: Ending, *, failures: int, catalogue: Catalogue, chan
 def _not_deleted(ending: Answered, attempt: _Attempt) -> Outcome:
     if ending.code == _OK_CODE:
         return _maybe_deleted("partner_unreadable", "FAIL with reason 1", ending.raw, attempt)
-    reason = attempt.catalogue.for_code("delete_account", ending.code)
+    reason = attempt.catalogue.for_code(DELETE_CALL, ending.code)
     if reason.name == "onboarding_not_found":
         return Deleted(is_found=False)
     if reason.name == "already_onboarded":

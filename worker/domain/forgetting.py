@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote_plus
 
 from worker.domain.job import JobRecord
 from worker.domain.stop_list import contacts_of
@@ -15,8 +16,12 @@ from worker.domain.stop_list import contacts_of
 ERASED = "(erased)"  #: stands where something personal stood
 _SHORTEST_NAME = 3  #: letters; a shorter one is anybody's word
 _SHORTEST_ID = 4
-_find_numbers = re.compile(r"(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)")
-_not_digits = re.compile(r"\D")
+_SHORTEST_NUMBER = 6  #: digits, without the country's; fewer are anybody's figures
+#: What people put between the digits of a number; editors and chats add signs of their own.
+_BETWEEN = "[ +\\t().\\-/\u00a0\u202f\u2010-\u2015\u200e\u200f\u202a-\u202e\u2066-\u2069]{0,3}"
+_escape = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_WHITE = dict.fromkeys("nrtbf", "\n")  # what a letter behind a backslash stands for, where it is not itself
+_NESTED = 3  #: JSON in the texts of JSON, so deep
 #: Names in the filters of lists and bulk acts that say who was looked for.
 _WHO_IN_FILTERS = frozenset({"number", "email", "name", "external_id", "reference"})
 
@@ -41,13 +46,19 @@ class Person:
 
     def is_in(self, text: str) -> bool:
         """Tell whether *text* holds a number, an address or a link of his, however it is written."""
-        if self._found is not None and self._found.search(text):
-            return True
-        return any(self._is_number(match[0]) for match in _find_numbers.finditer(text))
+        return any(pattern is not None and pattern.search(text) for pattern in (self._found, self._dialled))
 
     def is_in_document(self, text: str) -> bool:
-        """Tell the same of a text that is JSON, perhaps, with letters written as escapes."""
-        return self.is_in(text) or ("\\u" in text and self.is_in(_plain(text)))
+        """Tell the same of a text that is JSON or a form, perhaps, or a part of it, with letters written as escapes."""
+        for _ in range(_NESTED):
+            if self.is_in(text):
+                return True
+            plain = _escape.sub(_unescaped, text)
+            plain = unquote_plus(plain) if "%" in plain else plain
+            if plain == text:
+                return False
+            text = plain
+        return self.is_in(text)
 
     def is_named_in(self, text: str) -> bool:
         """Tell whether *text* holds anything at all of his, his names and ids included."""
@@ -55,8 +66,7 @@ class Person:
 
     def scrub(self, text: str, *, is_own: bool = False) -> str:
         """Return *text* without him; *is_own*: it is about him, so that his ids and shortest names go as well."""
-        text = _find_numbers.sub(lambda match: ERASED if self._is_number(match[0]) else match[0], text)
-        for pattern in (self._found, self._named if is_own else self._known):
+        for pattern in (self._found, self._dialled, self._named if is_own else self._known):
             text = text if pattern is None else pattern.sub(ERASED, text)
         return text
 
@@ -77,11 +87,14 @@ class Person:
         sought = value.casefold().strip()
         if name == "name":
             return len(sought) >= _SHORTEST_NAME and any(sought in each.casefold() for each in self.names)
-        return sought in {each.casefold() for each in (*self.numbers, *self.emails, *self.ids)}
+        return self.is_in(value) or sought in {each.casefold() for each in self.ids}
 
-    def _is_number(self, written: str) -> bool:
-        digits = _not_digits.sub("", written)
-        return any(digits.endswith(_national(each)) and len(digits) <= len(each) + 2 for each in self.numbers)
+    @cached_property
+    def _dialled(self) -> re.Pattern[str] | None:
+        # Each number by itself, and not whatever looks like one: `050-1234567 2 times` is one run of digits.
+        known = [each for each in self.numbers if len(_national(each)) >= _SHORTEST_NUMBER]
+        parts = [_dialled(each) for each in sorted(known, key=len, reverse=True)]
+        return re.compile(f"(?<![\\w.])(?:{'|'.join(parts)})(?!\\w)") if parts else None
 
     @cached_property
     def _found(self) -> re.Pattern[str] | None:
@@ -162,8 +175,16 @@ def _any_of(words: Iterable[str], *, before: str, after: str) -> re.Pattern[str]
     return re.compile(f"{before}(?:{'|'.join(parts)}){after}", re.IGNORECASE) if parts else None
 
 
-def _plain(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False)
-    except ValueError:
-        return text
+def _dialled(number: str) -> str:
+    """Return the pattern of *number* in all ways to write it: with country and area code, a part of them, or neither."""
+    national = _national(number)
+    code = ""
+    for digit in number.removesuffix(national):
+        code = f"(?:{code}{digit}{_BETWEEN})?"
+    zero = f"0{_BETWEEN}"
+    return rf"\+?(?:{zero}){{0,2}}{code}(?:{zero})?{_BETWEEN.join(national)}"
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    code, sign = escape.groups()
+    return chr(int(code, 16)) if code else _WHITE.get(sign, sign)

@@ -14,7 +14,7 @@ from typing import Any
 from worker.domain.reasons import Catalogue, Reason, ReasonClass, ReasonsFileError
 
 #: How a reason is called that nobody has described: by its code.
-_BY_CODE = re.compile(r"unknown_(-?\d+)", re.ASCII)
+_BY_CODE = re.compile(r"unknown_(-?\d{1,17})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,13 @@ class Lesson:
     def key(self) -> str:
         """Return what the lesson is about: `call:code`, or the reason's name."""
         return self.name if self.call is None else f"{self.call}:{self.code}"
+
+    @property
+    def stood_as(self) -> str | None:
+        """Return the reason that jobs failed with before the code was taught (`unknown_77`), or None: it is about none."""
+        if self.code is not None:
+            return f"unknown_{self.code}"
+        return None if code_in(self.name) is None else self.name
 
     @property
     def words(self) -> dict[str, Any]:
@@ -93,7 +100,7 @@ class LiveCatalogue(Catalogue):
         self._current = base
         self._lessons: tuple[Lesson, ...] = ()
         self._describes: dict[str, Lesson] = {}  # by the name of the reason whose words it changed
-        self._by_old_name: dict[str, str] = {}
+        self._by_old_name: dict[str, Reason] = {}
         self.version: int | None = None  #: of the lessons it has taken; None: none yet
 
     @property
@@ -120,7 +127,9 @@ class LiveCatalogue(Catalogue):
             current = after
         self._current, self._lessons, self.version = current, tuple(taken), version
         self._describes = describes
-        self._by_old_name = {f"unknown_{each.code}": each.name for each in taken if each.code is not None}
+        self._by_old_name = {
+            name: _taught_of(each, current) for each in taken if (name := each.stood_as) is not None
+        }
         return left_out
 
     def try_out(self, lessons: Iterable[Lesson]) -> Catalogue:
@@ -153,7 +162,7 @@ class LiveCatalogue(Catalogue):
         """See `Catalogue`; a code's old name (`unknown_77`) gives what has been taught of that code."""
         found = self._current.named(name)
         if found.reason_class is ReasonClass.UNKNOWN and name in self._by_old_name:
-            return self._current.named(self._by_old_name[name])
+            return self._by_old_name[name]
         return found
 
     def all(self) -> tuple[Reason, ...]:
@@ -182,6 +191,21 @@ def with_lesson(catalogue: Catalogue, lesson: Lesson) -> Catalogue:
             "codes": {lesson.call: {str(lesson.code): lesson.name}},
         }
     return catalogue.with_overrides(json.dumps(document))
+
+
+def classes_of(lessons: Iterable[Lesson], catalogue: Catalogue) -> dict[str, str]:
+    """Return the classes of what failed before it was taught, by `stood_as`; *catalogue* has taken the lessons."""
+    return {
+        name: _taught_of(each, catalogue).reason_class.value
+        for each in lessons
+        if (name := each.stood_as) is not None
+    }
+
+
+def _taught_of(lesson: Lesson, catalogue: Catalogue) -> Reason:
+    if lesson.call is None:
+        return catalogue.named(lesson.name)
+    return catalogue.for_code(lesson.call, lesson.code)
 
 
 def code_in(name: str) -> int | None:

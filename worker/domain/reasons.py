@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 SHARED = "shared"  #: codes that mean the same on every call to the partner
 _OWN_TABLES = ("sms_",)  # prefixes of calls that do not go to the partner: its shared codes say nothing there
+_LONGEST_CODE = 18  # signs; what is longer is no code of theirs, and Python reads no number of any length
 _HIGHEST_NAMED_CODE = 99_999  # a code beyond it is noise, and must not make a metric of its own
 
 
@@ -126,9 +127,14 @@ def _unknown_code(code: int | None) -> Reason:
     )
 
 
+def is_code(text: str) -> bool:
+    """Tell whether *text* is a whole number, as the partner's codes are."""
+    return text.isascii() and text.removeprefix("-").isdecimal() and len(text) <= _LONGEST_CODE
+
+
 def _undescribed(name: str) -> Reason:
     code = name.removeprefix("unknown_")
-    if code != name and code.removeprefix("-").isdecimal():
+    if code != name and is_code(code):
         return _unknown_code(int(code))
     return _unexplained(name, f"No description of {name} is known.")
 
@@ -273,7 +279,7 @@ def _member(key: str, value: object, words: type[_Word]) -> _Word:
 
 
 def _code(key: str, text: str) -> int:
-    if not text.removeprefix("-").isdecimal() or not text.isascii():
+    if not is_code(text):
         raise ReasonsFileError(f"{key}: the partner's codes are whole numbers")
     return int(text)
 

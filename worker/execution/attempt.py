@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from worker.domain.change import reference_of
-from worker.domain.classify import classify_create
+from worker.domain.classify import DELETE_CALL, call_of, classify_create
 from worker.domain.job import ClaimedJob, ClaimRefusal, Settled
 from worker.domain.outcome import Answered, Ending, NotDone, Outcome, Snoozed, Unanswered
+from worker.domain.reasons import ReasonClass
 from worker.domain.request import Product
 from worker.domain.states import JobState, Lane
 from worker.execution import changing
@@ -92,6 +93,7 @@ async def _work(job: ClaimedJob, shop: Shop, *, send_by: float) -> Settled:
         ending = await _call(job, shop)
         elapsed_s = shop.clock.monotonic() - began
         await _tell_limits(ending, elapsed_s, shop)
+        await _learn(job, ending, shop)
         outcome = _outcome(job, ending, shop)
         settled = await surely(lambda: shop.ledger.settle(job.lease, outcome), job.id, shop)
     if settled.is_rung:  # its old link is deleted, and its customer has none until the new one is made
@@ -107,6 +109,20 @@ async def _call(job: ClaimedJob, shop: Shop) -> Ending:
     if job.product is Product.WHATSAPP:
         return await shop.partner.create_whatsapp(body)
     return await shop.partner.create_facebook(body)
+
+
+async def _learn(job: ClaimedJob, ending: Ending, shop: Shop) -> None:
+    # Who teaches a code and lets its jobs go on at once is not to see them fail with it once more: other processes hear
+    # of a lesson some seconds late. One small read, and only where the code is not known.
+    if not isinstance(ending, Answered) or ending.is_ok:
+        return
+    call = DELETE_CALL if changing.is_delete(job) else call_of(job.product)
+    if shop.catalogue.for_code(call, ending.code).reason_class is not ReasonClass.UNKNOWN:
+        return
+    try:
+        await shop.ledger.taught.refresh(shop.catalogue)
+    except LedgerUnavailable as exc:
+        log.warning("lessons_not_read", error=type(exc).__name__)
 
 
 def _outcome(job: ClaimedJob, ending: Ending, shop: Shop) -> Outcome:

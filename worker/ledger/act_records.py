@@ -170,4 +170,5 @@ def item_of(subject_id: str, letter: str) -> ActItem:
     """Return one id with what its mark says."""
     if letter in REFUSALS:
         return ActItem(id=subject_id, outcome=ActOutcome.REFUSED, refusal=REFUSALS[letter])
-    return ActItem(id=subject_id, outcome=OUTCOME_OF[letter])
+    # A newer process may have refused it for what we don't know yet.
+    return ActItem(id=subject_id, outcome=OUTCOME_OF.get(letter, ActOutcome.REFUSED))

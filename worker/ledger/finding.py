@@ -23,7 +23,17 @@ from worker.domain.states import JobState, Lane
 from worker.ledger.accepting import ms
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
-from worker.ledger.paging import CHUNK, ListStream, MergedStream, Place, Row, Stream, matched, scan
+from worker.ledger.paging import (
+    CHUNK,
+    ListStream,
+    MergedStream,
+    Place,
+    Row,
+    Stream,
+    classes_now,
+    matched,
+    scan,
+)
 from worker.ledger.records import JobFilter
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import HitsStream, SearchIndex, keys_of
@@ -309,9 +319,17 @@ class Finder:
             return [self._keys.failed + wanted.reason]
         with translated():
             rows = await self._scripts.redis.hgetall(self._keys.reasons)
-        pairs = ((text(name), text(value).split(UNIT_SEPARATOR)[0]) for name, value in rows.items())
+        failed_with = {text(name): text(value).split(UNIT_SEPARATOR)[0] for name, value in rows.items()}
+        classes = await classes_now(
+            self._scripts,
+            self._keys.taught_classes,
+            failed_with,
+            is_asked=wanted.reason_class is not None,
+        )
         return [
-            self._keys.failed + name for name, its_class in pairs if wanted.reason_class in {None, its_class}
+            self._keys.failed + name
+            for name, its_class in classes.items()
+            if wanted.reason_class in {None, its_class}
         ]
 
 

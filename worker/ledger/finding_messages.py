@@ -10,7 +10,7 @@ from worker.domain.states import JobState
 from worker.ledger.errors import translated
 from worker.ledger.finding import COMPARED_LIMIT, COUNT_LIMIT, SCAN_LIMIT, Span, followed, span_of
 from worker.ledger.keys import Keys
-from worker.ledger.paging import CHUNK, MergedStream, Place, Row, matched, scan
+from worker.ledger.paging import CHUNK, MergedStream, Place, Row, classes_now, matched, scan
 from worker.ledger.records import FailureGroup, JobFilter
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import SearchIndex, keys_of
@@ -169,10 +169,15 @@ class MessageFinder:
     async def _indexes(self, wanted: JobFilter) -> list[str]:
         if wanted.reason:
             return [self._keys.delivery_failed + wanted.reason]
-        reasons = await self._reasons()
+        classes = await classes_now(
+            self._scripts,
+            self._keys.taught_classes,
+            await self._reasons(),
+            is_asked=wanted.reason_class is not None,
+        )
         return [
             self._keys.delivery_failed + reason
-            for reason, its_class in reasons.items()
+            for reason, its_class in classes.items()
             if wanted.reason_class in {None, its_class}
         ]
 

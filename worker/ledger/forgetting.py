@@ -17,6 +17,7 @@ from worker.ledger.scripts import Scripts, text
 Kind = Literal["request", "trail", "act", "event"]
 #: Names read per call: a millisecond or two of the server.
 _SCANNED_AT_ONCE = 500
+_EVENTS_AT_ONCE = 10  #: a body may have two megabytes
 _SIGNS_OF_GLOBS = "\\*?[]^-"
 
 
@@ -87,11 +88,16 @@ class Forgetting:
         Reads every key's name once: some seconds in a ledger of a million jobs. Raises LedgerUnavailable.
         """
         async for names in self._names():
-            found: list[tuple[Kind, str]] = []
+            events: list[tuple[Kind, str]] = []
+            others: list[tuple[Kind, str]] = []
             for name in names:
-                found += [(kind, name) for kind in kinds if name.startswith(self._beginning(kind))]
-            if found:
-                yield await self._read(found)
+                for kind in kinds:
+                    if name.startswith(self._beginning(kind)):
+                        (events if kind == "event" else others).append((kind, name))
+            if others:
+                yield await self._read(others)
+            for start in range(0, len(events), _EVENTS_AT_ONCE):
+                yield await self._read(events[start : start + _EVENTS_AT_ONCE])
 
     async def rewrite_log(self) -> bool:
         """Have the server write its append-only file anew, without what was erased; False: it does not let us.

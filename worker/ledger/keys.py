@@ -73,6 +73,7 @@ class Keys:
         self.trail_entry = f"{prefix}:tr:"
         self.trail_index = f"{prefix}:ti:"
         self.taught = f"{prefix}:taught"
+        self.taught_classes = f"{prefix}:taught:classes"
         self.brands = f"{prefix}:brands"
         self.act = f"{prefix}:ac:"
         self.act_ids = f"{prefix}:aci:"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from worker.domain.reasons import ReasonClass
 from worker.ledger.errors import translated
 from worker.ledger.scripts import Scripts, text
 
@@ -48,6 +49,24 @@ class Place:
         if parts is None or not re.fullmatch(_MARKS.get(parts[1], "$^"), parts[5], re.ASCII):
             raise ValueError("not one of our cursors")
         return cls(parts[1], int(parts[2]), int(parts[3]), parts[4] == "1", parts[5])
+
+
+async def classes_now(
+    scripts: Scripts, taught_key: str, classes: Mapping[str, str], *, is_asked: bool
+) -> dict[str, str]:
+    """Return the classes of reasons as they are known now, by reason; *classes* are those that were failed with.
+
+    Unchanged where nobody asked for a class. Raises LedgerUnavailable.
+    """
+    if not is_asked:
+        return dict(classes)
+    with translated():
+        rows = await scripts.redis.hgetall(taught_key)
+    taught = {text(reason): text(its_class) for reason, its_class in rows.items()}
+    return {
+        reason: taught.get(reason, its_class) if its_class == ReasonClass.UNKNOWN else its_class
+        for reason, its_class in classes.items()
+    }
 
 
 class Stream(Protocol):

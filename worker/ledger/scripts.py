@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
+from itertools import compress, count
 from typing import Any
 
 import redis.asyncio
@@ -18,6 +19,7 @@ from worker.redis_client import pipelined
 _FOLDER = resources.files("worker.ledger") / "lua"
 #: Parts that verbs name in a `-- uses:` line; the prelude comes before all of them.
 PARTS = (
+    "classes",
     "guards",
     "endings",
     "changing",
@@ -130,9 +132,11 @@ class Scripts:
         await self._be_loaded()
         with translated():
             replies = await self._send(calls, durable=durable)
-            if any(isinstance(reply, server_errors.NoScriptError) for reply in replies):
+            missing = (isinstance(reply, server_errors.NoScriptError) for reply in replies)
+            if (first := next(compress(count(), missing), None)) is not None:
                 await self.load()  # the server was restarted, or its scripts were flushed
-                replies = await self._send(calls, durable=durable)
+                # Those before it have run: another process, perhaps of another version, had loaded what it needs.
+                replies[first:] = await self._send(calls[first:], durable=durable)
         disk = replies.pop() if durable and self._has_wait_for_disk else None
         for reply in replies:
             if isinstance(reply, server_errors.ResponseError):

@@ -108,21 +108,24 @@ class Survey:
     async def affected(self, scope: str) -> Affected:
         """Return how much waits in `all`, a lane or `batch:<id>`, tries to come included; raises LedgerUnavailable.
 
-        In `channel:<name>` messages wait, one to a customer.
+        In `all` those in doubt count as well: what stops all calls stops the look-up that they wait for. In `channel:<name>` messages wait, one to a customer.
         """
         if scope.startswith(CHANNEL):
             count = await self._messages_waiting(Channel(scope.removeprefix(CHANNEL)))
             return Affected(jobs=count, customers=count, is_exact=True)
         reply = [int(number) for number in await self._scripts.run("affected", scope, _SAMPLE)]
-        available, looked, invitations, scheduled, looked_later, tried, tried_invitations = reply
+        available, looked, invitations, scheduled, looked_later, tried, tried_invitations, *in_doubt = reply
+        doubts, looked_doubts, doubt_invitations = in_doubt
         later = _scaled(tried, scheduled, looked_later)
-        customers = _scaled(invitations, available, looked) + _scaled(
-            tried_invitations, scheduled, looked_later
+        customers = (
+            _scaled(invitations, available, looked)
+            + _scaled(tried_invitations, scheduled, looked_later)
+            + _scaled(doubt_invitations, doubts, looked_doubts)
         )
         return Affected(
-            jobs=available + later,
+            jobs=available + later + doubts,
             customers=customers,
-            is_exact=looked == available and looked_later == scheduled,
+            is_exact=(looked, looked_later, looked_doubts) == (available, scheduled, doubts),
         )
 
     async def _messages_waiting(self, channel: Channel) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from worker.domain.lessons import Lesson, LiveCatalogue
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
 from worker.ledger.scripts import Scripts, text
 from worker.telemetry import log
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Taught:
@@ -18,17 +22,21 @@ class Taught:
         self._scripts = scripts
         self._keys = keys
 
-    async def teach(self, lesson: Lesson) -> None:
-        """Keep *lesson* in place of an earlier one about the same; raises LedgerUnavailable, LedgerFull."""
-        words = json.dumps(lesson.document(), ensure_ascii=False, separators=(",", ":"))
-        await self._scripts.run("teach", lesson.key, words, lesson.by, lesson.why)
+    async def teach(self, lesson: Lesson, *, classes: Mapping[str, str] = _NONE) -> None:
+        """Keep *lesson* in place of an earlier one about the same; raises LedgerUnavailable, LedgerFull.
 
-    async def unteach(self, key: str, *, by: str, why: str) -> bool:
-        """Forget the lesson about *key* (see `Lesson.key`); return False when there is none.
+        *classes*: of which class what failed with a reason that nobody knew then (`unknown_77`) is from now on; by it the
+        filters find it. Nothing for a class: of none but that which it failed with.
+        """
+        words = json.dumps(lesson.document(), ensure_ascii=False, separators=(",", ":"))
+        await self._scripts.run("teach", lesson.key, words, lesson.by, lesson.why, *_flat(classes))
+
+    async def unteach(self, key: str, *, by: str, why: str, classes: Mapping[str, str] = _NONE) -> bool:
+        """Forget the lesson about *key* (see `Lesson.key`); return False when there is none. *classes*: see `teach`.
 
         Raises LedgerUnavailable, LedgerFull.
         """
-        return int(await self._scripts.run("teach", key, "", by, why)) == 1
+        return int(await self._scripts.run("teach", key, "", by, why, *_flat(classes))) == 1
 
     async def lessons(self) -> list[Lesson]:
         """Return the lessons, oldest first; raises LedgerUnavailable."""
@@ -55,6 +63,10 @@ class Taught:
         for lesson, why in catalogue.take(await self.lessons(), version=version):
             log.warning("lesson_left_out", about=lesson.key, error=why)
         return True
+
+
+def _flat(classes: Mapping[str, str]) -> list[str]:
+    return [part for pair in classes.items() for part in pair]
 
 
 def _lesson(value: str) -> Lesson:

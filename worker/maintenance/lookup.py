@@ -91,7 +91,8 @@ class LookUp:
         cursor: str | None = None
         while True:  # every page: rows that can't be helped must not hide those behind them
             page = await self.ledger.queries.find(wanted, limit=_PAGE, cursor=cursor)
-            found.extend(page.items)
+            # Not what a lesson only called so since: teaching alone sets no job going.
+            found.extend(job for job in page.items if job.reason_class == ReasonClass.NOT_REGISTERED)
             cursor = page.next
             if cursor is None:
                 return found

@@ -27,7 +27,6 @@ _ROWS = (
 _LEAST_ROW = 4  #: letters that say nothing more once the row is known
 _SHORT_PIECE = 7  #: letters of a piece that is soon guessed, and its repetitions with it
 _LEET = str.maketrans("0134578@$!", "oleastbasi")
-_known_words = re.compile(f"(?:{'|'.join(sorted(_WORDS.split(), key=len, reverse=True))})++").fullmatch
 _no_letters = re.compile(r"[\W\d_]+")
 _around = re.compile(r"\A[\W\d_]+|[\W\d_]+\Z")
 
@@ -43,7 +42,17 @@ def is_common(password: str) -> bool:
 
 
 def _is_known(letters: str) -> bool:
-    return _known_words(letters) is not None or (len(letters) >= _LEAST_ROW and _is_in_rows(letters))
+    return _is_of_words(letters) or (len(letters) >= _LEAST_ROW and _is_in_rows(letters))
+
+
+def _is_of_words(letters: str) -> bool:
+    """Tell whether *letters* are known words and nothing else, however often."""
+    # No pattern: it would try all ways to divide them; and Python before 3.11.5 errs where it is told not to.
+    ends = {0}  # up to where there are words alone
+    for at in range(len(letters)):
+        if at in ends:
+            ends |= {at + len(word) for word in _WORDS.split() if letters.startswith(word, at)}
+    return bool(letters) and len(letters) in ends
 
 
 def _is_in_rows(text: str) -> bool:

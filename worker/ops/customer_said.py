@@ -15,7 +15,7 @@ from worker.ledger.reminding import REMINDER, Outlook
 from worker.ops.here import Case
 from worker.ops.link_messages import of_present_link
 from worker.ops.remedies import failed_with, mending_command
-from worker.ops.views import change_view, iso
+from worker.ops.views import change_view, class_now, iso
 from worker.ops.words import Said, said
 
 _ADVISED = 5
@@ -287,9 +287,10 @@ def _about_waiting(case: Case) -> Said:
 
 def _about_failure(case: Case) -> tuple[Said, str | None]:
     reason = case.job.reason or "unknown_none"
-    remedy = failed_with(reason, case.catalogue).remedy
-    command = mending_command(case.job.reason_class, remedy)
-    what = said("advice_failed", reason=reason, remedy=remedy)
+    known = failed_with(reason, case.catalogue)
+    reason_class = class_now(case.job.reason_class or known.reason_class, known.reason_class)
+    command = mending_command(reason_class, known.remedy)
+    what = said("advice_failed", reason=reason, remedy=known.remedy)
     return what, f"linkferry {command} {case.job.id}" if command else None
 
 

@@ -15,7 +15,7 @@ from worker.domain.parse import CANONICAL_FIELDS
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger
-from worker.ops.views import failed_view
+from worker.ops.views import class_now, failed_view
 
 #: Ours come after what a backfill reads, and begin with a `_`, by which it leaves them alone.
 OWN_COLUMNS = (
@@ -80,7 +80,7 @@ def row_of(job: JobRecord, catalogue: Catalogue) -> dict[str, str]:
         "_job_id": job.id,
         "_state": job.state.value,
         "_reason": job.reason,
-        "_class": job.reason_class,
+        "_class": class_now(job.reason_class, reason["reason_class"]) if job.reason_class else None,
         "_code": job.code,
         "_meaning": reason["meaning"],
         "_remedy": reason["remedy"],

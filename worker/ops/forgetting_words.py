@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
 from worker.domain.forgetting import ERASED, Person
 from worker.domain.ids import INVITATION_ID_LENGTH
+from worker.domain.report import REPORT_SOURCES, unpacked
 from worker.ledger.forgetting import Held
 from worker.ledger.keys import UNIT_SEPARATOR
 
 #: Fields of an event that came in that hold what its sender wrote.
 _OF_EVENTS = ("body", "v", "k")
+_SOURCE = "o"
 #: Fields of the hashes of entries and acts; of an act's, the reasons why it stopped are JSON.
 _WHY, _SUBJECT, _DETAIL = "w", "s", "d"
 _OF_ACTS = ("why", "stop")
@@ -19,9 +25,18 @@ def is_about(held: Held, person: Person) -> bool:
     if held.kind == "event":
         jobs = held.words.get("j", "")
         return any(each in jobs for each in person.invitations) or any(
-            person.is_in_document(held.words.get(name, "")) for name in _OF_EVENTS
+            map(person.is_in_document, _told_by(held.words))
         )
     return bool(cleaned(held, person))
+
+
+def _told_by(words: Mapping[str, str]) -> Iterator[str]:
+    """Yield what an event's sender wrote; of a report of the partner's that is no text, what can be read of it."""
+    yield from (words.get(name, "") for name in _OF_EVENTS)
+    if words.get(_SOURCE) in REPORT_SOURCES:
+        with suppress(ValueError):
+            body, _, is_base64 = unpacked(words.get("body", ""))
+            yield b64decode(body).decode("utf-8", "replace") if is_base64 else ""
 
 
 def cleaned(held: Held, person: Person) -> dict[str, str]:

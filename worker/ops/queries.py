@@ -12,7 +12,7 @@ from worker.limits.values import LimitsStatus
 from worker.ops.batch_progress import BatchProgress
 from worker.ops.eta import NOT_WATCHED, Pace
 from worker.ops.find import Looking, failed_page, jobs_page, messages_page, page_of, search_page
-from worker.ops.views import delivery_view, failed_view, full_job_view, iso
+from worker.ops.views import class_now, delivery_view, failed_view, full_job_view, iso
 
 DEFAULT_LIMIT = 50
 BATCH = "batch:"  #: what begins the target of a pause or hold that is a batch's
@@ -162,10 +162,13 @@ class Queries:
         return page_of(items, None, len(items))
 
     def _group_view(self, stage: str, group: FailureGroup) -> dict[str, Any]:
+        reason = failed_view(group.reason, self._catalogue, is_message=stage == "delivery")
+        name = self._catalogue.named(group.reason).name
         return {
             "stage": stage,
-            **failed_view(group.reason, self._catalogue, is_message=stage == "delivery"),
-            "reason_class": group.reason_class,
+            **reason,
+            "reason_class": class_now(group.reason_class, reason["reason_class"]),
+            "taught_as": name if name != group.reason else None,
             "code": group.code,
             "count": group.count,
             "first_at": iso(group.first_ms),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from worker.domain.ids import is_job_id
 from worker.domain.reasons import Catalogue, Policy, Reason, ReasonClass
 from worker.domain.states import JobState
 from worker.ops.words import WORDS
@@ -16,6 +18,8 @@ MESSAGE_USED_UP = (
 FOR_GOOD = frozenset(
     {JobState.FAILED, JobState.DEAD}
 )  #: states of jobs that are not tried again by themselves
+_JOB_MARK = re.compile(r"(?<=linkferry resend )JOB\b")
+_PUT_IN = re.compile(r"(?<=linkferry resend )\w+\b")
 _BY_ITSELF = frozenset({Policy.RETRY, Policy.SNOOZE})
 
 
@@ -25,11 +29,21 @@ def failed_with(name: str, catalogue: Catalogue, *, is_message: bool = False) ->
     The shipped remedies of what is tried again by itself say so; of what is in the failed queue that is no longer true.
     """
     reason = catalogue.named(name)
-    is_our_text = reason.remedy == Catalogue.shipped().named(name).remedy
+    is_our_text = reason.remedy == Catalogue.shipped().named(reason.name).remedy
     if reason.policy not in _BY_ITSELF or not is_our_text:
         return reason
     remedy = WORDS[MESSAGE_USED_UP] if is_message else catalogue.named(USED_UP).remedy
     return replace(reason, remedy=remedy)
+
+
+def with_job(remedy: str, job_id: str) -> str:
+    """Return a message's remedy with one of its jobs in the commands: to be typed as they stand."""
+    return _JOB_MARK.sub(job_id, remedy)
+
+
+def without_job(remedy: str) -> str:
+    """Return a remedy as the catalogue has it, whatever job was put into its commands."""
+    return _PUT_IN.sub(lambda found: "JOB" if is_job_id(found[0]) else found[0], remedy)
 
 
 def mending_command(reason_class: str | None, remedy: str | None) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from worker.domain.classify import call_of
 from worker.domain.fields import nearest
-from worker.domain.lessons import Lesson, LiveCatalogue, code_in
-from worker.domain.reasons import Policy, ReasonClass, ReasonsFileError
+from worker.domain.lessons import Lesson, LiveCatalogue, classes_of, code_in
+from worker.domain.reasons import Catalogue, Policy, ReasonClass, ReasonsFileError, is_code
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger
 from worker.ops.views import iso
@@ -86,8 +86,9 @@ class Teaching:
         earlier = next((each for each in lessons if each.key == lesson.key), None)
         if earlier is not None:
             lesson = _over(earlier, lesson)
-        self._try_out([*(each for each in lessons if each.key != lesson.key), lesson])
-        await self._ledger.taught.teach(lesson)
+        after = [*(each for each in lessons if each.key != lesson.key), lesson]
+        classes = _classes_after(lessons, after, self._try_out(after))
+        await self._ledger.taught.teach(lesson, classes=classes)
         await self._ledger.taught.refresh(self._catalogue)
         known = self._catalogue.named(lesson.name)
         reason = f"unknown_{lesson.code}" if lesson.code is not None else lesson.name
@@ -115,6 +116,8 @@ class Teaching:
         lessons = await self._ledger.taught.lessons()
         wanted = reason_or_code.strip()
         found = [each for each in lessons if _is_about(each, wanted) and call in {None, each.call}]
+        # A code's name that was described further is itself; the code goes by its number.
+        found = [each for each in found if each.key == wanted] or found
         if not found:
             message = f"{wanted}: nothing was taught of it. `linkferry reasons list --taught` shows what was."
             raise TeachRefused(message)
@@ -122,11 +125,14 @@ class Teaching:
             raise TeachRefused(f"{wanted}: taught for several calls; {_say_call(found)}.", "call")
         [lesson] = found
         try:
-            self._catalogue.try_out(each for each in lessons if each.key != lesson.key)
+            after = [each for each in lessons if each.key != lesson.key]
+            tried = self._catalogue.try_out(after)
         except ReasonsFileError as exc:
-            message = f"{wanted}: other codes go by the name {lesson.name}: take those back first ({exc})."
+            rest = f"other codes go by the name {lesson.name}, or more was taught of it"
+            message = f"{wanted}: {rest}: take that back first ({exc})."
             raise TeachRefused(message) from exc
-        await self._ledger.taught.unteach(lesson.key, by=by, why=why)
+        classes = _classes_after(lessons, after, tried)
+        await self._ledger.taught.unteach(lesson.key, by=by, why=why, classes=classes)
         await self._ledger.taught.refresh(self._catalogue)
         return {"reason": lesson.name, "call": lesson.call, "code": lesson.code, "untaught": True}
 
@@ -149,12 +155,12 @@ class Teaching:
     async def _about(self, asked: str, call: str | None, name: str | None) -> dict[str, Any]:
         """Return what the lesson is about: the reason's name, and the call and code that mean it, if any do."""
         code = _code_of(asked)
-        if code is None or (name is None and call is None and not _is_number(asked)):
+        if code is None or (name is None and call is None and not is_code(asked)):
             self._require_meant(asked, is_code_meant=name not in {None, asked})
             if name not in {None, asked}:
                 raise TeachRefused(f"name: {asked} is a name already; only a code takes one.", "name")
             return {"name": asked, "call": None, "code": None}
-        if name is None and _is_number(asked):
+        if name is None and is_code(asked):
             message = f"name: say what code {code} is to be called, such as --name number_frozen."
             raise TeachRefused(message, "name")
         if call is None:
@@ -179,9 +185,9 @@ class Teaching:
             hint = f" Did you mean {near}?" if near else " `linkferry reasons list` names what there is."
             raise TeachRefused(f"{asked}: there is no such reason, nor is it a code.{hint}", "name")
 
-    def _try_out(self, lessons: Iterable[Lesson]) -> None:
+    def _try_out(self, lessons: Iterable[Lesson]) -> Catalogue:
         try:
-            self._catalogue.try_out(lessons)
+            return self._catalogue.try_out(lessons)
         except ReasonsFileError as exc:
             where, _, what = str(exc).partition(": ")
             word = where.rpartition(".")[2]
@@ -227,6 +233,12 @@ def origin_view(catalogue: LiveCatalogue, name: str) -> dict[str, Any]:
     return {"from": origin.kind, "taught_by": origin.by, "taught_at": iso(origin.at_ms)}
 
 
+def _classes_after(before: Iterable[Lesson], after: Iterable[Lesson], tried: Catalogue) -> dict[str, str]:
+    """Return of which class what failed before it was taught is from now on; nothing for what is taught no more."""
+    untaught = dict.fromkeys((name for each in before if (name := each.stood_as) is not None), "")
+    return untaught | classes_of(after, tried)
+
+
 def _over(earlier: Lesson, later: Lesson) -> Lesson:
     """Return the later lesson with the earlier one's words where it says nothing; another name is another start."""
     if earlier.name != later.name:
@@ -248,10 +260,6 @@ def _replaced(earlier: Lesson | None, later: Lesson) -> dict[str, Any] | None:
     return {"by": earlier.by, "at": iso(earlier.at_ms), "words": lost} if lost else None
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.removeprefix("-").isdecimal()
-
-
 def _is_about(lesson: Lesson, wanted: str) -> bool:
     code = _code_of(wanted)
     is_by_code = code is not None and code in {lesson.code, code_in(lesson.name)}
@@ -260,7 +268,7 @@ def _is_about(lesson: Lesson, wanted: str) -> bool:
 
 def _code_of(asked: str) -> int | None:
     """Return the code that is asked for: `77`, or the name of its group, `unknown_77`."""
-    return int(asked) if _is_number(asked) else code_in(asked)
+    return int(asked) if is_code(asked) else code_in(asked)
 
 
 def _say_call(lessons: Iterable[Lesson]) -> str:

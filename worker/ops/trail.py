@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.domain.canonical import mask_field
+from worker.domain.ids import is_job_id
 from worker.domain.phone import mask_text
 from worker.domain.states import JobState
 from worker.ledger import JobFilter, Ledger
@@ -14,6 +16,7 @@ from worker.ledger.trail import TrailEntry
 from worker.ops.views import iso
 
 DEFAULT_LIMIT = 50
+ACT_START = "act_start"  #: what the trail keeps of a bulk act, once for all its jobs
 #: The acts that are accounted for, in words. One that is not here is shown by its own name.
 ACTS: Mapping[str, str] = {
     "requeue": "requeued",
@@ -25,7 +28,7 @@ ACTS: Mapping[str, str] = {
     "revoke": "had a link deleted",
     "batch_cancel": "cancelled a batch",
     "resend": "sent a message again",
-    "act_start": "began a bulk act",
+    ACT_START: "began a bulk act",
     "act_stop": "stopped a bulk act",
     "act_continue": "went on with a bulk act",
     "act_end": "ended a bulk act",
@@ -88,19 +91,37 @@ class AuditTrail:
     ) -> dict[str, Any]:
         """Return a page of acts, newest first: `{"items", "next", "total", "is_total_exact"}`.
 
-        *by* takes `cli:dana` or only `dana`; *since_s* is how many seconds ago the oldest may be. Raises
-        LedgerUnavailable, ValueError (not one of our cursors).
+        *by* takes `cli:dana` or only `dana`; *since_s* is how many seconds ago the oldest may be. Of a job, the bulk
+        acts that its history tells of are among them. Raises LedgerUnavailable, ValueError (not one of our cursors).
         """
         since_ms = None if since_s is None else await self._ledger.now_ms() - round(since_s * 1000)
         page = await self._ledger.trail.find(
             by=by, act=act, subject=subject, since_ms=since_ms, cursor=cursor, limit=limit
         )
+        begun: list[TrailEntry] = []
+        if subject is not None and is_job_id(subject) and act in {None, ACT_START}:
+            begun = await self._bulk_acts(subject, by=by, since_ms=since_ms)
+        items = sorted(
+            [*page.items, *_on_page(begun, cursor, page.next)],
+            key=lambda entry: (entry.at_ms, entry.id),
+            reverse=True,
+        )
         return {
-            "items": [entry_view(entry, is_revealed=is_revealed) for entry in page.items],
+            "items": [entry_view(entry, is_revealed=is_revealed) for entry in items],
             "next": page.next,
-            "total": page.total,
+            "total": page.total + len(begun),
             "is_total_exact": page.is_total_exact,
         }
+
+    async def _bulk_acts(self, job_id: str, *, by: str | None, since_ms: int | None) -> list[TrailEntry]:
+        """Return the beginnings of the bulk acts that touched a job, as far back as its history goes."""
+        history = await self._ledger.queries.history(job_id)
+        ids = dict.fromkeys(str(act) for entry in history if (act := entry.detail.get("act")))
+        pages = [
+            await self._ledger.trail.find(by=by, act=ACT_START, subject=act_id, since_ms=since_ms, limit=1)
+            for act_id in ids
+        ]
+        return [entry for page in pages for entry in page.items]
 
     async def entry(self, entry_id: str, *, is_revealed: bool = False) -> dict[str, Any] | None:
         """Return one act, its number with or without the zeros before it, or None; raises LedgerUnavailable."""
@@ -145,6 +166,18 @@ class AuditTrail:
         await self._ledger.trail.record(
             "export", by=by, why=why, subject=f"batch:{batch_id}", detail={"count": count, "to": to}
         )
+
+
+def _on_page(entries: list[TrailEntry], cursor: str | None, following: str | None) -> list[TrailEntry]:
+    """Return those that belong on the page that begins behind one cursor and ends at another."""
+    before = (math.inf, "") if cursor is None else _place(cursor)
+    end = (-math.inf, "") if following is None else _place(following)
+    return [entry for entry in entries if end < (entry.at_ms, entry.id) < before]
+
+
+def _place(cursor: str) -> tuple[float, str]:
+    at_ms, _, entry_id = cursor.partition("-")
+    return int(at_ms), entry_id
 
 
 def entry_view(entry: TrailEntry, *, is_revealed: bool = False) -> dict[str, Any]:

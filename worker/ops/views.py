@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 from worker.domain.change import under_way
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
 from worker.domain.phone import mask_email, mask_number, mask_text
-from worker.domain.reasons import Catalogue, Reason
+from worker.domain.reasons import Catalogue, Reason, ReasonClass
 from worker.domain.states import DeliveryState, JobState
 from worker.ops.link_messages import tells, tries
-from worker.ops.remedies import FOR_GOOD, failed_with
+from worker.ops.remedies import FOR_GOOD, failed_with, with_job
 from worker.ops.words import Said, said
-
-_find_job = re.compile(r"(?<=linkferry resend )JOB\b")
 
 
 def iso(at_ms: int | None) -> str | None:
@@ -47,11 +44,16 @@ def _reason_view(name: str | None, reason: Reason | None) -> dict[str, Any]:
     }
 
 
+def class_now(failed_with: str, known: str | None) -> str:
+    """Return the class of a failure: that which it failed with, unless nobody knew its code then, and it is *known* now."""
+    return known if failed_with == ReasonClass.UNKNOWN and known is not None else failed_with
+
+
 def job_view(job: JobRecord, catalogue: Catalogue, *, is_revealed: bool = False) -> dict[str, Any]:
     """Return a job as a row of a list."""
     reason = (failed_view if job.state in FOR_GOOD else reason_view)(job.reason, catalogue)
     if job.reason_class is not None:
-        reason["reason_class"] = job.reason_class
+        reason["reason_class"] = class_now(job.reason_class, reason["reason_class"])
     return {
         "job_id": job.id,
         "invitation_id": job.invitation_id,
@@ -163,7 +165,7 @@ def _with_job(reason: dict[str, Any], job_ids: Sequence[str]) -> dict[str, Any]:
     """Return a message's reason with one of its jobs in the commands of the remedy: to be typed as they stand."""
     if reason["remedy"] is None or not job_ids:
         return reason
-    return reason | {"remedy": _find_job.sub(job_ids[0], reason["remedy"])}
+    return reason | {"remedy": with_job(reason["remedy"], job_ids[0])}
 
 
 def shown_name(job: JobRecord, *, is_revealed: bool) -> str | None:

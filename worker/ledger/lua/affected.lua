@@ -2,9 +2,10 @@
 -- Count what waits in a scope, and how many customers that is, from a sample of it.
 --
 -- Of scheduled jobs only those count that were tried before: the others wait because somebody asked for a later time.
+-- Jobs in doubt wait for a look-up, which only that can stop which stops all calls: of a lane or batch none counts.
 -- ARGV: 2 scope ('all', 'live', 'bulk' or 'batch:<id>'), 3 most jobs looked at of each kind. Returns
 -- {available jobs, of them looked at, invitations of those, scheduled jobs, of them looked at, tried ones of those in
--- the scope, invitations of those}.
+-- the scope, invitations of those, jobs in doubt, of them looked at, invitations of those}.
 local QUEUES_SEEN = 500
 local scope, most = ARGV[2], tonumber(ARGV[3])
 local batch = string.match(scope, '^batch:(.*)$')
@@ -49,4 +50,13 @@ for _, id in ipairs(later) do
     tried_invitations = tried_invitations + note_invitation(seen, id)
   end
 end
-return { available, looked, invitations, call('ZCARD', K.state .. 'scheduled'), #later, tried, tried_invitations }
+local doubts, doubts_looked, doubt_invitations = 0, 0, 0
+if scope == 'all' then
+  doubts = call('ZCARD', K.state .. 'in_doubt')
+  for _, id in ipairs(call('ZRANGE', K.state .. 'in_doubt', 0, most - 1)) do
+    doubts_looked = doubts_looked + 1
+    doubt_invitations = doubt_invitations + note_invitation(seen, id)
+  end
+end
+return { available, looked, invitations, call('ZCARD', K.state .. 'scheduled'), #later, tried, tried_invitations,
+  doubts, doubts_looked, doubt_invitations }

@@ -1,16 +1,23 @@
 -- flags: no-writes
+-- uses: classes
 -- Choose those of a chunk of jobs that match a filter, by reading only the short fields that it names.
 --
 -- ARGV: 2 state, 3 reason, 4 class, 5 lane, 6 batch, 7 source, 8 changed before ms, 9 changed at or after ms,
 -- 10 fewest attempts, 11 fewest requeues, each '' for any; 12… job ids.
 -- Returns for each that matches, flat: its id, and when it changed, in ms.
 local fields, values, least = { 't', 'c' }, {}, {}
+local class_at, reason_at
 for at, field in ipairs({ 's', 'r', 'rc', 'l', 'b' }) do
   local value = text(ARGV[at + 1])
   if value then
     fields[#fields + 1] = field
     values[#fields] = value
+    if field == 'rc' then class_at = #fields end
   end
+end
+if class_at then
+  fields[#fields + 1] = 'r'
+  reason_at = #fields
 end
 local source, before, after = text(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 for at, field in ipairs({ 'a', 'q' }) do
@@ -22,8 +29,10 @@ end
 
 local function has_values(row)
   for at = 3, #fields do
-    if least[at] and tonumber(row[at] or 0) < least[at] then return false end
-    if values[at] and row[at] ~= values[at] then return false end
+    local value = row[at]
+    if at == class_at then value = class_now(value, row[reason_at]) end
+    if least[at] and tonumber(value or 0) < least[at] then return false end
+    if values[at] and value ~= values[at] then return false end
   end
   return true
 end

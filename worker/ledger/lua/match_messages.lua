@@ -1,4 +1,5 @@
 -- flags: no-writes
+-- uses: classes
 -- Choose those of a chunk of failed deliveries that match a filter.
 --
 -- ARGV: 2 reason, 3 class, 4 changed before ms, 5 changed at or after ms, 6 lane, 7 batch, 8 source, each '' for any;
@@ -17,7 +18,8 @@ local found = {}
 for at = 9, #ARGV do
   local id = ARGV[at]
   local row = call('HMGET', K.delivery .. id, 's', 'r', 'rc', 'c', 'j')
-  if row[1] == 'failed' and (not reason or row[2] == reason) and (not class or row[3] == class) then
+  local is_meant = (not reason or row[2] == reason) and (not class or class_now(row[3], row[2]) == class)
+  if row[1] == 'failed' and is_meant then
     local changed, inv = tonumber(row[4]), string.match(id, '^[^.]+')
     local is_of_time = not (before and changed >= before) and not (after and changed < after)
     if is_of_time and has_job(inv, row[5]) and (not source or source_of(inv) == source) then

@@ -76,6 +76,7 @@ local K = {
   trail_entry = P .. ':tr:',      -- hash
   trail_index = P .. ':ti:',      -- zset per `by:<who>`, `act:<act>` and `of:<subject>`: entries by time
   taught = P .. ':taught',        -- hash: reason or <call>:<code> -> what an operator says of it, as JSON
+  taught_classes = P .. ':taught:classes', -- hash: reason of a code that was not known when it came -> its class since
   brands = P .. ':brands',        -- hash: name -> profile as JSON, when and by whom it was changed, version
   act = P .. ':ac:',              -- hash: a bulk act; see acting.lua
   act_ids = P .. ':aci:',         -- list: the jobs and messages of its frozen set

@@ -1,5 +1,7 @@
 """The console's languages: English as it stands in the code, Hebrew from `locale/he.toml` keyed by that English.
 
+What the code says for the command line, and the console does itself, has console words in `locale/en.toml`.
+
 Three kinds of text are translated: sentences of templates and code (`_("…")`), words for codes such as states (`term`),
 and sentences that the views of `worker.ops` hand over as code and parameters (`said`). What has no translation is shown
 in English; a test sees to it that nothing lacks one.
@@ -17,7 +19,7 @@ from typing import Any
 
 from worker.domain.reasons import Catalogue
 from worker.ops.console.shown import Shown, absolute, count
-from worker.ops.remedies import MESSAGE_USED_UP, USED_UP
+from worker.ops.remedies import MESSAGE_USED_UP, USED_UP, without_job
 from worker.ops.words import WORDS, Tongue, render
 
 
@@ -80,8 +82,6 @@ class Translator:
         """Return a view's sentence, `{"code", "params", "text"}`, in this language."""
         if view is None or isinstance(view, str):
             return self.texts.get(view, view) if view else ""
-        if self.language == DEFAULT_LANGUAGE:
-            return str(view["text"])
         params = view.get("params", {})
         try:
             return render(str(view.get("code")), params, self.tongue(params))
@@ -92,12 +92,13 @@ class Translator:
         """Return a reason's `meaning` or `remedy`: the translated one, unless an operator described it anew."""
         if not name or not text:
             return ""
-        if text == WORDS[MESSAGE_USED_UP]:  # what was to be tried again by itself, and is not any more
+        plain = without_job(text)
+        if plain == WORDS[MESSAGE_USED_UP]:  # what was to be tried again by itself, and is not any more
             return self.words.get(MESSAGE_USED_UP, text)
         if kind == "remedy" and text == Catalogue.shipped().named(USED_UP).remedy:
             name = USED_UP
         shipped = Catalogue.shipped().named(name)
-        if text != getattr(shipped, kind):
+        if plain != getattr(shipped, kind):
             return text
         is_described = name in _described()
         if kind == "meaning" and not is_described:

@@ -40,6 +40,7 @@ class NavGroup:
     items: tuple[NavItem, ...]
 
 
+#: The first group is what is needed all day; on a phone the others stand behind one entry, “More”.
 NAV: tuple[NavGroup, ...] = (
     NavGroup(
         N_("Look"),
@@ -48,7 +49,6 @@ NAV: tuple[NavGroup, ...] = (
             NavItem("/failed", N_("Failed"), "failed"),
             NavItem("/jobs", N_("Jobs"), "jobs"),
             NavItem("/customers", N_("Customers"), "customers"),
-            NavItem("/watch", N_("Watch"), "eye"),
             NavItem("/batches", N_("Batches"), "batches"),
         ),
     ),
@@ -60,6 +60,7 @@ NAV: tuple[NavGroup, ...] = (
             NavItem("/holds", N_("Holds and pauses"), "holds"),
             NavItem("/suppressed", N_("Stop list"), "mute"),
             NavItem("/alerts", N_("Alerts"), "alerts"),
+            NavItem("/watch", N_("Watch"), "eye"),
         ),
     ),
     NavGroup(

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from worker.domain.canonical import EDITABLE_FIELDS
-from worker.domain.parse import ParseRules
+from worker.domain.parse import LOCALES, ParseRules
 from worker.ledger.records import Mended
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.forms import Form, read_form
 from worker.ops.console.gate import operator_of
-from worker.ops.console.i18n import N_
-from worker.ops.console.view import render
+from worker.ops.console.i18n import LANGUAGES, N_, Translator
+from worker.ops.console.view import render, translator_of
 from worker.ops.edit import EditCheck, problem_view
 from worker.ops.trail import AuditTrail
 from worker.ops.words import said
@@ -65,6 +65,33 @@ GROUPS: tuple[tuple[str, Mapping[str, str]], ...] = (
     ),
 )
 LABELS: Mapping[str, str] = {name: label for _, fields in GROUPS for name, label in fields.items()}
+_NO_YES = (("", N_("no")), ("1", N_("yes")))
+#: What may stand in a field of few words, as it is kept, each with its name. A brand's are those that there are.
+CHOICES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "locale": tuple((code, LANGUAGES[code]) for code in LOCALES),
+    "channels": (
+        ("email;sms", N_("e-mail, then SMS")),
+        ("sms;email", N_("SMS, then e-mail")),
+        ("email", N_("e-mail alone")),
+        ("sms", N_("SMS alone")),
+        ("none", N_("none: nothing is sent")),
+    ),
+    "channel_policy": (
+        ("all", N_("all that have an address")),
+        ("first", N_("the first that works")),
+    ),
+    "agreed": _NO_YES,
+    "basic_templates": _NO_YES,
+}
+#: What a field is for, where its name does not say it.
+HELP: Mapping[str, str] = {
+    "whatsapp": N_(
+        "With its country code, or as it is written at home. “coexistence” where the number stays in the app."
+    ),
+    "agreed": N_("Yes: the message says that the link comes as agreed."),
+    "onboarding_logo": N_("A png or jpg that anybody can fetch."),
+    "business_name": N_("Letters, digits, hyphens and spaces, at most 100."),
+}
 
 
 class Forms(Protocol):
@@ -81,6 +108,7 @@ class RequestForm:
     def __init__(self, deps: ConsoleDeps, forms: Forms, *, kind: str) -> None:
         """Take the forms from *forms*; *kind* is the template's name and what a reveal is recorded as."""
         self._forms, self._queries = forms, deps.queries
+        self._settings, self._brands = deps.settings, deps.brands
         self._trail = AuditTrail(deps.ledger)
         self._kind = kind
 
@@ -120,6 +148,8 @@ class RequestForm:
             "job": await self._queries.job(form["job_id"]),
             "groups": _shown_groups(form),
             "labels": LABELS,
+            "choices": self._choices(form["fields"], translator_of(request)),
+            "helps": HELP,
             "errors": {name: each for name, each in errors.items() if name in form["fields"]},
             "others": [problem_view(each) for each in problems if each.field not in form["fields"]],
             "check": _shown(check, form) if check else None,
@@ -129,6 +159,33 @@ class RequestForm:
         }
         status = 422 if problems or refusal else 200
         return await render(request, f"{self._kind}.html", status=status, **context)
+
+    def _choices(self, fields: Mapping[str, str], texts: Translator) -> dict[str, list[tuple[str, str]]]:
+        """Return what each field of few words may hold, with its name; what stands there already is among it."""
+        offered = {
+            name: [(value, texts.gettext(label)) for value, label in each] for name, each in CHOICES.items()
+        }
+        offered["brand"] = [(name, name) for name in self._brands.names]
+        for name, usual in self._usual(texts).items():
+            label = (
+                texts.gettext("as usual: %(what)s") % {"what": usual} if usual else texts.gettext("as usual")
+            )
+            offered[name].insert(0, ("", label))
+        for name, each in offered.items():
+            present = fields.get(name, "")
+            if present not in dict(each):
+                each.append((present, present))
+        return offered
+
+    def _usual(self, texts: Translator) -> dict[str, str]:
+        """Return what holds where a request leaves it open: the settings' own."""
+        channels = ", ".join(texts.term("channel", each.value) for each in self._settings.channels)
+        policy = dict(CHOICES["channel_policy"])[self._settings.channel_policy.value]
+        return {
+            "channels": channels or texts.gettext("none: nothing is sent"),
+            "channel_policy": texts.gettext(policy),
+            "brand": self._brands.default or "",
+        }
 
 
 def rules_of(deps: ConsoleDeps) -> ParseRules:

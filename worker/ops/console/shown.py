@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from worker.domain.ids import is_job_id
 
 
 class Texts(Protocol):
@@ -19,6 +22,7 @@ class Texts(Protocol):
         ...
 
 
+_WORD = re.compile(r"\w+")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -99,6 +103,11 @@ def web_link(text: str | None) -> str | None:
     except ValueError:
         return None
     return text if parts.scheme in {"http", "https"} and parts.hostname else None
+
+
+def job_ids(text: str) -> list[str]:
+    """Return the jobs that *text* names."""
+    return [word for word in _WORD.findall(text) if is_job_id(word)]
 
 
 def decimal(number: float | None) -> str:

@@ -23,7 +23,7 @@ from worker.domain.roles import Role
 from worker.ops.console.i18n import DEFAULT_LANGUAGE, LANGUAGES, Translator, accepted_language, translator
 from worker.ops.console.nav import nav_items
 from worker.ops.console.roles import user_of
-from worker.ops.console.shown import Shown, absolute, clock_time, count, decimal, web_link
+from worker.ops.console.shown import Shown, absolute, clock_time, count, decimal, job_ids, web_link
 from worker.ops.console.told import DONE, REFUSED, told_of
 from worker.ops.console.tones import TONES
 
@@ -170,6 +170,7 @@ def environment(language: str) -> Environment:
     made.globals |= {"term": texts.term, "TONES": TONES}
     made.filters |= {"ago": words.ago, "duration": words.duration, "absolute": absolute}
     made.filters |= {"clock_time": clock_time, "count": count, "decimal": decimal, "web_link": web_link}
+    made.filters["job_ids"] = job_ids
     # Jinja's own leaves slashes be, and a name with one in it would lead to another page.
     made.filters["urlencode"] = lambda text: quote(str(text), safe="")
     return made

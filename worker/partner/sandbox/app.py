@@ -34,7 +34,7 @@ class Sandbox:
         self.outbox = Outbox(most=settings.outbox_most, folder=settings.outbox_folder)
         self.door = Door(settings, self.state, self.faults)
         self.api = PartnerApi(self.door)
-        self.pages = Pages(self.state, self.outbox)
+        self.pages = Pages(self.state, self.outbox, settings=settings, faults=self.faults)
         self.sms = SmsCatcher(settings, self.outbox, self.faults)
 
 

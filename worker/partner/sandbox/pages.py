@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from worker.partner.sandbox.outbox import Outbox
+from worker.partner.sandbox.settings import Faults, SandboxSettings
 from worker.partner.sandbox.state import Link, SandboxState
 from worker.telemetry import log
 
@@ -66,9 +67,13 @@ _find_url = re.compile(r"https?://[^\s<>\"']+")
 class Pages:
     """HTML for people, and the webhook that a finished onboarding sets off."""
 
-    def __init__(self, state: SandboxState, outbox: Outbox) -> None:
+    def __init__(
+        self, state: SandboxState, outbox: Outbox, *, settings: SandboxSettings, faults: Faults
+    ) -> None:
         self._state = state
         self._outbox = outbox
+        self._settings = settings
+        self._faults = faults
         self._announcing: set[asyncio.Task[None]] = set()
         self._templates = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -95,7 +100,7 @@ class Pages:
             task.cancel()
         await asyncio.gather(*self._announcing, return_exceptions=True)
 
-    async def _index(self, _request: web.Request) -> web.Response:
+    async def _index(self, request: web.Request) -> web.Response:
         links = list(self._state.links.values())
         return self._page(
             "index",
@@ -106,6 +111,9 @@ class Pages:
             messages_total=self._outbox.total,
             calls=sum(self._state.calls.values()),
             refused=self._state.refused_429,
+            faults=self._faults.switched_on(),
+            faults_url=f"{request.url.origin()}/sandbox/faults",
+            endings=_endings(self._settings),
         )
 
     async def _onboarding(self, request: web.Request) -> web.Response:
@@ -182,6 +190,16 @@ def _language(request: web.Request, link: Link | None) -> str:
     name = str(link.sent.get("business_name") or "") if link else ""
     accepted = request.headers.get("Accept-Language", "").lower()
     return "he" if re.search("[א-ת]", name) or accepted.startswith("he") else "en"
+
+
+def _endings(settings: SandboxSettings) -> list[tuple[str, str]]:
+    """Return which endings of numbers have a story here, and which."""
+    told = (
+        (settings.unregistered_suffixes, "are not registered"),
+        (settings.foreign_suffixes, "have somebody else's link"),
+        (settings.finished_suffixes, "are connected already"),
+    )
+    return [(" or ".join(suffixes), what) for suffixes, what in told if suffixes]
 
 
 def _clock(at: float) -> str:

@@ -122,6 +122,11 @@ class Faults:
         """Return every fault and its value."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
+    def switched_on(self) -> dict[str, Any]:
+        """Return what goes wrong just now: the faults that differ from none, and their values."""
+        none = Faults().as_dict()
+        return {name: value for name, value in self.as_dict().items() if value != none[name]}
+
     def draw(self, call: str, chance: random.Random) -> str | None:
         """Return the one fault that this *call* suffers, or None."""
         if call not in self.calls:

@@ -17,6 +17,16 @@
     }
   });
 
+  // The rest of the navigation is shut again by Escape, or by a press beside it.
+  function shutMore(event) {
+    var more = document.querySelector(".nav-more[open]");
+    if (!more || (event.type === "keydown" ? event.key !== "Escape" : more.contains(event.target))) return;
+    more.open = false;
+    if (event.type === "keydown") more.querySelector("summary").focus();
+  }
+  document.addEventListener("keydown", shutMore);
+  document.addEventListener("click", shutMore);
+
   // What a page asks for by itself is no sign that somebody sits there: it keeps no session alive.
   document.addEventListener("htmx:configRequest", function (event) {
     if (event.target.hasAttribute("data-polls")) event.detail.headers["X-Poll"] = "1";
