@@ -13,6 +13,7 @@ from tests.contract.ledger_desk import own_fail
 from tests.integration.console_desk import Browser
 from tests.integration.console_looker import plain, words_of
 from tests.integration.console_mending import UNKNOWN, MendingDesk, a_mending_desk, preview_all, preview_ids
+from worker.domain.alerts import AlertKind, Trouble
 from worker.domain.outcome import Undelivered
 from worker.domain.roles import Role
 from worker.domain.states import Channel, JobState
@@ -67,6 +68,22 @@ async def test_a_trouble_leads_to_where_it_is_ended(desk: MendingDesk, operator:
     assert 'href="/holds"' in notice
     assert 'href="/batches/b"' in notice
     assert 'href="/failed/unknown_77"' in notice
+
+
+async def test_nothing_is_called_in_order_while_an_alert_is_open(real_redis: redis.asyncio.Redis) -> None:
+    """What no hold or pause tells of, messages that fail alike say, leads to the alerts, and is counted beside them."""
+    credentials = {"provider_client_id": "client", "provider_client_secret": "secret"}
+    async with a_mending_desk(real_redis, **credentials) as desk:
+        operator = await desk.console.signed_in(Role.OPERATOR)
+        await desk.ledger.fleet.beat("w1", {"running": 0}, 60.0)
+        calm = await operator.get("/")
+        await desk.ledger.incidents.stands(Trouble(kind=AlertKind.MESSAGES_FAIL, scope="email", count=99))
+        page = await operator.get("/")
+
+    assert ("Everything runs" in calm.text, "Everything runs" in page.text) == (True, False)
+    assert '<a id="to-alerts" href="/alerts">' in page.text
+    assert "1 alert is open" in page.text
+    assert re.search(r'href="/alerts".*?<span class="nav-count tone-bad">1</span></a>', page.text)
 
 
 async def test_a_list_says_what_it_is_filtered_by(desk: MendingDesk, operator: Browser) -> None:

@@ -185,6 +185,11 @@ class Incidents:
         found = await self._read([text(item) for item in ids])
         return sorted(found, key=lambda each: (-each.opened_at_ms, each.id))
 
+    async def open_count(self) -> int:
+        """Return how many incidents are open; raises LedgerUnavailable."""
+        with translated():
+            return int(await self._scripts.redis.hlen(self._keys.incidents_open))
+
     async def get(self, incident_id: str) -> Incident | None:
         """Return one incident, or None; raises LedgerUnavailable."""
         found = await self._read([incident_id])

@@ -103,9 +103,11 @@ async def nav_counts(ledger: Ledger) -> dict[str, int]:
     """Return how many wait for a person, by the entry that lists them; nothing where the ledger does not answer."""
     try:
         jobs, messages = await ledger.queries.counts(), await ledger.deliveries.counts()
+        alerts = await ledger.incidents.open_count()
     except LedgerUnavailable:  # the page itself says so
         return {}
     return {
         "/failed": jobs.get(JobState.FAILED, 0) + messages.get(DeliveryState.FAILED, 0),
         "/dead": jobs.get(JobState.DEAD, 0),
+        "/alerts": alerts,
     }

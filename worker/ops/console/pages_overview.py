@@ -39,6 +39,7 @@ class OverviewPage:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._scene = deps.scene
+        self._ledger = deps.ledger
 
     @requires(Role.VIEWER)
     async def show(self, request: web.Request) -> web.Response:
@@ -47,6 +48,7 @@ class OverviewPage:
         texts = translator_of(request)
         context: dict[str, Any] = {
             "seen": seen,
+            "open_alerts": await self._ledger.incidents.open_count(),
             "charts": {span: chart_of(seen[span], span, texts) for span in ("hour", "day")},
             "rate_bar": rate_bar(seen["rate"], texts),
             "shares": shares(seen["status"]["jobs"], texts),
