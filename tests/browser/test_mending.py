@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import expect
 
 from tests.browser.stage import Stage, a_mobile, as_written
@@ -37,7 +39,8 @@ async def test_a_failed_job_is_found_by_its_number_and_says_why(stage: Stage) ->
         await expect(main).to_contain_text("What to do: Correct the number")
         story = visit.page.locator(".story-entry")
         await expect(story.first).to_contain_text("Accepted")
-        await expect(story.last).to_contain_text("Attempt 1 failed")
+        # On a busy machine the first may have come too late for its call, and been put back.
+        await expect(story.last).to_contain_text(re.compile(r"Attempt \d failed"))
         await story.last.locator("summary").click()
         await expect(story.last).to_contain_text('"reason": 4')
         assert number not in await visit.page.content()
