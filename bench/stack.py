@@ -81,6 +81,16 @@ async def server_cpu_s(redis: Redis) -> float:
     return float(cpu["used_cpu_sys"] + cpu["used_cpu_user"])
 
 
+async def server_pid(redis: Redis) -> int:
+    """Return the server's process id, on this machine."""
+    return int((await redis.info("server"))["process_id"])
+
+
+def main_thread_cpu_ms(pid: int) -> float:
+    """Return the CPU milliseconds that a process' first thread has used, to the microsecond: a server's, where scripts run."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e6
+
+
 async def until(condition: Callable[[], Any], *, within_s: float) -> None:
     """Poll *condition* until it is true; raises TimeoutError."""
     async with asyncio.timeout(within_s):
@@ -136,7 +146,7 @@ class BenchStack:
         await self.ledger.open()
         self.bell = BrokerBell(make_broker(next_database(self.url), namespace="linkferry"))
         self._stack.push_async_callback(self.bell.aclose)
-        self._stack.push_async_callback(self._end_workers)
+        self._stack.push_async_callback(self.end_workers)
         for _ in range(self._count):
             self.start_worker()
         await self.workers_up(self._count)
@@ -148,7 +158,8 @@ class BenchStack:
                 raise RuntimeError(f"a worker has ended: {self.log()[-1000:]}")
             await asyncio.sleep(0.05)
 
-    async def _end_workers(self) -> None:
+    async def end_workers(self) -> None:
+        """Stop all workers in good order."""
         for worker in self.workers:
             worker.terminate()
         for worker in self.workers:

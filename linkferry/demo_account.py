@@ -37,9 +37,8 @@ class Story:
     live_expected: int
     backfill: BackfillResult | None = None
     live: list[tuple[str, float]] = field(default_factory=list)  #: job id, seconds from the POST to its link
-    finished: dict[str, float] = field(
-        default_factory=dict
-    )  #: live jobs whose customer finished → seconds until we knew
+    #: live jobs whose customer finished → seconds until we knew
+    finished: dict[str, float] = field(default_factory=dict)
     jobs: dict[JobState, int] = field(default_factory=dict)
     unexplained: int = 0  #: failed jobs whose cause was not looked up yet
     messages: dict[DeliveryState, int] = field(default_factory=dict)

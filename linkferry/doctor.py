@@ -8,27 +8,24 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from linkferry.commands.holds import how_to_lift
 from worker.clock import SystemClock
 from worker.domain.outgoing import SinkRecord
 from worker.domain.states import Channel, DeliveryState, JobState
+from worker.domain.targets import BATCH
 from worker.ledger import (
     Audit,
     Ledger,
     LedgerFull,
     LedgerUnavailable,
     SchemaMismatch,
-    ServerFacts,
     open_redis,
 )
-from worker.ledger.batches import CHANNEL
 from worker.limits import Limits, LimitsStatus, LimitsUnavailable
-from worker.ops.queries import BATCH, stopped_view
+from worker.ops.queries import stopped_view
 from worker.settings import Settings, unknown_names
 
-_OLDEST_REDIS = (6, 2)  # BLMOVE, on which idle workers wait
-_WAITAOF_SINCE = (7, 2)
 _CLOCK_SKEW_S = 5.0
-_KNOWN_POLICY = "noeviction"
 
 
 class Level(StrEnum):
@@ -70,18 +67,29 @@ def bad(about: str, text: str, remedy: str) -> Finding:
 
 async def examine(settings: Settings, *, is_embedded: bool) -> list[Finding]:
     """Look at the settings and at the ledger; *settings* name a server. Never raises for what it is to find."""
+    from linkferry import doctor_redis
+
     findings = [*look_at_settings(settings)]
     redis = open_redis(settings.redis_url_required)
     try:
         ledger = Ledger(redis, namespace=settings.namespace)
         limits = Limits(redis, namespace=settings.namespace, name="partner", ceiling=settings.provider_rate)
+        findings += doctor_redis.look_at_room(await ledger.survey.fullness())
         findings += await _look_at_ledger(settings, ledger, limits, is_embedded=is_embedded)
         findings.append(_clock_finding(await ledger.now_ms()))
     except SchemaMismatch as exc:
         findings.append(
             bad("schema", str(exc), "Run the version of Linkferry that wrote it, or a newer one.")
         )
-    except (LedgerUnavailable, LedgerFull, LimitsUnavailable) as exc:
+    except LedgerFull as exc:
+        findings.append(
+            bad(
+                "redis",
+                f"Redis takes no more writes ({exc}), so nothing further could be looked at.",
+                "Give it memory or disk, then once more: linkferry doctor",
+            )
+        )
+    except (LedgerUnavailable, LimitsUnavailable) as exc:
         findings.append(
             bad(
                 "redis",
@@ -190,10 +198,10 @@ def _env_file(path: Path) -> Iterator[Finding]:
 async def _look_at_ledger(
     settings: Settings, ledger: Ledger, limits: Limits, *, is_embedded: bool
 ) -> list[Finding]:
-    from linkferry import doctor_alerts, doctor_console, doctor_crm, doctor_webhook
+    from linkferry import doctor_alerts, doctor_console, doctor_crm, doctor_redis, doctor_webhook
 
     await ledger.open()
-    findings = [*_server_findings(await ledger.queries.server(), is_embedded=is_embedded)]
+    findings = [*doctor_redis.look_at_server(await ledger.queries.server(), is_embedded=is_embedded)]
     findings.append(ok("schema", "The ledger's schema is the one this version knows."))
     findings += _partner_findings(await limits.status(), settings)
     findings += await _work_findings(ledger)
@@ -204,52 +212,6 @@ async def _look_at_ledger(
     findings += await doctor_console.look_at_users(ledger)
     findings.append(_audit_finding(await ledger.queries.audit()))
     return findings
-
-
-#: The embedded server and `hz 100` stay below it.
-_MOST_ACK_DELAY_MS = 20
-
-
-def _server_findings(server: ServerFacts, *, is_embedded: bool) -> Iterator[Finding]:
-    version = _version(server.version)
-    kind = "Embedded Valkey" if is_embedded else "Redis or Valkey"
-    if version < _OLDEST_REDIS:
-        yield bad("redis", f"{kind} {server.version} is too old.", "Use Redis 7 or Valkey 8, or newer.")
-    elif version < _WAITAOF_SINCE:
-        yield warn(
-            "redis",
-            f"{kind} {server.version} lacks WAITAOF: what was accepted in the last second can be lost in a power cut.",
-            "Use Redis 7.2 or Valkey, or set `appendfsync always`.",
-        )
-    else:
-        yield ok("redis", f"{kind} {server.version}.")
-    if server.is_aof:
-        yield ok(
-            "persistence", f"Append-only file, appendfsync {server.fsync}. Loss window: {server.loss_window}"
-        )
-        if server.ack_delay_ms > _MOST_ACK_DELAY_MS:
-            yield warn(
-                "persistence",
-                f"Whoever brings a request waits up to {server.ack_delay_ms} ms until Redis notices that its disk has it.",
-                "Set `hz 100` in its configuration (or `appendfsync always`).",
-            )
-    else:
-        yield bad(
-            "persistence",
-            f"Redis keeps no append-only file. Loss window: {server.loss_window}",
-            "Set `appendonly yes`; else a restart of Redis loses customers.",
-        )
-    if server.maxmemory_policy != _KNOWN_POLICY:
-        yield bad(
-            "eviction",
-            f"Redis may throw jobs away when its memory is full (maxmemory-policy {server.maxmemory_policy}).",
-            "Set `maxmemory-policy noeviction`, or give Linkferry a Redis of its own.",
-        )
-
-
-def _version(text: str) -> tuple[int, int]:
-    parts = [part for part in text.split(".") if part.isdigit()]
-    return (int(parts[0]), int(parts[1])) if len(parts) >= 2 else (0, 0)
 
 
 def _partner_findings(status: LimitsStatus, settings: Settings) -> Iterator[Finding]:
@@ -284,10 +246,10 @@ async def _work_findings(ledger: Ledger) -> list[Finding]:
     waiting = counts.get(JobState.AVAILABLE, 0) + counts.get(JobState.SCHEDULED, 0)
     findings = [_workers_finding(len(await ledger.fleet.workers()), waiting)]
     for target, hold in sorted((await ledger.batches.holds()).items()):
-        remedy = f"Look (`linkferry failed groups`), mend, then: {_go_on(target)}"
+        remedy = f"Look (`linkferry failed groups`), mend, then: {how_to_lift(target)}"
         findings.append(warn("holds", f"{target} is held: {hold.reason}.", remedy))
     findings += [
-        warn("pauses", f"{target} is paused.", _go_on(target))
+        warn("pauses", f"{target} is paused.", how_to_lift(target))
         for target in sorted(await ledger.batches.pauses())
         if await _stops_something(ledger, target)
     ]
@@ -295,7 +257,7 @@ async def _work_findings(ledger: Ledger) -> list[Finding]:
         findings.append(
             warn(
                 "failed",
-                f"{failed} {'job needs' if failed == 1 else 'jobs need'} a person.",
+                f"{failed:,} {'job needs' if failed == 1 else 'jobs need'} a person.",
                 "linkferry failed groups",
             )
         )
@@ -314,9 +276,8 @@ def _workers_finding(alive: int, waiting: int) -> Finding:
     if alive:
         return ok("workers", f"{alive} alive.")
     if waiting:
-        return bad(
-            "workers", f"No worker runs, and {waiting} jobs wait.", "linkferry up, or linkferry worker"
-        )
+        wait = "job waits" if waiting == 1 else "jobs wait"
+        return bad("workers", f"No worker runs, and {waiting:,} {wait}.", "linkferry up, or linkferry worker")
     return warn("workers", "No worker runs; nothing waits either.", "linkferry up, or linkferry worker")
 
 
@@ -368,13 +329,6 @@ def _event_findings(sinks: Sequence[SinkRecord], *, is_wanted: bool) -> Iterator
                 f"Too many events wait for {sink.name}: further ones are dropped ({sink.dropped} so far).",
                 "Mend the receiver, or unset LINKFERRY_EVENTS_URL.",
             )
-
-
-def _go_on(target: str) -> str:
-    if target.startswith(CHANNEL):
-        return f"linkferry resume --channel {target.removeprefix(CHANNEL)}"
-    batch = target.removeprefix(BATCH)
-    return "linkferry resume" if batch == target else f"linkferry batch resume {batch}"
 
 
 def _audit_finding(audit: Audit) -> Finding:

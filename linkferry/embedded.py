@@ -124,18 +124,6 @@ def revive(data_dir: Path) -> None:
         _wait_until_ready(folder, server_socket)
 
 
-def is_in_use(data_dir: Path) -> bool:
-    """Tell whether somebody else uses the Valkey under *data_dir* now."""
-    path = (data_dir / "valkey").resolve() / "users.lock"
-    if not path.exists():
-        return False
-    descriptor = keeper.open_lock(path)
-    try:
-        return not keeper.try_lock(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
-
-
 def socket_path(folder: Path) -> str:
     """Return where the server in *folder* listens: there, or under the temporary folder where that is too long."""
     plain = str(folder / "valkey.sock")

@@ -106,9 +106,8 @@ class Spf:
 
     records: list[str] = field(default_factory=list)  #: of the domain itself: should be one
     near: str | None = None  #: a text that means to be one, and does not begin as one has to
-    wrong: list[str] = field(
-        default_factory=list
-    )  #: words that are no part of SPF: each breaks the whole record
+    #: words that are no part of SPF: each breaks the whole record
+    wrong: list[str] = field(default_factory=list)
     ending: str = ""  #: what holds for all others: `-`, `~`, `?`, `+`, or nothing
     lookups: int = 0  #: at least; counting ends a good way beyond what is allowed
     names: set[str] = field(default_factory=set)  #: domains whose servers it lets send, at any depth

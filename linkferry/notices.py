@@ -50,15 +50,10 @@ async def what_is_missing(session: Session) -> str:
 
 async def erased_notice(session: Session, job_id: str) -> str | None:
     """Return by whom, when and why a job was erased, or None where it was not; raises LedgerUnavailable."""
-    from worker.domain.ids import is_job_id
-
     wanted = job_id.strip()
-    if not is_job_id(wanted):
+    entry = await session.trail.erased(wanted)
+    if entry is None:
         return None
-    found = await session.trail.find(act="forget", subject=wanted, limit=1)
-    if not found["items"]:
-        return None
-    [entry] = found["items"]
     why = f": {entry['why']}" if entry["why"] else ""
     return f"Job {wanted} was erased by {entry['by']}, {instant(entry['at'])}{why}. Nothing of its customer is left."
 

@@ -157,6 +157,19 @@ def reporting_progress(*, is_quiet: bool) -> Iterator[Callable[[int, int], None]
         )
 
 
+@contextmanager
+def erasing_progress() -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how many jobs are erased, of how many."""
+    if sys.stderr.isatty():
+        with _bar("") as (bar, task):
+            yield lambda erased, total: bar.update(task, total=total, completed=erased, description="Erasing")
+    else:
+        lines = _Lines()
+        yield lambda erased, total: lines.tell(
+            f"{erased} of {total} jobs erased", {"erased": erased, "total": total}
+        )
+
+
 def _of_total(total: int | None) -> str:
     return f" of about {total}" if total else ""
 

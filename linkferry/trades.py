@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from linkferry.session import build_door
 from producers.crm.config import LimitsFor, load_crms, parse_rules, values_of
 from producers.crm.hubspot import NAME as HUBSPOT
 from producers.crm.hubspot_sink import sink_of
+from producers.crm.model import Crm
 from producers.crm.work import EventWorker, WorkDeps
 from worker.broker import BrokerBell
 from worker.execution.shop import Shop
@@ -38,20 +39,7 @@ def crm_trade(settings: Settings) -> Trades:
         crms = load_crms(settings, clock=shop.clock, limits_for=limits_for)
         if not crms:
             return ()
-        worker = EventWorker(
-            WorkDeps(
-                crms=crms,
-                intake=shop.ledger.intake,
-                door=build_door(settings, shop.ledger, shop.bell, brands=shop.brands),
-                stats=shop.stats,
-                clock=shop.clock,
-                worker_id=shop.worker_id,
-                lease_s=shop.lease_s,
-                keeping=shop.heartbeat.keeping,
-                is_draining=shop.draining.is_set,
-                rules={name: replace(parse_rules(settings, name), brands=shop.brands) for name in crms},
-            )
-        )
+        worker = _event_worker(settings, shop, crms)
 
         async def take_events(source: str) -> None:
             await worker.take(source)
@@ -74,6 +62,23 @@ def crm_trade(settings: Settings) -> Trades:
         ]
 
     return build
+
+
+def _event_worker(settings: Settings, shop: Shop, crms: Mapping[str, Crm]) -> EventWorker:
+    return EventWorker(
+        WorkDeps(
+            crms=crms,
+            intake=shop.ledger.intake,
+            door=build_door(settings, shop.ledger, shop.bell, brands=shop.brands),
+            stats=shop.stats,
+            clock=shop.clock,
+            worker_id=shop.worker_id,
+            lease_s=shop.lease_s,
+            keeping=shop.heartbeat.keeping,
+            is_draining=shop.draining.is_set,
+            rules={name: replace(parse_rules(settings, name), brands=shop.brands) for name in crms},
+        )
+    )
 
 
 def _outlets(settings: Settings, shop: Shop, limits_for: LimitsFor) -> Sequence[Outlet]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
@@ -37,7 +38,6 @@ class ApiDeps:
     callers: Callers
     clock: Clock = field(default_factory=SystemClock)
     body_deadline_s: float = BODY_DEADLINE_S
-    version: str = "0.1.0"
 
 
 def build_api(deps: ApiDeps) -> list[web.RouteDef]:
@@ -59,7 +59,7 @@ class _Api:
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
         self._callers = deps.callers
-        self._openapi = as_json(openapi_document(deps.version))
+        self._openapi = as_json(openapi_document(version("linkferry")))
 
     async def post_onboarding(self, request: web.Request) -> web.StreamResponse:
         """Bring one customer in."""
@@ -124,7 +124,14 @@ class _Api:
         except ValueError:
             return invalid([_BAD_CURSOR])
         items = [job_view(job, self._deps.catalogue) for job in page.items]
-        return _json({"items": items, "next": page.next, "total": page.total})
+        return _json(
+            {
+                "items": items,
+                "next": page.next,
+                "total": page.total,
+                "is_total_exact": page.is_total_exact,
+            }
+        )
 
     async def get_openapi(self, _request: web.Request) -> web.StreamResponse:
         """Describe the API."""

@@ -193,7 +193,12 @@ def _schemas() -> dict[str, Any]:
         "Job": _job(),
         "JobWithDeliveries": _with(_job(), deliveries=deliveries),
         "Delivery": _delivery(),
-        "Page": _object(items={"type": "array", "items": _ref("Job")}, next=_TEXT_OR_NULL, total=_COUNT),
+        "Page": _object(
+            items={"type": "array", "items": _ref("Job")},
+            next=_TEXT_OR_NULL,
+            total=_COUNT | {"description": "How many match; at least so many where is_total_exact is false."},
+            is_total_exact={"type": "boolean"},
+        ),
         "Health": _object(status=_TEXT),
     }
 

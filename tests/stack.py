@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,13 +25,22 @@ from worker.settings import next_database
 
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.05
+#: What comes is waited for, and how long it takes says more of the machine's other work than of ours: below a test's own
+#: timeout, so that what did not come is named.
+PATIENCE_S = 100.0
+_PORTS = range(20_000, 32_000)  #: below Linux's own choice (ip_local_port_range)
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody listens on, and that the system gives to nobody by itself.
+
+    One that it had chosen could be another test's before our server is up.
+    """
+    while True:
+        port = secrets.choice(_PORTS)  # not by `random`, which is seeded alike in all test processes
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Stack:
@@ -82,7 +93,7 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._server.start()
+        self._server.start(timeout=60)
         await self._start_sandbox()
         self.redis = open_redis(self.redis_url)
         self.ledger = Ledger(self.redis, namespace=self.namespace)
@@ -156,7 +167,7 @@ class Stack:
         """Kill the server and start it again on the same files."""
         self._server.terminate()
         self.socket.unlink(missing_ok=True)
-        await asyncio.to_thread(self._server.start)
+        await asyncio.to_thread(self._server.start, timeout=60)
 
     async def wipe_broker(self) -> None:
         """Empty the broker's database."""
@@ -191,7 +202,7 @@ class Stack:
             body = await answer.json()
             return list(body["items"] if isinstance(body, dict) else body)
 
-    async def until(self, condition: Callable[[], Any], what: str, *, within_s: float = 30.0) -> Any:
+    async def until(self, condition: Callable[[], Any], what: str, *, within_s: float = PATIENCE_S) -> Any:
         """Poll *condition* (plain or async) until it is true; fail with *what* was waited for."""
         give_up_at = time.monotonic() + within_s
         while True:

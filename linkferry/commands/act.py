@@ -197,7 +197,7 @@ def _print_act(document: dict[str, Any]) -> None:
             "why": document["why"],
             "on": "given ids" if wanted is None else filters.in_words(wanted),
             "undoes": document["undo_of"],
-            "undone by": document["undone_by"],
+            "undone by": _undone(document),
             "started": instant(document["started_at"]),
             "ended": instant(document["ended_at"]),
             "fit": f"{document['total']:,} of {document['seen']:,}",
@@ -205,6 +205,11 @@ def _print_act(document: dict[str, Any]) -> None:
         }
     )
     acting.tell(document)
+
+
+def _undone(document: dict[str, Any]) -> str | None:
+    by = document["undone_by"]
+    return by and f"{by}: {document['undone']:,} of {document['done']:,} taken back"
 
 
 def _print_items(page: dict[str, Any]) -> None:

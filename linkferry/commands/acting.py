@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import typer
 from linkferry.commands import bulk, filters
 from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, USAGE, CommandError, complain
 from linkferry.output import emit, say, span
+from linkferry.patience import Patience
 from linkferry.progress import acting_progress, looking_progress
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ _PAUSE_S = 0.01
 _LOOK_EVERY_S = 0.25
 #: A server that is away is asked again this often.
 _AGAIN_S = 1.0
-_AWAY = "away"
 _RETRY = "act_waits_retry"
+_GONE_AFTER_S = 30.0  #: what an act waited for has gone when it was not seen for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,24 +141,31 @@ def say_left(sentence: str, document: Document) -> None:
 async def follow(session: Session, act_id: str, *, is_driver: bool) -> int:
     """Watch an act until it has ended, or nothing more can be done here, or Ctrl-C; return the exit code.
 
-    *is_driver*: steps it as well, so that it goes on with no worker running.
+    *is_driver*: steps it as well, so that it goes on with no worker running. Where nobody could say Ctrl-C, a server
+    that stays away ends it, too.
     """
-    told, document = None, None
+    waits, document, is_given_up = _Waits(), None, False
+    patience = Patience(subject=f"Act {act_id}", again=f"linkferry act watch {act_id}")
     with _interrupts() as stopped, acting_progress() as show:
         while not stopped.is_set():
             seen = await _look(session, act_id, is_driver=is_driver)
             if isinstance(seen, str):
-                told = _tell_away(seen, act_id, told)
+                waits = _Waits()
+                if is_given_up := patience.is_over(seen):
+                    break
                 await _wait(stopped, _AGAIN_S)
                 continue
             document = seen
+            patience.answered()
             show(document)
             if is_over(document) or (is_driver and _is_left(document)):
                 break
-            told = _tell_wait(document, told)
+            waits.tell(document)
             await _wait(stopped, _PAUSE_S if document.get("taken") else _LOOK_EVERY_S)
     if document is not None:
         emit(document, partial(tell, document))
+    if is_given_up:
+        return patience.give_up()
     if document is None or (stopped.is_set() and not is_over(document)):
         complain(f"Stopped watching; act {act_id} goes on. Look again: linkferry act watch {act_id}")
         return FAILED
@@ -226,7 +235,7 @@ def _ends(document: Document) -> Iterator[str]:
         "failed again": document["failed_again"],
         "ended otherwise": document["ended_otherwise"],
         "under way": document["in_flight"],
-        "still to come": document["waiting"],
+        "still to come": 0 if is_over(document) else document["waiting"],
     }
     known = [f"{count:,} {name}" for name, count in counts.items() if count]
     if known:
@@ -250,6 +259,8 @@ def _expectation(preview: Document, *, is_canary: bool) -> Iterator[str]:
         yield f"{calls:,} calls to the partner: at least {span(preview['seconds_at_rate'])} at {rate:g}/s."
     if preview["act"] in CALLING and is_canary and preview["total"] > CANARY:
         yield f"The first {CANARY} go alone, then more and more; it stops by itself where they fail again."
+    if preview["waits_for"]:
+        yield preview["waits_for"]["text"]
 
 
 def _is_left(document: Document) -> bool:
@@ -260,23 +271,24 @@ def _is_left(document: Document) -> bool:
     return not document["taken"] and waits is not None and waits["code"] == "act_waits_no_worker"
 
 
-def _tell_away(why: str, act_id: str, told: str | None) -> str:
-    """Say that the ledger does not answer, once until it does: the act stands in it, and nothing of it is lost."""
-    if told != _AWAY:
-        complain(f"Redis does not answer ({why}). Act {act_id} goes on where it stands; looking again.")
-    return _AWAY
+class _Waits:
+    """Says what an act waits for, once until that changes: it comes and goes with each job that has its turn."""
 
+    def __init__(self) -> None:
+        self._told: str | None = None
+        self._seen_s = 0.0
 
-def _tell_wait(document: Document, told: str | None) -> str | None:
-    """Say what the act waits for, once until that changes."""
-    waits: Document | None = document["waits_for"]
-    if waits is None or document.get("taken"):
-        return told if told == _RETRY else None
-    # The time of the next try is another one at each look.
-    about: str = _RETRY if waits["code"] == _RETRY else waits["text"]
-    if about != told:
-        complain(waits["text"])
-    return about
+    def tell(self, document: Document) -> None:
+        """Say what *document* waits for, unless that was said, and seen again a moment ago."""
+        waits: Document | None = document["waits_for"]
+        if waits is None or document.get("taken"):
+            return
+        # The time of the next try is another one at each look.
+        about: str = _RETRY if waits["code"] == _RETRY else waits["text"]
+        now_s = time.monotonic()
+        if about != self._told or now_s - self._seen_s > _GONE_AFTER_S:
+            complain(waits["text"])
+        self._told, self._seen_s = about, now_s
 
 
 async def _wait(stopped: asyncio.Event, seconds: float) -> None:

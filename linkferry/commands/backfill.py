@@ -324,12 +324,30 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 async def wait_for_batch(
     session: Session, run: str, stop: asyncio.Event, tell: Callable[[dict[str, int]], None]
 ) -> dict[str, int]:
-    """Wait until no job of the batch is left to be worked on, or *stop*; return its jobs by state."""
+    """Wait until no job of the batch is left to be worked on, or *stop*; return its jobs by state.
+
+    Sets *stop* where the server stays away and nobody could say Ctrl-C. Raises LedgerUnavailable where none was seen.
+    """
+    from linkferry.patience import Patience
+    from worker.ledger import LedgerUnavailable
+
+    counts: dict[str, int] = {}
+    patience = Patience(subject=f"Batch {run}", again=f"linkferry batch watch {run}")
     while True:
-        counts = await jobs_by_state(session, run)
-        tell(counts)
-        if not any(counts.get(state) for state in _UNDER_WAY):
-            return counts
+        try:
+            counts = await jobs_by_state(session, run)
+        except LedgerUnavailable as exc:
+            if patience.is_over(str(exc)):
+                stop.set()
+                patience.give_up()
+                if not counts:
+                    raise
+                return counts
+        else:
+            patience.answered()
+            tell(counts)
+            if not any(counts.get(state) for state in _UNDER_WAY):
+                return counts
         try:
             await asyncio.wait_for(stop.wait(), 1.0)
         except TimeoutError:

@@ -8,13 +8,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linkferry.commands import batch_view
 from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, complain, flags, hint
 from linkferry.output import console, print_json, say
+from linkferry.patience import Patience
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -75,22 +76,46 @@ class PaceMeter:
 async def watch(session: Session, run: str, first: Document, *, every_s: float) -> int:
     """Show the batch until it has ended, or Ctrl-C; return the exit code."""
     stop, meter, document = asyncio.Event(), PaceMeter(), first
+    patience = Patience(subject=f"Batch {run}", again=f"linkferry batch watch {run}")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with _screen() as show:
+        is_given_up = False
         while True:
             meter.note(document)
             show(document, meter.pace)
-            if document["progress"]["is_over"] or stop.is_set():
+            if document["progress"]["is_over"]:
                 break
-            try:
-                await asyncio.wait_for(stop.wait(), every_s)
-            except TimeoutError:
-                document = await session.queries.batch_progress(run, meter.pace) or document
+            seen = await _next(session, run, meter.pace, patience, stop, every_s=every_s)
+            is_given_up = seen is None and not stop.is_set()
+            if seen is None:
+                break
+            document = seen or document  # one that is forgotten meanwhile stays as it was last seen
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
-    return _end(document)
+    return patience.give_up() if is_given_up else _end(document)
+
+
+async def _next(
+    session: Session, run: str, pace: Pace, patience: Patience, stop: asyncio.Event, *, every_s: float
+) -> Document | None:
+    """Return the next look (empty: there is no such batch any more); None where it is time to *stop*, or to give up."""
+    from worker.ledger import LedgerUnavailable
+    from worker.limits import LimitsUnavailable
+
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), every_s)
+            return None
+        try:
+            found = await session.queries.batch_progress(run, pace)
+        except (LedgerUnavailable, LimitsUnavailable) as exc:
+            if patience.is_over(str(exc)):
+                return None
+            continue
+        patience.answered()
+        return found or {}
 
 
 def _end(document: Document) -> int:

@@ -141,12 +141,25 @@ def _register_cancelling(group: typer.Typer) -> None:
 
 
 async def _wait_for_calls(session: Session, run: str) -> dict[str, Any]:
-    """Wait until no call of the cancelled batch is under way; return what came of them. Ctrl-C ends the waiting."""
-    while True:
-        shown = await _progress(session, run)
-        if not (shown["progress"]["spared"] or {}).get("running"):
-            return {"spared": shown["progress"]["spared"], "got_through": batch_view.got_through(shown)}
-        await asyncio.sleep(0.5)
+    """Wait until no call of the cancelled batch is under way; return what came of them. Ctrl-C ends the waiting.
+
+    However it ends, that the batch is cancelled is said.
+    """
+    from worker.ledger import LedgerUnavailable
+
+    later = f"The batch is cancelled. What came of the calls under way: linkferry batch show {run}"
+    try:
+        while True:
+            shown = await _progress(session, run)
+            if not (shown["progress"]["spared"] or {}).get("running"):
+                return {"spared": shown["progress"]["spared"], "got_through": batch_view.got_through(shown)}
+            await asyncio.sleep(0.5)
+    except LedgerUnavailable as exc:
+        message = f"Redis does not answer ({exc}). {later}"
+        raise CommandError(message) from exc
+    except asyncio.CancelledError:  # Ctrl-C
+        complain(later)
+        raise
 
 
 def _say_cancelled(document: dict[str, Any]) -> None:

@@ -59,162 +59,154 @@ def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     group = typer.Typer(no_args_is_help=True)
     app.add_typer(group, name="brand", help="Who messages say they are from: names, logo, whom to call.")
-    _register_changes(group)
-    _register_choices(group)
-
-    @command(group, "list")
-    async def list_brands(session: Session) -> None:
-        """List the brands and which one is the default."""
-        document = await _branding(session).list()
-        emit(document, lambda: _print_brands(document, session.brands.chosen(None)))
-
-    @command(group, "show")
-    async def show(session: Session, name: Name) -> int:
-        """Show one brand whole.
-
-        Example: `linkferry brand show acme`
-        """
-        from worker.ops.brands import BrandRefused
-
-        try:
-            brand = await _branding(session).show(name)
-        except BrandRefused as refused:
-            return _refused(refused)
-        emit(brand, lambda: _print_brand(brand))
-        return 0
+    command(group, "add")(add)
+    command(group, "edit")(edit)
+    command(group, "default")(default)
+    command(group, "remove")(remove)
+    command(group, "list")(list_brands)
+    command(group, "show")(show)
 
 
-def _register_changes(group: typer.Typer) -> None:
-    @command(group, "add")
-    async def add(
-        session: Session,
-        name: Name,
-        *,
-        name_he: NameHe = None,
-        name_en: NameEn = None,
-        logo: Logo = None,
-        colour: Colour = None,
-        contact: Contact = None,
-        phone: Phone = None,
-        reply_to: ReplyTo = None,
-        sms_sender: SmsSender = None,
-        privacy: Privacy = None,
-        verify: Verify = None,
-        is_default: Annotated[bool, typer.Option("--default", help="Make it the default, too.")] = False,
-        why: filters.Why = "",
-    ) -> int:
-        """Add a brand. Requests name it (`brand`), a batch (`--brand`) or a CRM's map; else the default is taken.
+async def list_brands(session: Session) -> None:
+    """List the brands and which one is the default."""
+    document = await _branding(session).list()
+    emit(document, lambda: _print_brands(document, session.brands.chosen(None)))
 
-        Example: `linkferry brand add acme --name-he אקמי --name-en Acme --phone 03-6201234 --sms-sender ACME
-        --verify https://acme.example/is-it-us --default`
-        """
-        from worker.ops.brands import BrandRefused
 
-        fields = _fields(
-            name_he, name_en, logo, colour, contact, phone, reply_to, sms_sender, privacy, verify
+async def show(session: Session, name: Name) -> int:
+    """Show one brand whole.
+
+    Example: `linkferry brand show acme`
+    """
+    from worker.ops.brands import BrandRefused
+
+    try:
+        brand = await _branding(session).show(name)
+    except BrandRefused as refused:
+        return _refused(refused)
+    emit(brand, lambda: _print_brand(brand))
+    return 0
+
+
+async def add(
+    session: Session,
+    name: Name,
+    *,
+    name_he: NameHe = None,
+    name_en: NameEn = None,
+    logo: Logo = None,
+    colour: Colour = None,
+    contact: Contact = None,
+    phone: Phone = None,
+    reply_to: ReplyTo = None,
+    sms_sender: SmsSender = None,
+    privacy: Privacy = None,
+    verify: Verify = None,
+    is_default: Annotated[bool, typer.Option("--default", help="Make it the default, too.")] = False,
+    why: filters.Why = "",
+) -> int:
+    """Add a brand. Requests name it (`brand`), a batch (`--brand`) or a CRM's map; else the default is taken.
+
+    Example: `linkferry brand add acme --name-he אקמי --name-en Acme --phone 03-6201234 --sms-sender ACME
+    --verify https://acme.example/is-it-us --default`
+    """
+    from worker.ops.brands import BrandRefused
+
+    fields = _fields(name_he, name_en, logo, colour, contact, phone, reply_to, sms_sender, privacy, verify)
+    try:
+        kept = await _branding(session).add(
+            name, fields, by=filters.operator(), why=why, is_default=is_default
         )
-        try:
-            kept = await _branding(session).add(
-                name, fields, by=filters.operator(), why=why, is_default=is_default
-            )
-        except BrandRefused as refused:
-            return _refused(refused)
-        return _told(kept, "Added")
-
-    @command(group, "edit")
-    async def edit(
-        session: Session,
-        name: Name,
-        *,
-        name_he: NameHe = None,
-        name_en: NameEn = None,
-        logo: Logo = None,
-        colour: Colour = None,
-        contact: Contact = None,
-        phone: Phone = None,
-        reply_to: ReplyTo = None,
-        sms_sender: SmsSender = None,
-        privacy: Privacy = None,
-        verify: Verify = None,
-        why: filters.Why = "",
-    ) -> int:
-        """Change a brand. What is not named stays; an empty text clears a field. Messages sent from now on follow.
-
-        Example: `linkferry brand edit acme --phone 03-6205555 --contact ""`
-        """
-        from worker.ops.brands import BrandRefused
-
-        fields = _fields(
-            name_he, name_en, logo, colour, contact, phone, reply_to, sms_sender, privacy, verify
-        )
-        if not fields:
-            message = f'Nothing was changed: name a field, such as --phone 03-6205555, or "" to clear it. See: linkferry brand show {name}'
-            raise CommandError(message, exit_code=USAGE)
-        try:
-            kept = await _branding(session).edit(name, fields, by=filters.operator(), why=why)
-        except BrandRefused as refused:
-            return _refused(refused)
-        return _told(kept, "Changed")
+    except BrandRefused as refused:
+        return _refused(refused)
+    return _told(kept, "Added")
 
 
-def _register_choices(group: typer.Typer) -> None:
-    @command(group, "default")
-    async def default(
-        session: Session,
-        name: Annotated[str | None, typer.Argument(help="The brand; see `linkferry brand list`.")] = None,
-        *,
-        is_none: Annotated[
-            bool, typer.Option("--none", help="No brand: what BRAND_NAME and the other settings say.")
-        ] = False,
-        why: filters.Why = "",
-    ) -> int:
-        """Choose the brand of requests that name none.
+async def edit(
+    session: Session,
+    name: Name,
+    *,
+    name_he: NameHe = None,
+    name_en: NameEn = None,
+    logo: Logo = None,
+    colour: Colour = None,
+    contact: Contact = None,
+    phone: Phone = None,
+    reply_to: ReplyTo = None,
+    sms_sender: SmsSender = None,
+    privacy: Privacy = None,
+    verify: Verify = None,
+    why: filters.Why = "",
+) -> int:
+    """Change a brand. What is not named stays; an empty text clears a field. Messages sent from now on follow.
 
-        Example: `linkferry brand default acme`
-        """
-        from worker.ops.brands import BrandRefused
+    Example: `linkferry brand edit acme --phone 03-6205555 --contact ""`
+    """
+    from worker.ops.brands import BrandRefused
 
-        if (name is None) is not is_none:
-            raise CommandError("Give the name of a brand, or --none.", exit_code=USAGE)
-        try:
-            await _branding(session).make_default(name, by=filters.operator(), why=why)
-        except BrandRefused as refused:
-            return _refused(refused)
-        chosen = name.strip().casefold() if name else None
-        line = f"{chosen} is the default from now on." if chosen else "The settings' own is used by default."
-        emit({"default": chosen}, lambda: say(line))
-        return 0
+    fields = _fields(name_he, name_en, logo, colour, contact, phone, reply_to, sms_sender, privacy, verify)
+    if not fields:
+        message = f'Nothing was changed: name a field, such as --phone 03-6205555, or "" to clear it. See: linkferry brand show {name}'
+        raise CommandError(message, exit_code=USAGE)
+    try:
+        kept = await _branding(session).edit(name, fields, by=filters.operator(), why=why)
+    except BrandRefused as refused:
+        return _refused(refused)
+    return _told(kept, "Changed")
 
-    @command(group, "remove")
-    async def remove(
-        session: Session, name: Name, is_sure: filters.Yes = False, why: filters.Why = ""
-    ) -> int:
-        """Remove a brand. Messages of requests that name it come from the default from then on; none is lost.
 
-        Example: `linkferry brand remove acme --why "merged into acme-north"`
-        """
-        from worker.ops.brands import BrandRefused
+async def default(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(help="The brand; see `linkferry brand list`.")] = None,
+    *,
+    is_none: Annotated[
+        bool, typer.Option("--none", help="No brand: what BRAND_NAME and the other settings say.")
+    ] = False,
+    why: filters.Why = "",
+) -> int:
+    """Choose the brand of requests that name none.
 
-        try:
-            brand = await _branding(session).show(name)
-        except BrandRefused as refused:
-            return _refused(refused)
-        # A default is refused by the ledger: nobody is asked for that.
-        if (
-            not is_sure
-            and not brand["is_default"]
-            and (flags().is_json or not confirm(f"Remove the brand {name}?"))
-        ):
-            raise CommandError(
-                "Nothing was removed. To remove it without being asked: --yes.", exit_code=USAGE
-            )
-        try:
-            await _branding(session).remove(name, by=filters.operator(), why=why)
-        except BrandRefused as refused:
-            return _refused(refused)
-        removed = name.strip().casefold()
-        emit({"name": removed, "removed": True}, lambda: say(f"{removed} is removed."))
-        return 0
+    Example: `linkferry brand default acme`
+    """
+    from worker.ops.brands import BrandRefused
+
+    if (name is None) is not is_none:
+        raise CommandError("Give the name of a brand, or --none.", exit_code=USAGE)
+    try:
+        await _branding(session).make_default(name, by=filters.operator(), why=why)
+    except BrandRefused as refused:
+        return _refused(refused)
+    chosen = name.strip().casefold() if name else None
+    line = f"{chosen} is the default from now on." if chosen else "The settings' own is used by default."
+    emit({"default": chosen}, lambda: say(line))
+    return 0
+
+
+async def remove(session: Session, name: Name, is_sure: filters.Yes = False, why: filters.Why = "") -> int:
+    """Remove a brand. Messages of requests that name it come from the default from then on; none is lost.
+
+    Example: `linkferry brand remove acme --why "merged into acme-north"`
+    """
+    from worker.ops.brands import BrandRefused
+
+    try:
+        brand = await _branding(session).show(name)
+    except BrandRefused as refused:
+        return _refused(refused)
+    # A default is refused by the ledger: nobody is asked for that.
+    if (
+        not is_sure
+        and not brand["is_default"]
+        and (flags().is_json or not confirm(f"Remove the brand {name}?"))
+    ):
+        raise CommandError("Nothing was removed. To remove it without being asked: --yes.", exit_code=USAGE)
+    try:
+        await _branding(session).remove(name, by=filters.operator(), why=why)
+    except BrandRefused as refused:
+        return _refused(refused)
+    removed = name.strip().casefold()
+    emit({"name": removed, "removed": True}, lambda: say(f"{removed} is removed."))
+    return 0
 
 
 def _branding(session: Session) -> Branding:

@@ -53,130 +53,124 @@ def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     group = typer.Typer(no_args_is_help=True)
     app.add_typer(group, name="enqueue", help="Ask for one customer's links, ahead of any backfill.")
-    _register_whatsapp(group)
-    _register_facebook(group)
+    command(group, "whatsapp")(whatsapp)
+    command(group, "facebook")(facebook)
 
 
-def _register_whatsapp(group: typer.Typer) -> None:
-    @command(group, "whatsapp")
-    async def whatsapp(
-        session: Session,
-        *,
-        number: Annotated[
-            str, typer.Argument(metavar="NUMBER", help="The number to connect; `1` for coexistence.")
-        ],
-        business_name: BusinessName,
-        display_name: Annotated[
-            str, _text("--display-name", "What WhatsApp shows; cannot be changed later.")
-        ],
-        business_email: Annotated[str, _text("--business-email", "The business's own address.")] = "",
-        business_id: Annotated[str, _text("--business-id", "Digits only.")] = "",
-        business_address: Annotated[str, _text("--business-address", "Free text.")] = "",
-        onboarding_logo: Annotated[str, _text("--onboarding-logo", "https URL, 200×60 px.")] = "",
-        onboarding_message: Annotated[str, _text("--onboarding-message", "Shown on the page.")] = "",
-        basic_templates: Annotated[
-            bool, typer.Option("--basic-templates", help="Also submit templates.")
-        ] = False,
-        email: Email = "",
-        phone: Phone = "",
-        name: Name = "",
-        locale: Locale = "",
-        channels: Channels = "",
-        channel_policy: ChannelPolicy = "",
-        brand: BrandName = "",
-        is_agreed: IsAgreed = False,
-        reference: Reference = "",
-        external_id: ExternalId = "",
-        key: Key = "",
-        is_accepting_names: AcceptNames = False,
-        is_waiting: Wait = False,
-        timeout_s: Timeout = 120.0,
-    ) -> int:
-        """Ask for a WhatsApp link.
+async def whatsapp(
+    session: Session,
+    *,
+    number: Annotated[
+        str, typer.Argument(metavar="NUMBER", help="The number to connect; `1` for coexistence.")
+    ],
+    business_name: BusinessName,
+    display_name: Annotated[str, _text("--display-name", "What WhatsApp shows; cannot be changed later.")],
+    business_email: Annotated[str, _text("--business-email", "The business's own address.")] = "",
+    business_id: Annotated[str, _text("--business-id", "Digits only.")] = "",
+    business_address: Annotated[str, _text("--business-address", "Free text.")] = "",
+    onboarding_logo: Annotated[str, _text("--onboarding-logo", "https URL, 200×60 px.")] = "",
+    onboarding_message: Annotated[str, _text("--onboarding-message", "Shown on the page.")] = "",
+    basic_templates: Annotated[
+        bool, typer.Option("--basic-templates", help="Also submit templates.")
+    ] = False,
+    email: Email = "",
+    phone: Phone = "",
+    name: Name = "",
+    locale: Locale = "",
+    channels: Channels = "",
+    channel_policy: ChannelPolicy = "",
+    brand: BrandName = "",
+    is_agreed: IsAgreed = False,
+    reference: Reference = "",
+    external_id: ExternalId = "",
+    key: Key = "",
+    is_accepting_names: AcceptNames = False,
+    is_waiting: Wait = False,
+    timeout_s: Timeout = 120.0,
+) -> int:
+    """Ask for a WhatsApp link.
 
-        Example: `linkferry enqueue whatsapp 0501234567 --business-name "Dana Flowers" --display-name "Dana Flowers"
-        --email dana@example.com --wait`
-        """
-        fields = {
-            "product": "whatsapp",
-            "whatsapp": number,
-            "business_name": business_name,
-            "display_name": display_name,
-            "business_email": business_email,
-            "business_id": business_id,
-            "business_address": business_address,
-            "onboarding_logo": onboarding_logo,
-            "onboarding_message": onboarding_message,
-            "basic_templates": "1" if basic_templates else "",
-            "email": email,
-            "phone": phone,
-            "name": name,
-            "locale": locale,
-            "channels": channels,
-            "channel_policy": channel_policy,
-            "brand": brand,
-            "agreed": "1" if is_agreed else "",
-            "reference": reference,
-            "external_id": external_id,
-        }
-        wait_s = timeout_s if is_waiting else None
-        return await _enqueue(session, fields, key, accept_names=is_accepting_names, wait_s=wait_s)
+    Example: `linkferry enqueue whatsapp 0501234567 --business-name "Dana Flowers" --display-name "Dana Flowers"
+    --email dana@example.com --wait`
+    """
+    fields = {
+        "product": "whatsapp",
+        "whatsapp": number,
+        "business_name": business_name,
+        "display_name": display_name,
+        "business_email": business_email,
+        "business_id": business_id,
+        "business_address": business_address,
+        "onboarding_logo": onboarding_logo,
+        "onboarding_message": onboarding_message,
+        "basic_templates": "1" if basic_templates else "",
+        "email": email,
+        "phone": phone,
+        "name": name,
+        "locale": locale,
+        "channels": channels,
+        "channel_policy": channel_policy,
+        "brand": brand,
+        "agreed": "1" if is_agreed else "",
+        "reference": reference,
+        "external_id": external_id,
+    }
+    wait_s = timeout_s if is_waiting else None
+    return await _enqueue(session, fields, key, accept_names=is_accepting_names, wait_s=wait_s)
 
 
-def _register_facebook(group: typer.Typer) -> None:
-    @command(group, "facebook")
-    async def facebook(
-        session: Session,
-        *,
-        types: Annotated[
-            list[int],
-            typer.Option(
-                "--type",
-                min=1,
-                max=4,
-                help="1 Messenger, 2 Instagram, 3 Facebook page, 4 Instagram page; may be repeated.",
-            ),
-        ],
-        server: Annotated[str, _text("--server", "Server URL (omni-channel only).")] = "",
-        account_id: Annotated[str, _text("--account-id", "Number (omni-channel only).")] = "",
-        inbox_id: Annotated[str, _text("--inbox-id", "Number (omni-channel only).")] = "",
-        business_name: BusinessName = "",
-        email: Email = "",
-        phone: Phone = "",
-        name: Name = "",
-        locale: Locale = "",
-        channels: Channels = "",
-        channel_policy: ChannelPolicy = "",
-        brand: BrandName = "",
-        is_agreed: IsAgreed = False,
-        reference: Reference = "",
-        external_id: ExternalId = "",
-        key: Key = "",
-        is_waiting: Wait = False,
-        timeout_s: Timeout = 120.0,
-    ) -> int:
-        """Ask for Facebook and Instagram links, one per --type.
+async def facebook(
+    session: Session,
+    *,
+    types: Annotated[
+        list[int],
+        typer.Option(
+            "--type",
+            min=1,
+            max=4,
+            help="1 Messenger, 2 Instagram, 3 Facebook page, 4 Instagram page; may be repeated.",
+        ),
+    ],
+    server: Annotated[str, _text("--server", "Server URL (omni-channel only).")] = "",
+    account_id: Annotated[str, _text("--account-id", "Number (omni-channel only).")] = "",
+    inbox_id: Annotated[str, _text("--inbox-id", "Number (omni-channel only).")] = "",
+    business_name: BusinessName = "",
+    email: Email = "",
+    phone: Phone = "",
+    name: Name = "",
+    locale: Locale = "",
+    channels: Channels = "",
+    channel_policy: ChannelPolicy = "",
+    brand: BrandName = "",
+    is_agreed: IsAgreed = False,
+    reference: Reference = "",
+    external_id: ExternalId = "",
+    key: Key = "",
+    is_waiting: Wait = False,
+    timeout_s: Timeout = 120.0,
+) -> int:
+    """Ask for Facebook and Instagram links, one per --type.
 
-        Example: `linkferry enqueue facebook --type 1 --type 3 --email dana@example.com --external-id 4711`
-        """
-        fields = {
-            "product": ";".join(f"facebook:{number}" for number in dict.fromkeys(types)),
-            "server": server,
-            "account_id": account_id,
-            "inbox_id": inbox_id,
-            "business_name": business_name,
-            "email": email,
-            "phone": phone,
-            "name": name,
-            "locale": locale,
-            "channels": channels,
-            "channel_policy": channel_policy,
-            "brand": brand,
-            "agreed": "1" if is_agreed else "",
-            "reference": reference,
-            "external_id": external_id,
-        }
-        return await _enqueue(session, fields, key, wait_s=timeout_s if is_waiting else None)
+    Example: `linkferry enqueue facebook --type 1 --type 3 --email dana@example.com --external-id 4711`
+    """
+    fields = {
+        "product": ";".join(f"facebook:{number}" for number in dict.fromkeys(types)),
+        "server": server,
+        "account_id": account_id,
+        "inbox_id": inbox_id,
+        "business_name": business_name,
+        "email": email,
+        "phone": phone,
+        "name": name,
+        "locale": locale,
+        "channels": channels,
+        "channel_policy": channel_policy,
+        "brand": brand,
+        "agreed": "1" if is_agreed else "",
+        "reference": reference,
+        "external_id": external_id,
+    }
+    return await _enqueue(session, fields, key, wait_s=timeout_s if is_waiting else None)
 
 
 async def _enqueue(

@@ -56,7 +56,7 @@ async def list_failed(
 
     Example: `linkferry failed list --reason number_not_registered`
     """
-    from worker.ops.retention import kept_s, with_expiry
+    from worker.ops.retention import Retention, kept_s
 
     if chosen.stage == "delivery" and chosen.state == "in_doubt":
         chosen.require_only("stage", "state")
@@ -68,7 +68,8 @@ async def list_failed(
     found = await filters.page(asked)
     if is_revealed:
         await session.trail.reveal(by=filters.operator(), shown=len(found["items"]), what="failed list")
-    page = with_expiry(found, kept_s(session.settings))
+    retention = await Retention.read(session.ledger, kept_s(session.settings))
+    page = {**found, "items": [retention.with_end(each) for each in found["items"]]}
     nothing = "None." if chosen.is_any else "The failed queue is empty."
     emit(page, lambda: print_failed(page, is_revealed=is_revealed, nothing=nothing))
 
@@ -221,7 +222,7 @@ _MESSAGE_COLUMNS = (
     "reason",
     when("changed", rank=1),
     Column("state", rank=3),
-    number("failures", rank=4),
+    number("tries", rank=4),
 )
 _DEAD_COLUMNS = (
     "job",
@@ -285,7 +286,7 @@ def _message_row(item: dict[str, Any]) -> tuple[object, ...]:
         item["reason"],
         instant(item["changed_at"]),
         item["state"],
-        item["failures"],
+        item["tries"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,8 @@ def register(group: typer.Typer) -> None:
         count = await _write(session, wanted, states, sink, record, is_quiet=is_quiet or path is None)
         if not count:
             return _nothing(path)
-        _conclude(path, count, is_quiet=is_quiet, state=states[0])
+        discard = f"linkferry failed discard {chosen.typed(without=('state',)) or '--all'}"
+        _conclude(path, count, discard if states[0] == "failed" else None, is_quiet=is_quiet)
         return 0
 
 
@@ -132,21 +134,19 @@ def _nothing(path: Path | None) -> int:
     return FAILED
 
 
-def _conclude(path: Path | None, count: int, *, is_quiet: bool, state: JobState) -> None:
-    """Say what was written, and how to go on: on standard error where the rows went to standard output."""
+def _conclude(path: Path | None, count: int, discard: str | None, *, is_quiet: bool) -> None:
+    """Say what was written, and how to go on: on standard error where the rows went to standard output.
+
+    *discard*: the command that lets these jobs' numbers go; None: dead letters have done so.
+    """
     if flags().is_json and path is not None:
         print_json({"file": str(path), "rows": count})
     if flags().is_json or is_quiet:
         return
     tell = complain if path is None else say
-    kind = "dead letter" if state.value == "dead" else "failed job"
+    kind = "failed job" if discard else "dead letter"
     tell(f"{count:,} {kind}{'' if count == 1 else 's'} written{f' to {path}' if path else ''}.")
     if count and path is not None and path.suffix == ".csv":
-        say(_how_to_go_on(path, state))
-
-
-def _how_to_go_on(path: Path, state: JobState) -> str:
-    bring = f"linkferry backfill {path}"
-    if state.value == "dead":
-        return f"Mend the rows, then: {bring}"
-    return f"Mend the rows; discard the jobs here, which still hold their numbers; then: {bring}"
+        say(f"Mend the rows, then: linkferry backfill {shlex.quote(str(path))}")
+        if discard:
+            say(f"But before that let go of the numbers, which these jobs hold: {discard}")

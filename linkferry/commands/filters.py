@@ -7,7 +7,8 @@ import getpass
 import inspect
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import shlex
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,6 +101,12 @@ class Chosen:
     def is_any(self) -> bool:
         """Tell whether there is any."""
         return any(getattr(self, each.name) is not None for each in fields(self))
+
+    def typed(self, *, without: Collection[str] = (), **changes: str) -> str:
+        """Return the filters as they are typed, for another command; those of *changes* first, *without* some."""
+        words = {name: getattr(self, name) for name in _OPTIONS if name not in {*without, *changes}}
+        given = {name: value for name, value in (changes | words).items() if value is not None}
+        return shlex.join(part for name, value in given.items() for part in (option_of(name), str(value)))
 
     def require_only(self, *names: str) -> None:
         """Refuse filters other than those named, which would be passed over; raises CommandError (2)."""
@@ -233,9 +240,16 @@ async def require_known(session: Session, *, reason: str | None, batch: str | No
 async def require_reason(session: Session, reason: str, option: str) -> None:
     """Refuse a reason that nothing can have failed with; raises CommandError (2), LedgerUnavailable."""
     if not await _is_reason(session, reason):
-        near = did_you_mean(reason, await _reasons_like(session, reason))
+        near = _meant_by_code(reason) or did_you_mean(reason, await _reasons_like(session, reason))
         message = f"{option} {reason}: there is no such reason.{near} `linkferry reasons list` names them."
         raise CommandError(message, exit_code=USAGE)
+
+
+def _meant_by_code(reason: str) -> str:
+    """Return what a code that was typed by its number is called until somebody teaches it; nothing for another word."""
+    from worker.domain.reasons import is_code
+
+    return f" Did you mean unknown_{int(reason)}?" if is_code(reason) else ""
 
 
 async def batches_like(session: Session, typed: str) -> str:

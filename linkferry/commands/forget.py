@@ -50,6 +50,7 @@ _KINDS = {
 }
 _GONE = {"jobs": "job", "messages": "message", "events": "event"}
 _LOOK_EVERY_S = 0.5
+_SHOWN = 50  #: jobs in a table
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +74,7 @@ def register(app: typer.Typer) -> None:
 
         What would go is shown and asked about first; it can't be undone. Counts and totals stay right, and the trail
         keeps that somebody was erased, when, by whom and why, but not who it was. A link that can still be opened is to be
-        revoked first (--revoke). Saying it again does no harm; after a crash it finishes. What stays in files and backups:
+        revoked first (--revoke). Saying it again does no harm; broken off, it finishes then. What stays in files and backups:
         docs/privacy.md.
 
         Example: `linkferry forget 050-123-4567 --why "asked by letter of 3 May" --revoke --stop`
@@ -96,7 +97,7 @@ def register(app: typer.Typer) -> None:
         if found.blocks:
             await _revoke(session, found, why=why, wait_s=wait_s)
             found = await _look(eraser, who, is_all=is_all)
-        gone, blocks = await eraser.erase(found, by=filters.operator(), why=why, is_stopped=is_stopped)
+        gone, blocks = await _erase(eraser, found, why=why, is_stopped=is_stopped)
         is_rewritten = is_rewriting and not blocks and await session.ledger.forgetting.rewrite_log()
         return _report(found, gone, blocks, is_rewritten=is_rewritten if is_rewriting else None)
 
@@ -108,6 +109,30 @@ async def _look(eraser: Forgetting, who: str, *, is_all: bool) -> Found:
         return await eraser.look(who, is_all=is_all)
     except ForgetRefusedError as exc:
         raise CommandError(str(exc), exit_code=USAGE) from None
+
+
+async def _erase(
+    eraser: Forgetting, found: Found, *, why: str, is_stopped: bool
+) -> tuple[dict[str, int], list[Block]]:
+    """Erase all that was shown, however much; whatever breaks it off, how to finish is said."""
+    from linkferry.progress import erasing_progress
+
+    told = [0]
+    try:
+        with erasing_progress() as show:
+
+            def tell(erased: int, total: int) -> None:
+                told[0] = erased
+                show(erased, total)
+
+            return await eraser.erase(
+                found, by=filters.operator(), why=why, is_stopped=is_stopped, on_progress=tell
+            )
+    except BaseException:
+        complain(
+            f"Broken off: {told[0]:,} of {len(found.jobs):,} jobs are erased. Say the same again, and it finishes."
+        )
+        raise
 
 
 def _refuse_several(found: Found) -> int:
@@ -204,9 +229,12 @@ def _print_held(document: Document) -> None:
     if document["jobs"]:
         jobs = document["jobs"]
         rows = [
-            (each["job_id"], each["state"], each["product"], each["number"], _changed(each)) for each in jobs
+            (each["job_id"], each["state"], each["product"], each["number"], _changed(each))
+            for each in jobs[:_SHOWN]
         ]
         print_table(_JOBS, rows)
+        if (others := len(jobs) - _SHOWN) > 0:
+            say(f"and {others:,} more jobs; with --json all of them")
     say("What would go")
     for kind, words in _KINDS.items():
         if document["counts"][kind]:

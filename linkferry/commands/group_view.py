@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,8 +43,9 @@ def print_groups(document: Document) -> None:
     if again:
         least = "at least " if any(item["failed_again"]["is_at_least"] for item in items) else ""
         say(f"{least}{again} of them failed again after a requeue.".capitalize())
+    twins = _twins(items)
     for item in items[:_GROUPS_TOLD]:
-        for line in _next_steps(item):
+        for line in _next_steps(item, is_twin=item["reason"] in twins):
             say(line)
     if (others := len(items) - _GROUPS_TOLD) > 0:
         say(f"Of the {others} others: linkferry failed list --reason REASON")
@@ -52,10 +55,10 @@ def print_groups(document: Document) -> None:
 def print_one_reason(items: list[Document]) -> None:
     """Print one reason for people: since when, how it goes, what it means, what to do, what came back lately."""
     for item in items:  # of jobs, and of messages
-        _print_group(item)
+        _print_group(item, is_twin=len(items) > 1)
 
 
-def _print_group(item: Document) -> None:
+def _print_group(item: Document, *, is_twin: bool) -> None:
     kind = "job" if item["stage"] == "link" else "message"
     say(f"{item['reason']}: {item['count']:,} failed {kind}{'' if item['count'] == 1 else 's'}")
     again = item["failed_again"]
@@ -78,7 +81,7 @@ def _print_group(item: Document) -> None:
         say("The latest")
         columns = _SAMPLES if item["stage"] == "link" else ("message", *_SAMPLES[1:])
         print_table(columns, [_sample(each) for each in item["samples"]])
-    for line in _next_steps(item):
+    for line in _next_steps(item, is_twin=is_twin):
         say(line)
 
 
@@ -117,31 +120,64 @@ def _again(again: Document) -> str:
     return f"{again['count']}{'+' if again['is_at_least'] else ''}"
 
 
-def _next_steps(group: Document) -> list[str]:
-    """Return what to type about a group: to look, and to do what its remedy says, where a command does that."""
-    reason = group["reason"]
+def _next_steps(group: Document, *, is_twin: bool) -> list[str]:
+    """Return what to type about a group, to be pasted: to look, and to do what its remedy says, where a command does that.
+
+    *is_twin*: messages, or jobs, failed with the same reason as well, and are meant by no command.
+    """
+    reason = f"--reason {shlex.quote(group['reason'])}"
     if group["stage"] == "delivery":
-        return [f"Look: linkferry failed list --stage delivery --reason {reason}"]
-    return [f"Look: linkferry failed list --reason {reason}", *_mending_steps(group, f"--reason {reason}")]
+        of_it = f"--stage delivery {reason}"
+        return [f"Look: linkferry failed list {of_it}", *_sending_steps(group, of_it)]
+    of_it = f"--stage link {reason}" if is_twin else reason
+    return [f"Look: linkferry failed list {of_it}", *_mending_steps(group, reason, of_it)]
 
 
-def _mending_steps(group: Document, of_it: str) -> list[str]:
+def _sending_steps(group: Document, of_it: str) -> list[str]:
+    requeue = f"linkferry failed requeue {of_it}"
+    match group["reason_class"]:
+        case "unknown":
+            return _teaching_steps(group, requeue)
+        case "doubt":
+            return [f"To send them once more, though some may have arrived: {requeue}"]
+        case "recipient":
+            return [f"To try them once more, to the addresses that they have by now: {requeue}"]
+    return [f"{_when(group)}: {requeue}"]
+
+
+def _mending_steps(group: Document, reason: str, of_it: str) -> list[str]:
     from worker.ops.remedies import mending_command
 
     remedy, requeue = (group["remedy"] or "").lower(), f"linkferry failed requeue {of_it}"
     discard = f"linkferry failed discard {of_it}"
     match group["reason_class"], mending_command(group["reason_class"], remedy):
         case "unknown", _:
-            lesson = f"linkferry reasons set {group['reason']}"
-            return [f"When you know what it means: {lesson}, then: {requeue}"]
+            return _teaching_steps(group, requeue)
         case _, "failed discard":
             return [f"Then: {discard}"]
         case _, "job replace":
-            return [f"Then: linkferry job replace --state failed {of_it}"]
+            return [f"Then: linkferry job replace --state failed {reason}"]
         case "link_exists", _:
             return [f"Once it is deleted: {requeue}", f"To leave it there: {discard}"]
         case _, "failed edit":
-            export = f"linkferry failed export FILE {of_it}"
-            return [f"Correct one: linkferry failed edit JOB. Many, in a spreadsheet: {export}"]
-    when = "To have them go by what was taught" if group["taught_as"] else "When it is mended"
-    return [f"{when}: {requeue}"] if group["taught_as"] or "requeue" in remedy else []
+            job = group["samples"][0]["id"] if group["samples"] else "JOB"
+            export = f"linkferry failed export {shlex.quote(group['reason'])}.csv {reason}"
+            return [f"Correct one: linkferry failed edit {job}", f"Many, in a spreadsheet: {export}"]
+    return [f"{_when(group)}: {requeue}"] if group["taught_as"] or "requeue" in remedy else []
+
+
+def _teaching_steps(group: Document, requeue: str) -> list[str]:
+    lesson = f"linkferry reasons set {shlex.quote(group['reason'])}"
+    return [f"When you know what it means: {lesson}", f"Then: {requeue}"]
+
+
+def _when(group: Document) -> str:
+    return "To have them go by what was taught" if group["taught_as"] else "When it is mended"
+
+
+def _twins(items: Sequence[Document]) -> set[str]:
+    """Return the reasons that both jobs and messages failed with."""
+    stages: dict[str, set[str]] = {}
+    for item in items:
+        stages.setdefault(item["reason"], set()).add(item["stage"])
+    return {reason for reason, found in stages.items() if len(found) > 1}

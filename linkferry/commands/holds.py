@@ -9,11 +9,11 @@ import typer
 from linkferry.frame import command
 from linkferry.output import emit, instant, print_fields, say
 from linkferry.tables import Column, print_table
+from worker.domain.targets import BATCH, CALLS, CHANNEL
 
 if TYPE_CHECKING:
     from linkferry.session import Session
 
-BATCH, CHANNEL, CALLS = "batch:", "channel:", "calls"
 _EVIDENCE = ("job", "number", Column("code", rank=1), Column("what the partner answered", is_text=True))
 
 

@@ -108,13 +108,10 @@ def print_job(document: Document) -> None:
         say_wrapped(stopped_line(each))
     say("Why it is there")
     say_wrapped(document["why_here"], indent="  ")
-    for other in document["stops"][1:]:
-        say_wrapped(other["text"], indent="  ")
-    if document["next"]:
-        say("What happens next" if document["state"] != "failed" else "What to do")
-        say_wrapped(_typed(document["next"]["text"], document["job_id"]), indent="  ")
-        if command := _command(document):
-            say(f"    {command}")
+    for each in document["stops"]:
+        if each["text"] != document["why_here"]:
+            say_wrapped(each["text"], indent="  ")
+    _print_next(document)
     for each in document["reminders"]:
         say_wrapped(each["text"], indent="  ")
     say("What the partner is asked for")
@@ -129,20 +126,30 @@ def print_job(document: Document) -> None:
     _print_others(document)
 
 
+def _print_next(document: Document) -> None:
+    if document["next"]:
+        say("What happens next" if document["state"] != "failed" else "What to do")
+        say_wrapped(_typed(document["next"]["text"], document["job_id"]), indent="  ")
+        for command in _commands(document):
+            say(f"    {command}")
+
+
 def _typed(text: str, job_id: str) -> str:
     """Return a sentence with this job in its commands."""
     return text.replace("linkferry resend JOB", f"linkferry resend {job_id}")
 
 
-def _command(document: Document) -> str | None:
+def _commands(document: Document) -> list[str]:
     """Return what to type about a job that waits for a person, where a command does what is to be done."""
     from worker.ops.remedies import mending_command
 
+    is_to_be_taught = document["state"] == "failed" and document["reason_class"] == "unknown"
+    lesson = [f"linkferry reasons set {document['reason']}"] if is_to_be_taught else []
     command = {
         "failed": mending_command(document["reason_class"], document["remedy"]),
         "dead": "failed requeue",
     }.get(document["state"])
-    return f"linkferry {command} {document['job_id']}" if command else None
+    return [*lesson, f"linkferry {command} {document['job_id']}"] if command else lesson
 
 
 def _print_others(document: Document) -> None:

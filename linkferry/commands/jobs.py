@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,11 +89,14 @@ def _why_nothing(session: Session, text: str) -> str:
     """Return where it may be that nothing was found of, or how to look for it; nothing where that is not known."""
     from worker.domain.search import BEGINNING, words_of
 
+    digits = re.sub(r"[\s+().-]", "", text)
     if elsewhere := sandbox_beside(session.settings):
         return elsewhere
     words = words_of(text)
     if words and len(words[0]) < BEGINNING:
         return f"Of a name the first word has to be whole, or {BEGINNING} letters of it at least."
+    if digits.isdecimal():
+        return "A number is found whole, however it is written, not by a part of it."
     return ""
 
 

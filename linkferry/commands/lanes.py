@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linkferry.commands import filters
-from linkferry.commands.holds import cleared_lines
+from linkferry.commands.holds import cleared_lines, how_to_lift
 from linkferry.frame import USAGE, CommandError, command
 from linkferry.output import emit, say
+from worker.domain.targets import ALL, BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,26 +70,20 @@ def register(app: typer.Typer) -> None:
 
 
 def _still_paused(targets: list[str]) -> str:
-    return "".join(f"\nStill paused: {each}. Go on with: linkferry {_lifting(each)}" for each in targets)
+    return "".join(f"\nStill paused: {each}. Go on with: {how_to_lift(each)}" for each in targets)
 
 
 def _left_held(target: str, held: Iterable[str], cleared: Sequence[str]) -> list[str]:
     """Return the batches that stay held: who resumes their lane would else think that all of it goes on."""
-    if target not in {"all", "bulk"}:
+    if target not in {ALL, "bulk"}:
         return []
-    return [each for each in held if each.startswith("batch:") and each not in cleared]
+    return [each for each in held if each.startswith(BATCH) and each not in cleared]
 
 
 def _still_held(targets: list[str]) -> str:
     return "".join(
-        f"\nStill held: {each}. Why: linkferry holds. Go on with: linkferry {_lifting(each)}"
-        for each in targets
+        f"\nStill held: {each}. Why: linkferry holds. Go on with: {how_to_lift(each)}" for each in targets
     )
-
-
-def _lifting(target: str) -> str:
-    kind, _, name = target.partition(":")
-    return f"batch resume {name}" if kind == "batch" else f"resume --channel {name}"
 
 
 def _options(lane: str | None, channel: str | None) -> str:

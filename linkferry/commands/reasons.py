@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +16,7 @@ from linkferry.tables import Column, print_table
 
 if TYPE_CHECKING:
     from linkferry.session import Session
+    from worker.ops.teach import TeachRefused
 
 Call = Annotated[
     str | None,
@@ -118,17 +121,20 @@ async def teach(
         "own_data": is_own_data,
     }
     if name is None and all(value is None for value in words.values()):
-        message = "Say what to teach: --name, --class, --policy, --meaning, --remedy or --own-data."
-        raise CommandError(message, exit_code=USAGE)
+        raise CommandError(_say_what(reason), exit_code=USAGE)
     try:
         lesson = await session.teaching.teach(
             reason, by=filters.operator(), why=why, call=call, name=name, words=words
         )
     except TeachRefused as exc:
-        raise CommandError(str(exc), exit_code=USAGE) from None
-    if not (is_requeue and flags().is_json and lesson["standing"]):  # then the act's document is the answer
+        _say_with_call(
+            exc, ["set", reason], {"name": name, **words, "why": why, "requeue": is_requeue or None}
+        )
+        return USAGE
+    standing = lesson["standing"] + lesson["standing_messages"]
+    if not (is_requeue and flags().is_json and standing):  # then the act's document is the answer
         emit(lesson, lambda: _say_lesson(lesson))
-    return await _requeue(session, lesson, why, is_sure=is_requeue) if lesson["standing"] else 0
+    return await _requeue(session, lesson, why, is_sure=is_requeue) if standing else 0
 
 
 async def unteach(
@@ -146,10 +152,37 @@ async def unteach(
     try:
         document = await session.teaching.unteach(reason, by=filters.operator(), why=why, call=call)
     except TeachRefused as exc:
-        complain(str(exc))
+        _say_with_call(exc, ["unset", reason], {"why": why})
         return FAILED
     emit(document, lambda: say(f"Taken back: {_about(document)}."))
     return 0
+
+
+def _say_what(reason: str) -> str:
+    """Return what is lacking where nothing was said of a reason; a code that nobody knew takes all of it."""
+    from worker.domain.lessons import code_in
+    from worker.domain.reasons import is_code
+
+    text = "Say what to teach: --name, --class, --policy, --meaning, --remedy or --own-data."
+    if not is_code(reason.strip()) and code_in(reason.strip()) is None:
+        return text
+    lesson = (
+        '--name number_frozen --class bad_data --meaning "The number is frozen." --remedy "Ask for another."'
+    )
+    return f"{text} Such as: linkferry reasons set {shlex.quote(reason.strip())} {lesson}"
+
+
+def _say_with_call(exc: TeachRefused, words: Sequence[str], options: Mapping[str, str | bool | None]) -> None:
+    """Say what is refused; where only the call is missing, the command with each call that it may be, to be pasted."""
+    complain(str(exc))
+    for call in exc.calls:
+        typed = [*words, "--call", call]
+        for name, value in options.items():
+            option = f"--{'not-' if value is False else ''}{name.replace('_', '-')}"
+            typed += (
+                [] if value in {None, ""} else [option] if isinstance(value, bool) else [option, str(value)]
+            )
+        complain(f"  linkferry reasons {shlex.join(typed)}")
 
 
 async def _requeue(session: Session, lesson: dict[str, Any], why: str, *, is_sure: bool) -> int:
@@ -158,7 +191,7 @@ async def _requeue(session: Session, lesson: dict[str, Any], why: str, *, is_sur
     from worker.domain.states import JobState
     from worker.ledger import JobFilter
 
-    reason, count = lesson["stood_as"], lesson["standing"]
+    reason, count = lesson["stood_as"], lesson["standing"] + lesson["standing_messages"]
     if not is_sure and (flags().is_json or not confirm(f"Requeue the {count:,} that failed with it?")):
         say(f"To requeue them: linkferry failed requeue --reason {reason}")
         return 0
@@ -173,9 +206,9 @@ def _say_lesson(lesson: dict[str, Any]) -> None:
         said = ", ".join(f"{word} {_quoted(value)}" for word, value in replaced["words"].items())
         say(f"It replaces what {replaced['by']} taught ({instant(replaced['at'])}): {said}")
     say("Every worker goes by it: at once where the code was not known, else within 5 s.")
-    if lesson["standing"]:
-        count = lesson["standing"]
-        say(f"{count:,} failed job{' stands' if count == 1 else 's stand'} under {lesson['stood_as']}.")
+    for count, one in ((lesson["standing"], "job"), (lesson["standing_messages"], "message")):
+        if count:
+            say(f"{count:,} failed {one}{' stands' if count == 1 else 's stand'} under {lesson['stood_as']}.")
 
 
 def _quoted(value: object) -> str:

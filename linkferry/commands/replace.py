@@ -76,8 +76,7 @@ def _register_replace(group: typer.Typer) -> None:
         if not fields:
             return await _change(session, "replace", job_ids, chosen, manner)
         if len(job_ids or []) != 1:
-            message = "--set and --new-number give one job's link other data: say the job's id."
-            raise CommandError(message, exit_code=USAGE)
+            raise CommandError(_one_at_a_time(chosen), exit_code=USAGE)
         _refuse_filters(chosen)
         return await _with_data(session, (job_ids or [""])[0].strip(), fields, manner)
 
@@ -172,6 +171,25 @@ def _refuse_filters(chosen: filters.Chosen) -> None:
         hint = f" {_NUMBER_HINT}" if chosen.number is not None else ""
         message = f"Say ids or filters, not both.{hint}"
         raise CommandError(message, exit_code=USAGE)
+
+
+def _one_at_a_time(chosen: filters.Chosen) -> str:
+    """Return why new data can't be given to many at once, and how they are given to those that were meant."""
+    text = (
+        "--set and --new-number give one job's link other data, which are checked and shown before the old link is "
+        "deleted: say the job's id."
+    )
+    if not chosen.is_any:
+        return text
+    if chosen.state != "failed":
+        named = chosen.typed(state=chosen.state or "linked")
+        return f"{text} For many say it of each; these are: linkferry job list {named}"
+    of_it = chosen.typed(without=("state",)) or "--all"
+    export = f"linkferry failed export mend.csv {chosen.typed(without=('state',))}".rstrip()
+    return (
+        f"{text} Many failed jobs are mended in a spreadsheet: {export}, then discard them here "
+        f"(linkferry failed discard {of_it}), mend the rows, and bring them in: linkferry backfill mend.csv"
+    )
 
 
 def _states(state: str | None) -> list[JobState]:

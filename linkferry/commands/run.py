@@ -23,75 +23,77 @@ _GARBAGE_EVERY = 5_000
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
+    for run in (demo, up, web, worker, sandbox):
+        command(app, run.__name__, has_json=False)(run)
 
-    @command(app, "demo", has_json=False)
-    def demo(
-        is_kept: Annotated[
-            bool, typer.Option("--keep", help="Keep it running afterwards, to look around.")
-        ] = False,
-    ) -> int:
-        """Show all of it in a minute, on this machine alone: nothing reaches a real customer.
 
-        Brings up everything in the sandbox, backfills a list of some 200 customers, adds live ones, and tells what
-        became of each.
-        """
-        from linkferry.demo import run
+def demo(
+    is_kept: Annotated[
+        bool, typer.Option("--keep", help="Keep it running afterwards, to look around.")
+    ] = False,
+) -> int:
+    """Show all of it in a minute, on this machine alone: nothing reaches a real customer.
 
-        return run(keep=is_kept) or 0
+    Brings up everything in the sandbox, backfills a list of some 200 customers, adds live ones, and tells what
+    became of each.
+    """
+    from linkferry.demo import run
 
-    @command(app, "up", has_json=False)
-    def up() -> int:
-        """Run everything on this machine: web, workers, and a Valkey where none is named.
+    return run(keep=is_kept) or 0
 
-        Example: `linkferry up --sandbox` tries it out; `linkferry up` is for real. Stop with Ctrl-C.
-        """
-        from linkferry import up
-        from producers.crm.config import load_crms
-        from worker.main import require_mail_for_alerts
 
-        settings = _known_settings()
-        # Refused here and once, not by each of the processes that it would start.
-        load_crms(settings)
-        require_mail_for_alerts(settings)
-        _stay()
-        return up.run(settings)
+def up() -> int:
+    """Run everything on this machine: web, workers, and a Valkey where none is named.
 
-    @command(app, "web", has_json=False)
-    def web() -> int:
-        """Run the HTTP server alone: the API, /metrics, /healthz. Needs REDIS_URL."""
-        from linkferry import web
+    Example: `linkferry up --sandbox` tries it out; `linkferry up` is for real. Stop with Ctrl-C.
+    """
+    from linkferry import up
+    from producers.crm.config import load_crms
+    from worker.main import require_mail_for_alerts
 
-        settings = _with_redis(_known_settings())
-        _load_ledger()
-        _stay()
-        return web.run(settings)
+    settings = _known_settings()
+    # Refused here and once, not by each of the processes that it would start.
+    load_crms(settings)
+    require_mail_for_alerts(settings)
+    _stay()
+    return up.run(settings)
 
-    @command(app, "worker", has_json=False)
-    def worker() -> int:
-        """Run one worker process alone. Needs REDIS_URL; run as many as you like, anywhere."""
-        from linkferry.supervisor import watch_supervisor
-        from linkferry.trades import crm_trade
-        from worker.main import require_mail_for_alerts, run_worker
-        from worker.telemetry import configure_logging
 
-        settings = _with_redis(_known_settings())
-        require_mail_for_alerts(settings)
-        configure_logging(settings.log_format)
-        watch_supervisor()
-        _load_ledger()
-        _stay()
-        run_worker(settings, trades=crm_trade(settings))
-        return 0
+def web() -> int:
+    """Run the HTTP server alone: the API, /metrics, /healthz. Needs REDIS_URL."""
+    from linkferry import web
 
-    @command(app, "sandbox", has_json=False)
-    def sandbox() -> int:
-        """Run the stand-in partner alone, with its outbox of captured mails and texts."""
-        from linkferry.sandbox import run
-        from worker.settings import load_settings
+    settings = _with_redis(_known_settings())
+    _load_ledger()
+    _stay()
+    return web.run(settings)
 
-        settings = load_settings(sandbox=True)
-        _stay()
-        return asyncio.run(run(settings))
+
+def worker() -> int:
+    """Run one worker process alone. Needs REDIS_URL; run as many as you like, anywhere."""
+    from linkferry.supervisor import watch_supervisor
+    from linkferry.trades import crm_trade
+    from worker.main import require_mail_for_alerts, run_worker
+    from worker.telemetry import configure_logging
+
+    settings = _with_redis(_known_settings())
+    require_mail_for_alerts(settings)
+    configure_logging(settings.log_format)
+    watch_supervisor()
+    _load_ledger()
+    _stay()
+    run_worker(settings, trades=crm_trade(settings))
+    return 0
+
+
+def sandbox() -> int:
+    """Run the stand-in partner alone, with its outbox of captured mails and texts."""
+    from linkferry.sandbox import run
+    from worker.settings import load_settings
+
+    settings = load_settings(sandbox=True)
+    _stay()
+    return asyncio.run(run(settings))
 
 
 def _load_ledger() -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands.story import wrapped
-from linkferry.frame import command, complain, flags, hint
+from linkferry.frame import DONE, command, complain, flags, hint
 from linkferry.notices import what_is_missing
 from linkferry.output import console, emit, instant, print_json, say, span
+from linkferry.patience import Patience
 
 if TYPE_CHECKING:
     from linkferry.session import Session
@@ -47,17 +48,17 @@ def register(app: typer.Typer) -> None:
     """Add the command to *app*."""
 
     @command(app, "status")
-    async def status(session: Session, *, is_watched: Watch = False, every_s: Every = 2.0) -> None:
+    async def status(session: Session, *, is_watched: Watch = False, every_s: Every = 2.0) -> int:
         """Show the whole at a glance: what is wrong and for whom, jobs and messages, lanes, the partner, workers.
 
         Example: `linkferry status --watch`
         """
         if is_watched:
-            await _watch(session, every_s)
-            return
+            return await _watch(session, every_s)
         document = await read_status(session)
         missing = await what_is_missing(session)
         emit(document, lambda: print_status(document, missing))
+        return DONE
 
 
 async def read_status(session: Session) -> Document:
@@ -222,21 +223,28 @@ def _in_words(state: str, count: int) -> str:
 # --- by itself ---------------------------------------------------------------------------------------------
 
 
-async def _watch(session: Session, every_s: float) -> None:
-    """Show the status again and again until Ctrl-C; a server that does not answer is asked again."""
+async def _watch(session: Session, every_s: float) -> int:
+    """Show the status again and again until Ctrl-C; a server that does not answer is asked again. Return the exit code."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    patience, is_given_up = Patience(again="linkferry status --watch"), False
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with _screen() as show:
         while not stop.is_set():
-            await _look(session, show)
+            away = await _look(session, show)
+            if away is None:
+                patience.answered()
+            elif is_given_up := patience.is_over(away):
+                break
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), every_s)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
+    return patience.give_up() if is_given_up else DONE
 
 
-async def _look(session: Session, show: Show) -> None:
+async def _look(session: Session, show: Show) -> str | None:
+    """Show one look; return why there is none to be had just now, or None."""
     from worker.ledger import LedgerUnavailable
     from worker.limits import LimitsUnavailable
 
@@ -244,7 +252,8 @@ async def _look(session: Session, show: Show) -> None:
         document = await read_status(session)
         show(document, await what_is_missing(session))
     except (LedgerUnavailable, LimitsUnavailable) as exc:
-        complain(f"Redis does not answer ({exc}); looking again.")
+        return str(exc)
+    return None
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
+import select
 import signal
+import struct
 import sys
+import termios
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +40,8 @@ FromStdin = Annotated[
 Generate = Annotated[
     bool, typer.Option("--generate", help="Make a password and print it, this once, instead of asking.")
 ]
+_PIPE_WAIT_S = 0.5  #: for who is to write into a pipe, and may have started when we did
+_NOTHING_PIPED = "There is no password on standard input."
 
 
 def register(app: typer.Typer) -> None:
@@ -67,6 +73,8 @@ def _register_passwords(group: typer.Typer) -> None:
         is_generated: Generate = False,
     ) -> int:
         """Add a user. Asks for a password twice; with nobody to ask, one is made and printed, this once.
+
+        A script gives one by --password-stdin: at least 12 characters, and none that guessers try first.
 
         Example: `linkferry user add dana --role admin`
         """
@@ -141,17 +149,45 @@ def read_password(*, from_stdin: bool, is_generated: bool) -> tuple[str, bool]:
     if from_stdin and is_generated:
         raise CommandError("Give --password-stdin or --generate, not both.", exit_code=USAGE)
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-        if not password:
-            raise CommandError("There is no password on standard input.", exit_code=USAGE)
-        return password, False
-    if is_generated or flags().is_json or not _is_somebody_there():
+        return _read_line(), False
+    if is_generated or flags().is_json:
         return new_password(), True
-    return _asked(), False
+    if _is_somebody_there():
+        return _asked(), False
+    if _is_something_piped():
+        message = (
+            "Something waits on standard input. To take its first line as the password add --password-stdin; "
+            "to have one made, --generate. Nothing was changed."
+        )
+        raise CommandError(message, exit_code=USAGE)
+    return new_password(), True
 
 
 def _is_somebody_there() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _is_something_piped() -> bool:
+    """Tell whether standard input, which is no terminal, holds anything; it is not read."""
+    try:
+        number = sys.stdin.fileno()
+        select.select([number], [], [], _PIPE_WAIT_S)
+        [count] = struct.unpack("i", fcntl.ioctl(number, termios.FIONREAD, bytes(4)))
+    except (OSError, ValueError, AttributeError):  # closed, /dev/null and the like
+        return False
+    return int(count) > 0
+
+
+def _read_line() -> str:
+    if sys.stdin is None:
+        raise CommandError(_NOTHING_PIPED, exit_code=USAGE)
+    try:
+        password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise CommandError("The password on standard input is not UTF-8.", exit_code=USAGE) from None
+    if not password:
+        raise CommandError(_NOTHING_PIPED, exit_code=USAGE)
+    return password
 
 
 def _asked() -> str:

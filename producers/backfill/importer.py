@@ -112,9 +112,8 @@ class _Importer:
         self._began = self._told = clock.monotonic()
         self._tally = Tally()
         self._in_flight: deque[_Sent] = deque()
-        self._last: _Parsed | None = (
-            None  # the latest chunk, held back: whichever is the last is sent durably
-        )
+        # the latest chunk, held back: whichever is the last is sent durably
+        self._last: _Parsed | None = None
         self._left: list[Row] = []  # rows that were read and not recorded, or nobody knows
         self._stop: Stop | None = None
         self._command = go_on_command(intake, options, self._run)

@@ -31,9 +31,8 @@ class BackfillOptions:
 
     rules: ParseRules = _NO_RULES
     reading: ReadOptions = _AS_IT_IS  #: `--encoding`, `--delimiter`, `--sheet`
-    mapping: tuple[
-        tuple[str, str], ...
-    ] = ()  #: pairs of field and column: `--map`, read by `columns.read_map`
+    #: pairs of field and column: `--map`, read by `columns.read_map`
+    mapping: tuple[tuple[str, str], ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)  #: field → text for rows that leave it empty
     max_errors: int | None = None  #: more rejected rows than this stop the run
     resume: str | None = None  #: the run to go on with

@@ -31,9 +31,8 @@ class Tally:
     accepted: int = 0
     jobs: int = 0  #: links that the accepted rows ask for: one partner call each
     duplicates: int = 0  #: recorded before, by this file or another
-    in_failed_queue: int = (
-        0  #: of the duplicates: what was recorded stands in the failed queue, and keeps the number
-    )
+    #: of the duplicates: what was recorded stands in the failed queue, and keeps the number
+    in_failed_queue: int = 0
     first_failed: str | None = None  #: the job of the first of these
     rejected: int = 0  #: rows in the failed file: invalid ones and conflicts
     conflicts: int = 0  #: of the rejected: their number stands with other data
@@ -108,9 +107,8 @@ class BackfillResult:
     unprocessed_file: Path | None = None
     stop: Stop | None = None  #: None: the whole file was read and all of it is durable
     go_on: str | None = None  #: the command that goes on with the run, where it was stopped
-    accepted_before: int = (
-        0  #: rows that this run had accepted before it was resumed: of the `duplicates` now
-    )
+    #: rows that this run had accepted before it was resumed: of the `duplicates` now
+    accepted_before: int = 0
 
     @property
     def failed_file(self) -> Path | None:

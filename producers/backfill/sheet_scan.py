@@ -33,9 +33,8 @@ _attributes = re.compile(rb"(?<![\w:])([\w:]++)\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)
 class SheetFacts:
     """What was seen in one sheet."""
 
-    errors: dict[int, list[int]] = field(
-        default_factory=dict
-    )  #: row (from 1) → columns (from 0) with #N/A or so
+    #: row (from 1) → columns (from 0) with #N/A or so
+    errors: dict[int, list[int]] = field(default_factory=dict)
     without_value: int = 0  #: formulas that were saved without their value
     rows: int = 0
 

@@ -80,12 +80,10 @@ class CrmValues:
     values: Mapping[str, SecretStr] = field(default_factory=dict)  #: by what follows `CRM_<NAME>_`
     public_url: str | None = None  #: under which the outside reaches us; no slash at its end
     clock: Clock = field(default_factory=SystemClock)
-    limits_for: LimitsFor | None = (
-        None  #: None where nothing is shared with a fleet: the web process, a command
-    )
-    is_trial: bool = (
-        False  #: for `crm test`: it verifies nothing, so missing secrets are made up and no list filters
-    )
+    #: None where nothing is shared with a fleet: the web process, a command
+    limits_for: LimitsFor | None = None
+    #: for `crm test`: it verifies nothing, so missing secrets are made up and no list filters
+    is_trial: bool = False
 
     def setting(self, key: str) -> str:
         """Return a key's name as written in the environment."""

@@ -46,9 +46,8 @@ class FieldMap:
     targets: Mapping[
         str, tuple[Source, ...]
     ]  #: canonical field → sources, the first that holds something wins
-    only_if: Mapping[str, frozenset[str]] = field(
-        default_factory=dict
-    )  #: source → values let through, casefolded
+    #: source → values let through, casefolded
+    only_if: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str | None, *, defaults: Mapping[str, Any]) -> FieldMap:

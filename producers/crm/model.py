@@ -53,9 +53,8 @@ class Wanted:
     """What an event asks for: fields by the CSV's canonical names, ready for `parse_request`."""
 
     fields: Mapping[str, str]
-    origins: Mapping[str, str] = field(
-        default_factory=dict
-    )  #: field → the source that gave it, or where nothing was
+    #: field → the source that gave it, or where nothing was
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

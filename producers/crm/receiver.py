@@ -28,7 +28,7 @@ from worker.telemetry import Stats, log
 #: Bytes of a body; whoever is not named may send as much as any producer.
 MAX_BYTES: Mapping[str, int] = {"salesforce": 2 * MAX_BODY_BYTES}  #: a hundred records as XML
 EVENTS = "crm_events"  #: the counter, by crm, outcome and reason
-_RING_EVERY_S = 0.02  #: one bell wakes a worker for a hundred events; a burst needs no more than that
+RING_EVERY_S = 0.02  #: one bell wakes a worker for a hundred events; a burst needs no more than that
 _CHANCE_BITS = 50
 _REFUSED_BODIES = {400: "cut_off", 408: "too_slow", 413: "too_large", 415: "compressed"}
 
@@ -180,7 +180,7 @@ class Receiver:
 
 
 class Ringer:
-    """Rings for a source at once, and then for a while not more often than every twentieth of a second."""
+    """Rings for a source at once, and then for a while not more often than every RING_EVERY_S."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
@@ -193,7 +193,7 @@ class Ringer:
             return
         self._bell.ring_intake(source)
         self._quiet[source] = False
-        asyncio.get_running_loop().call_later(_RING_EVERY_S, self._look_again, source)
+        asyncio.get_running_loop().call_later(RING_EVERY_S, self._look_again, source)
 
     def is_quiet(self, source: str) -> bool:
         """Tell whether *source* was rung for just now, so that the next bell waits."""

@@ -43,9 +43,8 @@ from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.telemetry import Stats, log
 
 WORKED = "crm_worked"  #: the counter, by crm, outcome and reason
-AT_ONCE = (
-    4  #: hundreds of events of one CRM that one process works on at a time: a slow one holds up no other
-)
+#: hundreds of events of one CRM that one process works on at a time: a slow one holds up no other
+AT_ONCE = 4
 _HUNDRED = 100
 _SETTLE_TRIES = 5
 _SETTLE_WAIT_S = 0.2
@@ -109,9 +108,8 @@ class WorkDeps:
     lease_s: float
     keeping: Keeping  #: renews a lease for as long as a block runs
     is_draining: Callable[[], bool] = lambda: False
-    rules: Mapping[str, ParseRules] = field(
-        default_factory=dict
-    )  #: by CRM; the door's own where none is named
+    #: by CRM; the door's own where none is named
+    rules: Mapping[str, ParseRules] = field(default_factory=dict)
 
 
 class EventWorker:

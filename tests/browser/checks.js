@@ -21,6 +21,14 @@
     });
   });
 
+  const landmarks = new Map();
+  all("nav, aside, [role=region], [role=search], section[aria-label], section[aria-labelledby]").forEach((node) => {
+    const by = (node.getAttribute("aria-labelledby") || "").split(/\s+/).filter(Boolean).map((id) => document.getElementById(id));
+    const name = node.tagName + (node.getAttribute("aria-label") || by.map((each) => each && each.textContent).join(" "));
+    landmarks.set(name, (landmarks.get(name) || 0) + 1);
+  });
+  landmarks.forEach((count, name) => count > 1 && wrong.push(count + " landmarks are called " + name));
+
   const named = (node) => node.getAttribute("aria-label") || node.getAttribute("aria-labelledby");
   all("input:not([type=hidden], [hidden]), select, textarea").forEach((node) => {
     if (!named(node) && !Array.from(node.labels || []).some((label) => label.textContent.trim())) say("no label", node);

@@ -159,7 +159,7 @@ async def test_many_are_filtered_previewed_and_requeued_by_keyboard_alone(stage:
         await tab_to(visit, "#why-start")
         await visit.page.keyboard.type("registered by now")
         await visit.page.keyboard.press("Enter")
-        await expect(visit.page.get_by_text("7 of 7 done")).to_be_visible(timeout=30_000)
+        await expect(visit.page.get_by_text("7 of 7 done")).to_be_visible()
 
 
 async def test_one_question_is_open_at_a_time(stage: Stage, tour: Tour) -> None:
@@ -174,6 +174,20 @@ async def test_one_question_is_open_at_a_time(stage: Stage, tour: Tour) -> None:
         await expect(visit.page.locator("#why-discard")).to_be_visible()
         await expect(visit.page.locator("#why-requeue")).to_be_hidden()
         assert [await each.bounding_box() for each in (requeue, discard)] == places
+
+
+async def test_escape_takes_a_question_back(stage: Stage, tour: Tour) -> None:
+    """It is shut, and the focus is where it was asked for; what was typed stays for the next time."""
+    async with stage.visit() as visit:
+        await visit.go(tour.path("failed_job"))
+        asks = visit.page.locator("summary", has_text="Discard")
+        await asks.click()
+        await visit.page.locator("#why-discard").fill("no")
+        await visit.page.keyboard.press("Escape")
+        await expect(visit.page.locator("#why-discard")).to_be_hidden()
+        await expect(asks).to_be_focused()
+        await asks.click()
+        await expect(visit.page.locator("#why-discard")).to_have_value("no")
 
 
 async def test_the_focus_is_seen_wherever_it_is(stage: Stage, tour: Tour) -> None:

@@ -42,6 +42,44 @@ async def test_the_switch_to_hebrew_keeps_the_page_and_mirrors_it(stage: Stage, 
         await expect(visit.page.locator("html[lang=en][dir=ltr]")).to_be_attached()
 
 
+async def test_an_empty_search_runs_from_the_right_in_hebrew(stage: Stage) -> None:
+    """What it asks for stands where Hebrew begins; what is typed then runs its own way."""
+    direction = "node => getComputedStyle(node).direction"
+    async with stage.visit(Role.VIEWER, locale="he-IL") as visit:
+        await visit.go("/")
+        search = visit.page.locator("#search")
+        assert await search.evaluate(direction) == "rtl"
+        await search.fill("dana@example.com")
+        assert await search.evaluate(direction) == "ltr"
+
+
+async def test_paper_is_light_and_has_no_buttons(stage: Stage, tour: Tour) -> None:
+    """Whatever colours the screen has: dark ink, and nothing that can only be pressed."""
+    ink = "getComputedStyle(document.documentElement).color"
+    async with stage.visit(Role.OPERATOR) as visit:
+        await visit.go(f"{tour.path('failed_job')}?theme=dark")
+        assert brightness(await visit.page.evaluate(ink)) > 0.8
+        await visit.page.emulate_media(media="print")
+        assert brightness(await visit.page.evaluate(ink)) < 0.2
+        await expect(visit.page.locator("button:visible, .button:visible, .sidebar:visible")).to_have_count(0)
+        await expect(visit.page.get_by_role("heading", name="What happened")).to_be_visible()
+
+
+async def test_fingers_meet_what_is_large_enough(stage: Stage, tour: Tour) -> None:
+    """Boxes, chips and what opens have at least 24 pixels each way on a screen that is touched."""
+    small = """nodes => nodes.filter(node => {
+      const box = node.getBoundingClientRect();
+      return box.width && (box.width < 24 || box.height < 24);
+    }).map(node => node.outerHTML.slice(0, 90))"""
+    async with stage.visit(Role.ADMIN, viewport=PHONE, has_touch=True, is_mobile=True) as visit:
+        for name in ("overview", "filtered", "failed_job", "preview", "dead", "alerts", "users"):
+            await visit.go(tour.path(name))
+            found = visit.page.locator(
+                "button, .button, summary, select, input, .chip, .who, .crumbs a, .tabs a, .sidebar a"
+            )
+            assert await found.evaluate_all(small) == [], name
+
+
 async def test_the_browsers_own_language_is_taken(stage: Stage) -> None:
     """Who comes with a Hebrew browser finds a Hebrew sign-in."""
     async with stage.stranger(locale="he-IL") as visit:
@@ -155,6 +193,22 @@ async def test_charts_are_by_the_readers_clock(stage: Stage) -> None:
     async with stage.visit(Role.VIEWER, timezone_id="Asia/Kolkata", java_script_enabled=False) as visit:
         await visit.go("/")
         assert "UTC" in await visit.page.locator(".chart-card").first.inner_text()
+
+
+async def test_sentences_are_by_the_readers_clock(stage: Stage) -> None:
+    """A time within one reads as the times beside it; without a script it is UTC, and says so."""
+    job, _ = await stage.failed(code=4)
+    await stage.ledger.discard(job, by="cli:test", why="closed their shop")
+    async with stage.visit(Role.VIEWER, timezone_id="Asia/Kolkata") as visit:
+        await visit.go(f"/jobs/{job}")
+        time = visit.page.locator(".why p time")
+        end = datetime.fromisoformat(await time.get_attribute("datetime") or "")
+        assert await time.inner_text() == f"{end + timedelta(hours=5, minutes=30):%Y-%m-%d %H:%M:%S}"
+        assert "UTC" not in await visit.page.locator("main").inner_text()
+    async with stage.visit(Role.VIEWER, timezone_id="Asia/Kolkata", java_script_enabled=False) as visit:
+        await visit.go(f"/jobs/{job}")
+        sentence = visit.page.locator(".why p", has=visit.page.locator("time"))
+        await expect(sentence).to_contain_text(f"It is deleted at {end:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def brightness(colour: str) -> float:

@@ -10,7 +10,9 @@ from worker.domain.act import Act
 from worker.domain.outcome import Outcome, Refused
 from worker.domain.states import JobState, Lane
 from worker.ledger.act_records import ActRecord, Step
+from worker.ops.acts import Acts
 
+DANA = "cli:dana"
 RATE = 5.0
 FAILS = Refused(fail=own_fail())
 
@@ -31,7 +33,7 @@ class ActsDesk:
         """Freeze a set and return the act's id."""
         self._opened += 1
         act_id = f"a-{self._opened}"
-        await self.acts.open(act_id, act, by="cli:dana", **more)
+        await self.acts.open(act_id, act, by=DANA, **more)
         weighed = await self.acts.add(act_id, ids, seen=0)
         assert weighed is not None
         assert weighed.seen == len(ids)
@@ -41,7 +43,7 @@ class ActsDesk:
     async def start(self, act: Act, ids: Sequence[str], *, is_canary: bool = True, **more: Any) -> str:
         """Freeze a set and start the act."""
         act_id = await self.preview(act, ids, **more)
-        change = await self.acts.start(act_id, by="cli:dana", why="mended", is_canary=is_canary)
+        change = await self.acts.start(act_id, by=DANA, why="mended", is_canary=is_canary)
         assert change.done, change
         return act_id
 
@@ -69,6 +71,15 @@ class ActsDesk:
     async def states(self, ids: Sequence[str]) -> list[JobState | None]:
         """Return where the jobs stand."""
         return [await self.desk.state(each) for each in ids]
+
+
+async def driven(acts: Acts, act_id: str, why: str = "because") -> dict[str, Any]:
+    """Start an act as operators do, and step it until nothing more may be taken; return its document."""
+    await acts.start(act_id, by=DANA, why=why)
+    while (document := await acts.step(act_id)) is not None and document["taken"]:
+        pass
+    assert document is not None
+    return document
 
 
 async def collected(pieces: AsyncIterator[list[str]]) -> list[str]:

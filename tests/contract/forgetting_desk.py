@@ -105,14 +105,6 @@ async def traces(desk: ForgettingDesk) -> list[str]:
 class ForgettingDesk(LookingDesk):
     """What the tests of erasing work with."""
 
-    @classmethod
-    async def open(cls, client: redis.asyncio.Redis) -> ForgettingDesk:
-        """Return a desk whose ledger is open, and one worker alive."""
-        desk = cls(client)
-        await desk.ledger.open()
-        await desk.beat()
-        return desk
-
     @property
     def eraser(self) -> Forgetting:
         """Return what is tested."""

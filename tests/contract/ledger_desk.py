@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import redis.asyncio
 
 from tests.factories import an_invitation
 from worker.domain.dedupe import fingerprint
 from worker.domain.job import ClaimedDelivery, ClaimedJob, Lease, Receipt, Settled
-from worker.domain.outcome import Doubtful, Fail, Linked, Outcome, Refused, Retry, Snoozed
+from worker.domain.outcome import (
+    DeliveryDoubt,
+    Doubtful,
+    Fail,
+    Linked,
+    Outcome,
+    Refused,
+    Retry,
+    Snoozed,
+    Undelivered,
+)
 from worker.domain.request import OnboardingRequest
 from worker.domain.states import Channel, JobState, Lane
 from worker.ledger import Ledger, Mended, RequestEdit
@@ -49,7 +59,7 @@ class Desk:
         self.ledger = Ledger(client, namespace=namespace, now_ms=lambda: self.now_ms)
 
     @classmethod
-    async def open(cls, client: redis.asyncio.Redis) -> Desk:
+    async def open(cls, client: redis.asyncio.Redis) -> Self:
         """Return a desk whose ledger is open."""
         desk = cls(client)
         await desk.ledger.open()
@@ -139,6 +149,20 @@ class Desk:
         claimed = await self.claim_delivery(delivery_id)
         assert await self.ledger.deliveries.begin_send(claimed.lease)
         return claimed.lease
+
+    async def a_failed_message(self) -> str:
+        """Return a mail that the provider refused for good."""
+        delivery = await self.a_delivery(channels=(Channel.EMAIL,))
+        outcome = Undelivered(fail=own_fail("mailbox_unknown"))
+        assert await self.ledger.deliveries.settle(await self.send(delivery), outcome, can_resend=True)
+        return delivery
+
+    async def a_doubtful_message(self) -> str:
+        """Return an SMS of which nobody knows whether it went out."""
+        delivery = await self.a_delivery(channels=(Channel.SMS,))
+        outcome = DeliveryDoubt(fail=own_fail("mailbox_unknown"))
+        await self.ledger.deliveries.settle(await self.send(delivery), outcome, can_resend=False)
+        return delivery
 
     async def requeue(self, job_id: str) -> Mended:
         """Requeue as an operator does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import redis.asyncio
 
@@ -32,7 +32,7 @@ class LookingDesk(Desk):
         self.reminders_s: tuple[float, ...] = ()
 
     @classmethod
-    async def open(cls, client: redis.asyncio.Redis) -> LookingDesk:
+    async def open(cls, client: redis.asyncio.Redis) -> Self:
         """Return a desk whose ledger is open, and one worker alive."""
         desk = cls(client)
         await desk.ledger.open()

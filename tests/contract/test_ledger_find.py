@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 
 from tests.contract.ledger_desk import LINKED, SNOOZED, Desk, a_fail, own_fail, retry
-from tests.factories import an_invitation
+from tests.factories import a_request, an_invitation
 from worker.domain.job import JobRecord
 from worker.domain.outcome import Refused
 from worker.domain.states import JobState, Lane
@@ -216,6 +216,17 @@ async def test_a_page_without_a_cursor_is_the_last(desk: Desk, monkeypatch: pyte
         (3, True),
     ]
     assert [job.id for page in found for job in page.items] == rare[::-1]
+
+
+@pytest.mark.parametrize("wanted", [JobFilter(batch="b"), JobFilter(source="csv"), JobFilter(name="dana")])
+async def test_a_list_that_fills_its_pages_ends_with_the_last_of_them(desk: Desk, wanted: JobFilter) -> None:
+    """Nobody is led on to a page without rows."""
+    await desk.accept_batch("b", 30, source="csv")
+    for _ in range(30):
+        await desk.accept(source="api", request=a_request(business_name="Gil", display_name="Gil"))
+
+    for limit, count in [(30, 1), (15, 2), (10, 3)]:
+        assert [len(page.items) for page in await pages(desk, wanted, limit=limit)] == [limit] * count
 
 
 async def test_a_count_is_carried_from_page_to_page(desk: Desk) -> None:

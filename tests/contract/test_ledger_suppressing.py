@@ -6,6 +6,7 @@ import pytest
 import redis.asyncio
 
 from tests.contract.ledger_desk import Desk
+from worker.domain.stop_list import fingerprint_of
 
 DANA = "dana@flowers.example"
 
@@ -57,13 +58,29 @@ async def test_adding_twice_keeps_the_first_and_removing_twice_does_nothing(desk
     assert await stop.holds([DANA]) == {}
 
 
-async def test_a_long_list_is_taken_whole_and_shown_latest_first(desk: Desk) -> None:
-    """A file of some hundred at once; the list may be cut, its total not."""
+async def test_a_long_list_is_taken_whole_and_shown_latest_first(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of some hundred at once; the list may be cut, its total not. The server is never asked for all at once."""
     contacts = [f"97250{n:07d}" for n in range(230)]
     assert await desk.ledger.suppressing.add(*contacts, *contacts[:5], by="cli:noa") == 230
     desk.advance(1)
     await desk.ledger.suppressing.add(DANA, by="cli:noa")
 
+    async def all_at_once(key: str) -> None:
+        raise AssertionError(f"{key} is read as a whole")
+
+    monkeypatch.setattr(desk.redis, "hgetall", all_at_once)
     page = await desk.ledger.suppressing.list(limit=10)
 
     assert (page.total, len(page.items), page.items[0].contact) == (231, 10, DANA)
+
+
+async def test_those_that_stand_by_themselves_are_told_from_the_erased(desk: Desk) -> None:
+    """Of an erased customer a fingerprint keeps the messages away; nothing more of him is to be erased."""
+    erased, standing = "noa@levi.example", DANA
+    await desk.ledger.suppressing.add(standing, fingerprint_of(erased), by="cli:noa")
+
+    assert set(await desk.ledger.suppressing.holds([erased, standing])) == {erased, standing}
+    assert await desk.ledger.suppressing.named([erased, standing, "972501234567"]) == [standing]
+    assert await desk.ledger.suppressing.named([]) == []

@@ -339,3 +339,35 @@ async def test_a_server_at_its_limit_is_full(real_redis: redis.asyncio.Redis) ->
     finally:
         await real_redis.config_set("maxmemory-policy", "noeviction")
         await real_redis.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize(
+    ("said", "settings", "is_full"),
+    [
+        ({"aof_last_write_status": "err"}, {}, True),
+        ({"rdb_last_bgsave_status": "err"}, {"save": "3600 1", "stop-writes-on-bgsave-error": "yes"}, True),
+        ({"rdb_last_bgsave_status": "err"}, {"save": "3600 1", "stop-writes-on-bgsave-error": "no"}, False),
+        ({"rdb_last_bgsave_status": "err"}, {"save": "", "stop-writes-on-bgsave-error": "yes"}, False),
+        ({"rdb_last_bgsave_status": "ok"}, {"save": "3600 1", "stop-writes-on-bgsave-error": "yes"}, False),
+    ],
+)
+async def test_a_server_that_cannot_write_its_file_is_full(
+    fake_redis: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, str],
+    settings: dict[str, str],
+    is_full: bool,
+) -> None:
+    """As far as it refuses writes for it: a snapshot counts where the server is to make some and to mind."""
+    desk = await Desk.open(fake_redis)
+
+    async def info(section: str) -> dict[str, str]:
+        return said if section == "persistence" else {}
+
+    async def config_get(name: str) -> dict[str, str]:
+        return {name: settings[name]} if name in settings else {}
+
+    monkeypatch.setattr(fake_redis, "info", info)
+    monkeypatch.setattr(fake_redis, "config_get", config_get)
+
+    assert (await desk.ledger.survey.fullness()).is_full is is_full

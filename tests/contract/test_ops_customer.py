@@ -11,7 +11,7 @@ import redis.asyncio
 from tests.contract.ledger_desk import DOUBTFUL, LINKED, own_fail
 from tests.contract.looking_desk import LookingDesk
 from tests.factories import a_request
-from worker.domain.outcome import Fail, Refused, Sent, Undelivered
+from worker.domain.outcome import Fail, Refused, Sent, Skipped, Undelivered
 from worker.domain.request import Contact, Product
 from worker.domain.states import Channel, JobState
 
@@ -39,6 +39,79 @@ async def tell(desk: LookingDesk, job: str, outcome: Any = None) -> None:
     for delivery in await desk.ledger.deliveries.of_invitation(job[:-1]):
         lease = await desk.send(delivery.id)
         await desk.ledger.deliveries.settle(lease, outcome or Sent(provider_id="1"), can_resend=False)
+
+
+async def test_a_mail_that_bounced_is_told_before_an_sms_that_nobody_could_get(desk: LookingDesk) -> None:
+    """Whoever has no telephone is not told to mend that, but his address."""
+    channels = (Channel.EMAIL, Channel.SMS)
+    contact = Contact(name="Gil", email="gil@nowhere.example")
+    [job] = (await desk.accept(request=a_request(contact=contact), channels=channels)).job_ids
+    await desk.end(job, LINKED)
+    bounced = Undelivered(fail=Fail(reason="mailbox_unknown", reason_class="recipient"))
+    for delivery in await desk.ledger.deliveries.of_invitation(job[:-1]):
+        desk.advance(1)
+        outcome = bounced if delivery.channel is Channel.EMAIL else Skipped(reason="no_contact")
+        await desk.ledger.deliveries.settle(await desk.send(delivery.id), outcome, can_resend=False)
+
+    page, found = await desk.page(job), await desk.customer(job)
+
+    assert page["why_here_said"]["params"]["reason"] == "mailbox_unknown"
+    assert page["next"]["params"]["reason"] == "mailbox_unknown"
+    assert found["advice"][0]["params"]["reason"] == "mailbox_unknown"
+
+
+async def test_a_hebrew_name_is_found_with_another_letter_before_a_word(desk: LookingDesk) -> None:
+    """As the search finds it."""
+    job = await dana(desk, business_name="הפרחים של רינה")
+
+    assert [link["job_id"] for link in (await desk.customer("פרחים של רינה"))["links"]] == [job]
+
+
+async def test_a_story_that_is_not_whole_says_so(desk: LookingDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The customer's, of which the newest is shown, and a job's, of which the last events are kept."""
+    job = await dana(desk)
+    for _ in range(26):
+        await desk.end(job, Refused(fail=own_fail()))
+        await desk.requeue(job)
+
+    page, found = await desk.page(job), await desk.customer(job)
+    monkeypatch.setattr("worker.ops.customer._TIMELINE", 10)
+    short = (await desk.customer(job))["timeline"]
+
+    assert [each["code"] for each in page["timeline"][:2]] == ["accepted_source", "story_trimmed"]
+    assert "story_cut" not in {each["code"] for each in found["timeline"]}
+    assert (short[0]["code"], short[0]["job_id"], len(short)) == ("story_cut", job, 11)
+    other = await dana(desk, whatsapp="972509999999", external_id="crm-8", business_name="Gil")
+    assert not {each["code"] for each in (await desk.page(other))["timeline"]} & {"story_trimmed"}
+
+
+async def test_a_row_of_a_file_says_which_on_the_customers_page(desk: LookingDesk) -> None:
+    """As on its job's."""
+    await desk.ledger.batches.open(
+        "b", name="november.csv", source="csv", by="dana", path="/tmp/november.csv"
+    )
+    [job] = await desk.accept_batch("b", 1, source="csv")
+
+    found = await desk.customer(job)
+
+    assert found["timeline"][0]["text"] == "Accepted from november.csv, line 2."
+
+
+@pytest.mark.parametrize("name", ["31234567", "12345678901", "item@board-7"])
+@pytest.mark.parametrize("field", ["external_id", "reference"])
+async def test_a_crms_id_may_look_like_a_number_or_an_address(
+    desk: LookingDesk, field: str, name: str
+) -> None:
+    """It is his id all the same; whose number it is may be meant as well."""
+    job = await dana(desk, **({"external_id": None} | {field: name}))
+
+    found = await desk.customer(name)
+
+    assert [link["job_id"] for link in found["links"]] == [job]
+    if name == "31234567":
+        gil = Contact(name="Gil")
+        await dana(desk, whatsapp="97231234567", business_name="Gil Cars", external_id=None, contact=gil)
+        assert len((await desk.customer(name))["candidates"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from worker.domain.event import EventSkipped
 from worker.domain.outcome import Deleted, Sent
 from worker.domain.request import Contact, Product
 from worker.domain.states import JobState
+from worker.ledger import JobFilter
 from worker.ops.forgetting import ForgetRefusedError
 
 pytestmark = pytest.mark.redis
@@ -287,6 +288,44 @@ async def test_what_she_named_is_erased_last(desk: ForgettingDesk) -> None:
 
     assert await traces(desk) == []
     assert (await desk.ledger.queries.audit()).pruned == 3
+
+
+async def many_of_hers(desk: ForgettingDesk) -> list[str]:
+    """Return 120 jobs of hers, each for another number: a chain of shops."""
+    return [await desk.hers(whatsapp=f"97250{nth:07d}") for nth in range(120)]
+
+
+@pytest.mark.parametrize("who", [EMAIL, "job"])
+async def test_however_many_are_hers_all_go_at_once(desk: ForgettingDesk, who: str) -> None:
+    """Whatever leads to her, and how far it is gets told; nothing is left to be said again."""
+    jobs = await many_of_hers(desk)
+    await desk.accept()  # another customer
+    heard: list[tuple[int, int]] = []
+
+    found, blocks = await desk.forget(
+        jobs[60] if who == "job" else who, on_progress=lambda *told: heard.append(told)
+    )
+
+    assert {job.id for job in found.jobs} == set(jobs)
+    assert "forget_note_more" not in {each["code"] for each in found.document()["notes"]}
+    assert blocks == []
+    assert heard == [(nth + 1, 120) for nth in range(120)]
+    assert await desk.ledger.queries.jobs(jobs) == []
+    assert (await desk.ledger.queries.find(JobFilter())).total == 1
+    await desk.balance()
+
+
+async def test_broken_off_in_the_middle_of_many_it_finishes_when_said_again(desk: ForgettingDesk) -> None:
+    """By the id of one job, which still leads to those that are left."""
+    jobs = await many_of_hers(desk)
+    with broken_off_after(desk, 60, of="forget"), pytest.raises(ConnectionResetError):
+        await desk.forget(jobs[60])
+    assert len(await desk.ledger.queries.jobs(jobs)) == 60
+
+    await desk.forget(jobs[60])
+
+    assert await traces(desk) == []
+    assert (await desk.ledger.queries.audit()).pruned == 120
 
 
 async def test_who_is_on_the_stop_list_stays_there_unread(desk: ForgettingDesk) -> None:

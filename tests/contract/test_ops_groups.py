@@ -124,3 +124,35 @@ def test_a_trend_is_a_word(hours: list[int], is_new: bool, word: str) -> None:
     assert found["word"] == word
     assert found["said"]["code"] == f"trend_{word}"
     assert found["said"]["text"]
+
+
+async def test_a_trend_is_right_a_minute_past_the_hour(desk: LookingDesk) -> None:
+    """What was counted by whole hours counts for as much of the last three, and of the last day, as lies in them."""
+    desk.advance(3600 - desk.now_ms / 1000 % 3600 - 60)
+    for _ in range(6):
+        await fail_job(desk, own_fail("number_invalid"))
+    desk.advance(2 * 3600 + 120)
+
+    found = (await desk.groups())["number_invalid"]["trend"]
+    assert (found["hours"][-4:], found["word"]) == ([6, 0, 0, 0], "new")
+    desk.advance(3600)
+    assert "0 in the last 3 hours" in (await desk.groups())["number_invalid"]["trend"]["said"]["text"]
+
+
+async def test_an_hour_that_has_just_begun_is_not_all_of_the_last_one(desk: LookingDesk) -> None:
+    """The figure that is read aloud is that of sixty minutes."""
+    desk.advance(3600 - desk.now_ms / 1000 % 3600 - 1)
+    for _ in range(6):
+        await fail_job(desk, own_fail("number_invalid"))
+    desk.advance(2)
+
+    found = (await desk.groups())["number_invalid"]["trend"]
+
+    assert (found["hours"][-2:], found["last_hour"]) == ([6, 0], 6)
+
+
+def test_what_is_older_than_a_day_is_not_in_it() -> None:
+    """But for the part of its hour that is younger."""
+    assert trend([0] * 24, is_new=False, earlier=3, lacking=0.9)["word"] == "steady"
+    assert trend([0] * 24, is_new=False, earlier=3, lacking=0.0)["word"] == "quiet"
+    assert trend([0] * 20 + [9, 0, 0, 0], is_new=False, lacking=1.0)["word"] == "up"

@@ -173,6 +173,20 @@ async def test_a_doubt_is_told_until_it_is_settled(desk: LookingDesk) -> None:
     assert "after 15 s" in texts(page)[1]
 
 
+async def test_a_look_up_that_does_not_come_is_not_said_to_come_within_seconds(desk: LookingDesk) -> None:
+    """The partner's list cannot be read; once one was, the second is on its way."""
+    job = (await desk.accept()).job_ids[0]
+    await attempt(desk, job, DOUBTFUL)
+    said = []
+    for wait_s in (30.0, 40.0, 120.0):
+        desk.advance(wait_s)
+        said.append((await desk.page(job))["next"]["code"])
+    await desk.ledger.resolve(job, Absent(list_began_ms=desk.now_ms), grace_s=60)
+
+    assert said == ["next_lookup_at", "next_lookup", "next_lookup_late"]
+    assert (await desk.page(job))["next"]["code"] == "next_lookup"
+
+
 async def test_a_worker_that_went_away_is_told(desk: LookingDesk) -> None:
     """Before its call: back in line. In its call: nobody knows."""
     job, other = (await desk.accept()).job_ids[0], (await desk.accept()).job_ids[0]
@@ -303,6 +317,26 @@ async def test_a_job_for_later_says_until_when(desk: LookingDesk) -> None:
     assert all(page["next"]["at"] == page["due_at"] for page in pages)
     desk.advance(100)
     assert (await desk.page(failed))["why_here_said"]["code"] == "here_due"
+
+
+async def test_a_try_to_come_is_not_promised_while_something_stops_it(desk: LookingDesk) -> None:
+    """It comes due, and then waits; what is over by then is in nobody's way."""
+    job = (await desk.accept()).job_ids[0]
+    await attempt(desk, job, retry(30.0))
+    await desk.limits.pause(20.0)
+    over_by_then = (await desk.page(job))["next"]
+    await desk.limits.pause(600.0)
+    until = (await desk.page(job))["next"]
+    await desk.limits.resume()
+    await desk.ledger.batches.pause("live")
+
+    page = await desk.page(job)
+
+    assert (over_by_then["code"], over_by_then["at"]) == ("next_due_again", page["due_at"])
+    assert (until["code"], until["at"] > page["due_at"]) == ("next_due_stopped", True)
+    assert (page["next"]["code"], page["next"]["at"]) == ("next_due_stopped", None)
+    assert "linkferry resume --lane live" in page["next"]["text"]
+    assert page["due_at"][11:19] in page["next"]["text"]
 
 
 async def test_a_running_job_says_since_when_and_until_when(desk: LookingDesk) -> None:

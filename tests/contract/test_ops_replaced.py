@@ -88,6 +88,21 @@ async def test_a_new_link_was_not_sent_with_the_messages_of_the_old_one(desk: Lo
         assert "message_sent" not in codes
 
 
+async def test_an_attempt_is_not_told_with_the_reference_of_a_later_link(desk: LookingDesk) -> None:
+    """The partner was asked for the first link by another."""
+    job = await sent_by_both(desk)
+    [first] = [each["detail"] for each in (await desk.page(job))["timeline"] if each["kind"] == "attempt"]
+    await replaced(desk, job)
+
+    asked = [each["detail"].get("asked") for each in (await desk.page(job))["timeline"]]
+    before, after = [each for each in asked if each]
+
+    assert first["asked"]["reference"] == job
+    assert after["reference"] == f"{job}r1"
+    assert "reference" not in before
+    assert before["whatsapp"] == after["whatsapp"]
+
+
 async def test_a_link_whose_replacement_is_only_being_made_was_sent_by_nothing(desk: LookingDesk) -> None:
     """What is known of its messages is of the one that is deleted."""
     job = await sent_by_both(desk)

@@ -90,6 +90,7 @@ async def test_a_server_that_is_too_slow_is_given_up(lean: redis.asyncio.Redis) 
     idle(lean)[0].socket_timeout = 0.05
     with pytest.raises(redis.exceptions.TimeoutError):
         await pipelined(lean, [("BLPOP", "nothing", 0.3), ("ECHO", "stale")])
+    idle(lean)[0].socket_timeout = 60
     await asyncio.sleep(0.3)
 
     assert await pipelined(lean, [("ECHO", "fresh")]) == [b"fresh"]
@@ -100,7 +101,8 @@ async def test_a_connection_that_the_server_closes_in_the_middle_is_an_error(
 ) -> None:
     """Some may have been done: that is for the caller to say, who alone knows whether again is harmless."""
     asking = asyncio.create_task(pipelined(lean, [("CLIENT", "ID"), ("BLPOP", "nothing", 5)]))
-    await asyncio.sleep(0.05)
+    while not (await real_redis.info("clients"))["blocked_clients"]:
+        await asyncio.sleep(0)
     await real_redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     with pytest.raises((redis.exceptions.ConnectionError, OSError)):
         await asking

@@ -30,7 +30,7 @@ async def test_a_worker_killed_at_any_point_leaves_one_link_and_its_message(
         stack.bell.ring(receipts[0].ring, lane)
         job_id = receipts[0].job_ids[0]
 
-        await stack.until(lambda: doomed.poll() is not None, f"the worker dies: {point}", within_s=40)
+        await stack.until(lambda: doomed.poll() is not None, f"the worker dies: {point}")
         stack.start_worker()
 
         async def is_home() -> bool:
@@ -38,7 +38,7 @@ async def test_a_worker_killed_at_any_point_leaves_one_link_and_its_message(
             deliveries = await stack.ledger.deliveries.of_invitation(job.invitation_id)
             return job.state is JobState.LINKED and [d.state for d in deliveries] == [DeliveryState.SENT]
 
-        await stack.until(is_home, "the job is linked and its mail sent", within_s=60)
+        await stack.until(is_home, "the job is linked and its mail sent")
         links = (await stack.partner())["numbers"][request.number]["links"]
         mails = [mail for mail in await stack.outbox() if mail["kind"] == "mail"]
         delivery = (await stack.ledger.deliveries.of_invitation(job_id[:-1]))[0]

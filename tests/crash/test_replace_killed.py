@@ -34,7 +34,7 @@ async def make_links(stack: Stack, count: int) -> dict[str, str]:
     receipts = await stack.ledger.accept(rows, max_waiting=10_000)
     jobs = {receipt.job_ids[0]: number for receipt, number in zip(receipts, numbers, strict=True)}
     worker = stack.start_worker()
-    await stack.until(lambda: are_all(stack, jobs, JobState.LINKED), "all are linked", within_s=60)
+    await stack.until(lambda: are_all(stack, jobs, JobState.LINKED), "all are linked")
     stack.kill_worker(worker)
     return jobs
 
@@ -55,7 +55,7 @@ async def replace_all(stack: Stack, jobs: dict[str, str]) -> int:
 async def die_once(stack: Stack, point: str) -> None:
     """Let a worker run until it dies at *point*, as its supervisor would see it."""
     doomed = stack.start_worker(str(DYING_CHANGER), point, LINKFERRY_WORKER_ID=f"doomed-{point}")
-    await stack.until(lambda: doomed.poll() is not None, f"the worker dies: {point}", within_s=40)
+    await stack.until(lambda: doomed.poll() is not None, f"the worker dies: {point}")
     stack.workers.remove(doomed)
     await stack.ledger.abandon(f"doomed-{point}")
 
@@ -84,7 +84,7 @@ async def test_a_replace_survives_a_kill_at(point: str, tmp_path: Path) -> None:
         assert await replace_all(stack, jobs) == CUSTOMERS
         await die_once(stack, point)
         stack.start_worker()
-        await stack.until(lambda: are_all(stack, jobs, JobState.LINKED), "all are replaced", within_s=90)
+        await stack.until(lambda: are_all(stack, jobs, JobState.LINKED), "all are replaced")
         partner = await assert_one_link_each(stack, jobs)
         # Each was replaced once: a delete or a create that was made twice would show here.
         assert {len(partner[number]["links"]) for number in jobs.values()} == {2}

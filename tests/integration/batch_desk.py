@@ -10,8 +10,7 @@ import pytest
 
 from tests.factories import an_invitation
 from tests.integration.cli_in_process import Cli, cli_on
-from worker.domain.job import ClaimedJob, Lease
-from worker.domain.outcome import Fail, Linked, Outcome, Refused
+from worker.domain.outcome import Fail, Linked, Refused
 from worker.domain.states import Channel, Lane
 from worker.ledger import Ledger
 
@@ -46,19 +45,6 @@ async def a_batch(
     if is_closed:
         await ledger.batches.close(run)
     return [receipt.job_ids[0] for receipt in receipts]
-
-
-async def called(ledger: Ledger, job_id: str) -> Lease:
-    """Claim a job and begin its call."""
-    job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
-    assert await ledger.begin_call(job.lease)
-    return job.lease
-
-
-async def end(ledger: Ledger, job_id: str, outcome: Outcome) -> None:
-    """Make one attempt that ends so."""
-    await ledger.settle(await called(ledger, job_id), outcome)
 
 
 async def with_worker(ledger: Ledger) -> None:

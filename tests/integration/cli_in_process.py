@@ -16,10 +16,9 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from linkferry.cli import build
-from tests.factories import an_invitation
+from tests.by_hand import LINKED, accepted, ended
 from worker import telemetry
-from worker.domain.job import ClaimedJob
-from worker.domain.outcome import Fail, Linked, Refused
+from worker.domain.outcome import Fail, Outcome, Refused
 from worker.ledger import Ledger, open_redis
 
 NAMESPACE = "cli-test"
@@ -55,6 +54,10 @@ class Cli:
 
         return asyncio.run(run())
 
+    def work(self, job_id: str, outcome: Outcome) -> None:
+        """Make one attempt that ends so, as a worker does."""
+        self.on_ledger(lambda ledger: ended(ledger, job_id, outcome))
+
 
 @contextmanager
 def cli_on(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
@@ -74,20 +77,12 @@ def cli_on(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 async def fail_one(ledger: Ledger, *, reason: str = "link_exists", reason_class: str = "link_exists") -> str:
-    (receipt,) = await ledger.accept([an_invitation()], max_waiting=100, durable=False)
-    job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
     fail = Fail(reason=reason, reason_class=reason_class, is_own_data=True, raw="{}")
-    await ledger.settle(job.lease, Refused(fail=fail))
-    return job.id
+    return await ended(ledger, await accepted(ledger), Refused(fail=fail))
 
 
 async def link_one(ledger: Ledger) -> str:
-    (receipt,) = await ledger.accept([an_invitation()], max_waiting=100, durable=False)
-    job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
-    await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
-    return job.id
+    return await ended(ledger, await accepted(ledger), LINKED)
 
 
 def state_of(cli: Cli, job_id: str) -> str:

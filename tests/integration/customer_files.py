@@ -6,11 +6,10 @@ import csv
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.by_hand import LINKED, accepted, ended
 from tests.factories import a_request, an_invitation
 from tests.integration.cli_in_process import NAMESPACE, Cli
 from worker.domain.dedupe import contact_mark, fingerprint
-from worker.domain.job import ClaimedJob
-from worker.domain.outcome import Linked
 from worker.domain.request import Contact
 from worker.ledger import Ledger, open_redis
 from worker.limits import Limits
@@ -47,11 +46,7 @@ async def link_shop(ledger: Ledger, nth: int) -> str:
     invitation = an_invitation(
         request=request, fingerprint=fingerprint(request), contact_mark=contact_mark(request)
     )
-    (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
-    job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
-    await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
-    return job.id
+    return await ended(ledger, await accepted(ledger, invitation), LINKED)
 
 
 async def on_limits(cli: Cli, body: Callable[[Limits], Awaitable[None]]) -> None:

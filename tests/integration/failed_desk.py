@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from tests.by_hand import ended
 from tests.factories import an_invitation
 from tests.stack import Stack
 from worker.domain.act import Act, ActState
-from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
 from worker.domain.states import JobState, Lane
 from worker.ledger import Ledger
@@ -28,26 +28,22 @@ async def fail_some(ledger: Ledger, count: int, *, lane: Lane = Lane.BULK) -> li
         rows = [an_invitation(lane=lane, channels=()) for _ in range(min(100, count - start))]
         receipts = await ledger.accept(rows, max_waiting=10 * count)
         new = [receipt.job_ids[0] for receipt in receipts]
-        await asyncio.gather(*(_fail(ledger, job) for job in new))
+        await asyncio.gather(*(ended(ledger, job, FAIL) for job in new))
         jobs += new
     return jobs
 
 
-async def _fail(ledger: Ledger, job_id: str) -> None:
-    claimed = await ledger.claim(job_id, worker_id="test", lease_s=60)
-    assert isinstance(claimed, ClaimedJob), claimed
-    await ledger.settle(claimed.lease, FAIL)
-
-
-async def start_act(ledger: Ledger, act: Act, jobs: Sequence[str], *, is_canary: bool = True) -> str:
+async def start_act(
+    ledger: Ledger, act: Act, jobs: Sequence[str], *, is_canary: bool = True, name: str = "dana"
+) -> str:
     """Freeze and start an act on these jobs; nobody here drives it."""
-    act_id = f"a-{act.value}"
-    await ledger.acts.open(act_id, act, by="cli:dana")
+    act_id = f"a-{act.value}-{name}"
+    await ledger.acts.open(act_id, act, by=f"cli:{name}")
     weighed = await ledger.acts.add(act_id, jobs, seen=0)
     assert weighed is not None
     assert weighed.seen == len(jobs)
     assert await ledger.acts.freeze(act_id, seen=weighed.seen)
-    assert (await ledger.acts.start(act_id, by="cli:dana", why="mended", is_canary=is_canary)).done
+    assert (await ledger.acts.start(act_id, by=f"cli:{name}", why="mended", is_canary=is_canary)).done
     return act_id
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.by_hand import accepted, ended
 from tests.factories import an_invitation
 from tests.integration.cli_in_process import Cli
 from worker.domain.dedupe import claim_key, fingerprint
-from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
 from worker.domain.parse import ParsedRequest, parse_request
 from worker.ledger import Ledger
@@ -31,12 +31,8 @@ def a_failed(cli: Cli, *, reason: str = "number_invalid", code: int | None = Non
         invitation = an_invitation(
             request=request, fingerprint=fingerprint(request), claim_key=claim_key(request, None, None)
         )
-        (receipt,) = await ledger.accept([invitation], max_waiting=1_000, durable=False)
-        job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-        assert isinstance(job, ClaimedJob), job
         why = Fail(reason=reason, reason_class="bad_data", code=code, is_own_data=True, raw="{}")
-        await ledger.settle(job.lease, Refused(fail=why))
-        return job.id
+        return await ended(ledger, await accepted(ledger, invitation), Refused(fail=why))
 
     return str(cli.on_ledger(fail))
 

@@ -29,14 +29,14 @@ async def test_a_requeue_of_what_is_not_mended_stops_by_itself(tmp_path: Path) -
         async def is_stopped() -> bool:
             return (await act_of(stack, act_id)).state is ActState.STOPPED
 
-        await stack.until(is_stopped, "it stops by itself", within_s=60)
-        await stack.until(lambda: _is_at_rest(stack, act_id), "the canaries have ended", within_s=30)
+        await stack.until(is_stopped, "it stops by itself")
+        await stack.until(lambda: _is_at_rest(stack, act_id), "the canaries have ended")
         stopped = await act_of(stack, act_id)
         await stack.faults(fail_code=None)
         # Five equal answers in a row hold the lane as well, whoever asked for the calls.
         assert await stack.ledger.batches.clear_hold("bulk")
         await stack.ledger.acts.go_on(act_id, by="cli:dana", why="the name is mended")
-        record = await until_done(stack, act_id, within_s=90)
+        record = await until_done(stack, act_id, within_s=100)
 
         assert (stopped.done, stopped.failed_again, stopped.waiting) == (5, 5, 55)
         assert stopped.stopped_because is not None

@@ -81,11 +81,11 @@ class Fleet:
             self.desk.advance(LOOK_S)
             await self.workers[0].turn()
 
-    async def fail(self, count: int) -> list[str]:
+    async def fail(self, count: int, reason: str = "unknown_17") -> list[str]:
         """Have so many jobs fail for one reason."""
         jobs = [(await self.desk.accept()).job_ids[0] for _ in range(count)]
         for job in jobs:
-            await self.desk.end(job, Refused(fail=a_fail("unknown_17", is_own_data=True)))
+            await self.desk.end(job, Refused(fail=a_fail(reason, is_own_data=True)))
         return jobs
 
 
@@ -153,6 +153,42 @@ async def test_a_surge_is_told_once_and_its_end_once(real_redis: redis.asyncio.R
         assert [each["Subject"].count("Over: ") for each in fleet.mails] == [0, 1]
         assert len(set(fleet.receiver.ids)) == 2
         assert fleet.receiver.got[1]["data"]["peak"] == 20
+
+
+async def test_a_failed_queue_that_grows_is_told_once_and_its_end_once(
+    real_redis: redis.asyncio.Redis,
+) -> None:
+    """Fifty failures within an hour, for reasons none of which surges: one alert and its end, whatever comes on top."""
+    async with a_fleet(real_redis) as fleet:
+        for n in range(4):
+            await fleet.fail(13 if n else 10, reason=f"unknown_{n}")
+        await fleet.look_for(60)
+        assert fleet.posts == []
+
+        await fleet.fail(1, reason="unknown_9")
+        await fleet.look_for(60)
+        await fleet.fail(12, reason="unknown_8")
+        await fleet.look_for(600)
+        assert [text for _, text in fleet.posts] == [
+            "[Linkferry live, test] The failed queue grows: 50 jobs failed within an hour, 50 wait for a person"
+        ]
+        await fleet.look_for(5400)
+        assert [kind for kind, _ in fleet.posts] == ["alert.opened", "alert.ended"]
+        assert [each["Subject"].count("Over: ") for each in fleet.mails] == [0, 1]
+
+
+async def test_many_taken_back_from_a_discard_are_no_surge(real_redis: redis.asyncio.Redis) -> None:
+    """They failed long ago, and were told of then."""
+    async with a_fleet(real_redis) as fleet:
+        jobs = await fleet.fail(60)
+        await fleet.look_for(5400)
+        told = len(fleet.posts)
+        for job in jobs:
+            await fleet.desk.ledger.discard(job, by="cli:dana", why="old")
+            await fleet.desk.ledger.restore(job, by="cli:dana", why="wrong list")
+        await fleet.look_for(600)
+
+        assert (told, len(fleet.posts)) == (2, 2)
 
 
 async def test_a_hold_is_told_at_once_and_its_clearing(real_redis: redis.asyncio.Redis) -> None:
@@ -242,6 +278,26 @@ async def test_a_receiver_that_is_down_is_told_when_it_is_back(real_redis: redis
         assert [each["type"] for each in fleet.receiver.got[-2:]] == ["alert.opened", "alert.ended"]
         assert "It was over at" in fleet.receiver.got[-2]["text"], "it says that it is old"
         assert len(set(fleet.receiver.ids)) == 2
+
+
+async def test_a_receiver_that_moved_is_not_followed_and_told_when_the_address_is_right(
+    real_redis: redis.asyncio.Redis,
+) -> None:
+    """A signed alert goes where the setting says and nowhere else; the list says that it is led elsewhere."""
+    async with a_receiver() as elsewhere, a_fleet(real_redis, then=307) as fleet:
+        fleet.receiver.headers["Location"] = elsewhere.url
+        await fleet.desk.ledger.batches.hold("live", "unknown_17")
+        await fleet.look_for(60)
+        [incident] = await fleet.desk.ledger.incidents.open()
+        [webhook] = [each for each in incident.tellings if each.sink == "webhook"]
+        assert (webhook.state, webhook.fault, webhook.status) == (TellingState.WAITING, "redirected", 307)
+
+        fleet.receiver.then = 200
+        await fleet.look_for(600)
+        assert elsewhere.ids == []
+        assert len(set(fleet.receiver.ids)) == 1
+        [incident] = await fleet.desk.ledger.incidents.open()
+        assert {each.state for each in incident.tellings} == {TellingState.TOLD}
 
 
 async def test_a_receiver_that_never_answers_is_given_up_after_a_day(real_redis: redis.asyncio.Redis) -> None:

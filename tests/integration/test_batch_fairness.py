@@ -41,7 +41,7 @@ async def until_ended(stack: Stack, runs: tuple[str, ...], total: int) -> list[i
         found = await ended(stack, *runs)
         return found if sum(found) >= total else None
 
-    found: list[int] = await stack.until(are, f"{total} jobs have ended", within_s=60)
+    found: list[int] = await stack.until(are, f"{total} jobs have ended")
     return found
 
 

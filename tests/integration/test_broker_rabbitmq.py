@@ -14,16 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.factories import an_invitation
-from tests.stack import Stack
+from tests.stack import Stack, free_port
 from worker.domain.states import DeliveryState, JobState, Lane
 
 pytestmark = pytest.mark.rabbitmq
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -71,7 +65,7 @@ async def test_jobs_are_linked_and_told_with_bells_over_rabbitmq(tmp_path: Path)
                     return True
                 return False
 
-            await stack.until(listens, "RabbitMQ listens", within_s=60)
+            await stack.until(listens, "RabbitMQ listens")
             workers = [stack.start_worker() for _ in range(2)]
             for _ in range(30):
                 await stack.ledger.accept([an_invitation(lane=Lane.BULK)], max_waiting=100)
@@ -82,8 +76,8 @@ async def test_jobs_are_linked_and_told_with_bells_over_rabbitmq(tmp_path: Path)
             async def are_told() -> bool:
                 return len(await stack.outbox()) == 30
 
-            await stack.until(are_linked, "all are linked", within_s=60)
-            await stack.until(are_told, "all are told", within_s=60)
+            await stack.until(are_linked, "all are linked")
+            await stack.until(are_told, "all are told")
             for worker in workers:
                 worker.terminate()
             await stack.until(lambda: all(w.poll() is not None for w in workers), "the workers have stopped")

@@ -171,6 +171,7 @@ def test_a_bulk_discard_is_taken_back(cli: Cli) -> None:
     assert (undone["act"], undone["done"]) == ("restore", 2)
     assert [state_of(cli, job) for job in jobs] == ["failed", "failed", "dead"]
     assert cli("act", "undo", act_id, *WHY).exit_code == 1
+    assert f"{undone['act_id']}: 2 of 2 taken back" in cli("act", "show", act_id).stdout
 
 
 def test_a_dead_letter_is_restored_by_its_id(cli: Cli) -> None:

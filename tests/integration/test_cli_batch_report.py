@@ -13,8 +13,9 @@ import pytest
 
 from linkferry.commands.batch_report import new_file
 from linkferry.frame import CommandError
+from tests.by_hand import ended
 from tests.factories import a_request, an_invitation
-from tests.integration.batch_desk import LINKED, REFUSED, RUN, a_batch, cli_with_credentials, end
+from tests.integration.batch_desk import LINKED, REFUSED, RUN, a_batch, cli_with_credentials
 from tests.integration.cli_in_process import Cli
 from worker.domain.outcome import Refused
 from worker.domain.states import Channel, JobState, Lane
@@ -49,9 +50,9 @@ async def a_worked_batch(ledger: Ledger) -> list[str]:
     ]  # fmt: skip
     receipts = await ledger.accept(rows, max_waiting=1000)
     linked, failed, dead, _ = (receipt.job_ids[0] for receipt in receipts)
-    await end(ledger, linked, LINKED)
-    await end(ledger, failed, REFUSED)
-    await end(ledger, dead, Refused(fail=REFUSED.fail, is_discard=True))
+    await ended(ledger, linked, LINKED)
+    await ended(ledger, failed, REFUSED)
+    await ended(ledger, dead, Refused(fail=REFUSED.fail, is_discard=True))
     await ledger.batches.add_counts(RUN, rejected=7, duplicates=5)
     return [linked, failed, dead, *rest]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.by_hand import called, ended
 from tests.factories import an_invitation
 from tests.integration.batch_desk import (
     LINKED,
@@ -23,9 +24,7 @@ from tests.integration.batch_desk import (
     REFUSED,
     RUN,
     a_batch,
-    called,
     cli_with_credentials,
-    end,
     with_worker,
 )
 from tests.integration.cli_in_process import NAMESPACE, Cli
@@ -64,8 +63,8 @@ def test_what_failed_is_told_by_reason_with_the_remedy(cli: Cli) -> None:
 
     async def prepare(ledger: Ledger) -> None:
         jobs = await a_batch(ledger)
-        await end(ledger, jobs[0], REFUSED)
-        await end(ledger, jobs[1], LINKED)
+        await ended(ledger, jobs[0], REFUSED)
+        await ended(ledger, jobs[1], LINKED)
 
     cli.on_ledger(prepare)
 
@@ -147,7 +146,7 @@ def test_a_batch_that_has_ended_is_stopped_by_nothing(cli: Cli) -> None:
 
     async def prepare(ledger: Ledger) -> None:
         [job] = await a_batch(ledger, 1)
-        await end(ledger, job, LINKED)
+        await ended(ledger, job, LINKED)
 
     cli.on_ledger(prepare)
 
@@ -161,8 +160,8 @@ def test_jobs_that_wait_for_a_later_try_or_a_look_up_have_no_time(cli: Cli) -> N
     async def prepare(ledger: Ledger) -> None:
         await with_worker(ledger)
         later, doubt = await a_batch(ledger, 2)
-        await end(ledger, later, RETRY)
-        await end(ledger, doubt, Doubtful(fail=Fail(reason="partner_timeout", reason_class="transient")))
+        await ended(ledger, later, RETRY)
+        await ended(ledger, doubt, Doubtful(fail=Fail(reason="partner_timeout", reason_class="transient")))
 
     cli.on_ledger(prepare)
 
@@ -232,10 +231,10 @@ def test_a_batch_that_is_over_is_watched_to_its_end_at_once(cli: Cli) -> None:
 
     async def prepare(ledger: Ledger) -> None:
         jobs = await a_batch(ledger, 2)
-        await end(ledger, jobs[0], REFUSED)
-        await end(ledger, jobs[1], LINKED)
+        await ended(ledger, jobs[0], REFUSED)
+        await ended(ledger, jobs[1], LINKED)
         for job in await a_batch(ledger, 1, run="good"):
-            await end(ledger, job, LINKED)
+            await ended(ledger, job, LINKED)
 
     cli.on_ledger(prepare)
 
@@ -286,9 +285,9 @@ def test_on_a_terminal_it_is_drawn_anew_until_the_batch_has_ended(cli: Cli) -> N
     cli("batch", "resume", RUN)
 
     async def work(ledger: Ledger) -> None:
-        await end(ledger, jobs[0], REFUSED)
+        await ended(ledger, jobs[0], REFUSED)
         for job in jobs[1:]:
-            await end(ledger, job, LINKED)
+            await ended(ledger, job, LINKED)
 
     cli.on_ledger(work)
     until(b"has ended: 3 linked, 1 failed.")

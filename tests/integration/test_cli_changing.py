@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.by_hand import LINKED, accepted, ended, sent
 from tests.factories import a_request, an_invitation
 from tests.integration.cli_in_process import Cli, cli_on, fail_one, link_one, state_of
-from worker.domain.job import ClaimedJob
-from worker.domain.outcome import Deleted, Fail, Linked, Refused
+from worker.domain.outcome import Deleted, Fail, Refused
 from worker.domain.request import Contact, Product
 from worker.ledger import Ledger
 
@@ -20,17 +19,6 @@ from worker.ledger import Ledger
 def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cli]:
     with cli_on(valkey_url, monkeypatch, tmp_path) as cli:
         yield cli
-
-
-def work(cli: Cli, job_id: str, outcome: Any) -> None:
-    """Make one attempt that ends so, as a worker does."""
-
-    async def run(ledger: Ledger) -> None:
-        job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-        assert isinstance(job, ClaimedJob), job
-        await ledger.settle(job.lease, outcome)
-
-    cli.on_ledger(run)
 
 
 def test_a_replace_is_asked_for_and_said(cli: Cli) -> None:
@@ -54,8 +42,8 @@ def test_a_failed_second_half_is_visible_as_such(cli: Cli) -> None:
     """On the job's page and the customer's: the old link is deleted, the new one is not made."""
     job = cli.on_ledger(link_one)
     cli("job", "replace", job, "--yes")
-    work(cli, job, Deleted())
-    work(cli, job, Refused(fail=Fail(reason="number_invalid", reason_class="bad_data", is_own_data=True)))
+    cli.work(job, Deleted())
+    cli.work(job, Refused(fail=Fail(reason="number_invalid", reason_class="bad_data", is_own_data=True)))
     for words in (("job", "show", job), ("failed", "show", job), ("customer", "show", job)):
         said = " ".join(cli(*words).stdout.split())
         assert "The old link is deleted, and the new one is not made" in said, words
@@ -76,7 +64,7 @@ def test_new_data_are_shown_before_and_after(cli: Cli) -> None:
     assert "→ +972501110009" in result.stdout
     assert "The link is deleted at the partner" in result.stdout
     assert state_of(cli, job) == "available"
-    work(cli, job, Deleted())
+    cli.work(job, Deleted())
     assert cli.json("job", "show", job, "--reveal")["asked"]["whatsapp"] == "972501110009"
 
 
@@ -95,6 +83,12 @@ def test_all_that_is_wrong_with_new_data_is_said(cli: Cli) -> None:
         ((), "Say which links to replace"),
         (("--set", "locale=en"), "say the job's id"),
         (("--state", "linked", "--set", "locale=en"), "say the job's id"),
+        (("--name", "Dana Flowers", "--set", "locale=en"), "job list --state linked --name 'Dana Flowers'"),
+        (
+            ("--state", "failed", "--class", "bad_data", "--set", "locale=en"),
+            "failed export mend.csv --class bad_data, then discard them here (linkferry failed discard --class bad_data)",
+        ),
+        (("--state", "failed", "--new-number", "0501110009"), "linkferry failed discard --all"),
         (("--state", "available"), "only the links of `linked` and `failed` jobs"),
         (("JOB", "--number", "0501110009"), "--new-number"),
         (("JOB", "--state", "linked"), "not both"),
@@ -127,7 +121,7 @@ def test_a_change_is_called_off(cli: Cli) -> None:
     cli("job", "replace", job, "--yes")
     assert "keeps its link as it is" in cli("job", "cancel", job).stdout
     cli("job", "replace", job, "--yes")
-    work(cli, job, Deleted())
+    cli.work(job, Deleted())
     assert "deleted already" in cli("job", "cancel", job).stdout
     assert state_of(cli, job) == "revoked"
 
@@ -153,11 +147,7 @@ def test_a_message_whose_link_is_changed_is_not_sent_again(cli: Cli) -> None:
 
     async def settle_message(ledger: Ledger) -> None:
         for delivery in await ledger.deliveries.of_invitation(job[:-1]):
-            claimed = await ledger.deliveries.claim(delivery.id, worker_id="w", lease_s=60)
-            assert claimed is not None
-            from worker.domain.outcome import Sent
-
-            await ledger.deliveries.settle(claimed.lease, Sent(), can_resend=True)
+            await sent(ledger, delivery.id, can_resend=True)
 
     cli.on_ledger(settle_message)
     cli("job", "replace", job, "--yes")
@@ -191,11 +181,7 @@ def test_a_facebook_link_is_said_to_stay(cli: Cli) -> None:
 
     async def link_a_page(ledger: Ledger) -> str:
         invitation = an_invitation(request=a_request(products=(Product.FACEBOOK_PAGE,)))
-        (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
-        job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-        assert isinstance(job, ClaimedJob)
-        await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
-        return job.id
+        return await ended(ledger, await accepted(ledger, invitation), LINKED)
 
     job = cli.on_ledger(link_a_page)
     refused = cli("job", "revoke", job)
@@ -219,11 +205,7 @@ def test_the_phone_follows_a_corrected_number(cli: Cli) -> None:
     async def link_by_text(ledger: Ledger) -> str:
         contact = Contact(phone="972501234567", locale="he")
         invitation = an_invitation(request=a_request(whatsapp="972501234567", contact=contact))
-        (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
-        job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-        assert isinstance(job, ClaimedJob)
-        await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
-        return job.id
+        return await ended(ledger, await accepted(ledger, invitation), LINKED)
 
     job = cli.on_ledger(link_by_text)
     kept = ("--set", "phone=+972501234567")
@@ -233,7 +215,7 @@ def test_the_phone_follows_a_corrected_number(cli: Cli) -> None:
     assert result.exit_code == 0, result.output
     assert "phone: +9725******67 → +972501110009" in result.stdout
     assert "becomes the new one with it" in " ".join(result.stderr.split())
-    work(cli, job, Deleted())
+    cli.work(job, Deleted())
     asked = cli.json("job", "show", job, "--reveal")
     assert asked["contact"]["phone"] == "972501110009", asked
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from linkferry.doctor_redis import look_at_room
 from tests.integration.cli_in_process import DANA, Cli, cli_on
 from worker.domain.states import JobState
+from worker.ledger.survey import Fullness
 
 pytestmark = pytest.mark.redis
 
@@ -53,7 +55,7 @@ def test_doctor_sees_jobs_that_wait_for_no_worker(cli: Cli) -> None:
 
     text = cli("doctor").stdout
 
-    assert "No worker runs, and 1 jobs wait." in text
+    assert "No worker runs, and 1 job waits." in text
 
 
 def test_doctor_warns_of_a_store_that_may_lose_jobs(cli: Cli) -> None:
@@ -69,6 +71,38 @@ def test_doctor_warns_of_a_store_that_may_lose_jobs(cli: Cli) -> None:
 
     bad = {finding["about"] for finding in findings if finding["level"] == "bad"}
     assert {"eviction", "persistence"} <= bad
+
+
+def test_doctor_says_what_a_redis_that_takes_no_writes_lacks(cli: Cli) -> None:
+    """The overview sends people here: the memory that is used up is named, with how much there is."""
+    cli("enqueue", "whatsapp", *DANA)
+    with redis.Redis.from_url(cli.url) as client:
+        client.config_set("maxmemory", "1mb")
+        try:
+            findings = cli.json("doctor", expect=1)["findings"]
+        finally:
+            client.config_set("maxmemory", "0")
+
+    [room] = [finding for finding in findings if finding["about"] == "memory"]
+    assert room["level"] == "bad"
+    assert "of 1 MB): new requests are refused." in room["text"]
+    assert "maxmemory" in room["remedy"]
+    assert not [finding for finding in findings if "does not answer" in finding["text"]]
+
+
+@pytest.mark.parametrize(
+    ("room", "about"),
+    [
+        (Fullness(), []),
+        (Fullness(used_bytes=5, most_bytes=9), []),
+        (Fullness(used_bytes=9, most_bytes=9, can_evict=True), []),
+        (Fullness(used_bytes=9, most_bytes=9), ["memory"]),
+        (Fullness(is_write_refused=True), ["disk"]),
+    ],
+)
+def test_each_want_of_room_is_a_finding(room: Fullness, about: list[str]) -> None:
+    """And what is not wanting is none."""
+    assert [finding.about for finding in look_at_room(room)] == about
 
 
 @pytest.mark.parametrize(

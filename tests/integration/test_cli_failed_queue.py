@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.by_hand import ended
 from tests.factories import an_invitation
 from tests.integration.cli_in_process import Cli, cli_on, fail_one, link_one
 from tests.integration.mending_desk import a_failed
 from tests.integration.test_cli_words import a_failed_message
-from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
 from worker.domain.states import Lane
 from worker.ledger import Ledger
@@ -30,10 +30,8 @@ def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 async def fail_again(ledger: Ledger, job_id: str) -> None:
     """Requeue a failed job, and let it fail as before."""
     await ledger.requeue(job_id, by="cli:dana", why="once more")
-    job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
     fail = Fail(reason="number_invalid", reason_class="bad_data", is_own_data=True)
-    await ledger.settle(job.lease, Refused(fail=fail))
+    await ended(ledger, job_id, Refused(fail=fail))
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import a_request, an_invitation
+from tests.by_hand import accepted, ended
+from tests.factories import a_request
 from tests.integration.cli_in_process import Cli, cli_on, fail_one
-from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
 from worker.domain.request import Contact
 from worker.ledger import Ledger
@@ -37,16 +37,10 @@ def levi(cli: Cli) -> str:
     cli.on_ledger(fail_one)
 
     async def fail(ledger: Ledger) -> str:
-        [receipt] = await ledger.accept([an_invitation(request=LEVI)], max_waiting=100, durable=False)
-        [job_id] = receipt.job_ids
-        for _ in range(2):
-            job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-            assert isinstance(job, ClaimedJob)
-            fail = Fail(reason="name_refused", reason_class="bad_data", is_own_data=True)
-            await ledger.settle(job.lease, Refused(fail=fail))
-            if job.attempt == 1:
-                await ledger.requeue(job_id, by="dana", why="mended")
-        return job_id
+        refused = Refused(fail=Fail(reason="name_refused", reason_class="bad_data", is_own_data=True))
+        job_id = await ended(ledger, await accepted(ledger, request=LEVI), refused)
+        await ledger.requeue(job_id, by="dana", why="mended")
+        return await ended(ledger, job_id, refused)
 
     return str(cli.on_ledger(fail))
 
@@ -62,6 +56,15 @@ def test_a_job_is_found_by_whatever_one_has(cli: Cli, levi: str, text: str) -> N
     assert levi in cli("job", "find", levi).output
     assert "972501234567" not in cli("job", "find", text).output
     assert "972501234567" in cli("job", "find", text, "--reveal").output
+
+
+def test_a_part_of_a_number_is_not_searched_for(cli: Cli, levi: str) -> None:
+    """And that is said, instead of nothing."""
+    result = cli("job", "find", "0501")
+
+    assert result.exit_code == 1
+    assert "A number is found whole" in result.stderr
+    assert "A number" not in cli("job", "find", "Nobody").stderr
 
 
 def test_what_is_not_there_is_told(cli: Cli) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.by_hand import LINKED, accepted
+from tests.factories import a_request
 from tests.integration.cli_in_process import Cli, cli_on, state_of
 from tests.integration.mending_desk import NUMBER, a_failed
-from worker.domain.job import ClaimedJob
-from worker.domain.outcome import Deleted, Linked
-from worker.ledger import Ledger
+from worker.domain.outcome import Deleted
+from worker.domain.request import Contact
+from worker.ledger import Ledger, LedgerUnavailable
+from worker.ledger.forgetting import Forgetting
 
 WHY = ("--why", "asked by letter")
 
@@ -23,22 +26,11 @@ def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         yield cli
 
 
-def work(cli: Cli, job_id: str, outcome: Any) -> None:
-    """Make one attempt that ends so, as a worker does."""
-
-    async def run(ledger: Ledger) -> None:
-        job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-        assert isinstance(job, ClaimedJob), job
-        await ledger.settle(job.lease, outcome)
-
-    cli.on_ledger(run)
-
-
 def a_linked(cli: Cli) -> str:
     """Return a job whose link stands."""
     job = a_failed(cli)
     assert cli("failed", "requeue", job).exit_code == 0
-    work(cli, job, Linked(link="https://onboarding.example/1"))
+    cli.work(job, LINKED)
     return job
 
 
@@ -64,6 +56,38 @@ def test_a_customer_is_erased(cli: Cli) -> None:
     [erased] = [entry["detail"] for entry in entries if entry["subject"] == job]
     assert (erased["state"], erased["reason"]) == ("failed", "number_invalid")
     assert erased["accepted_at"].endswith("Z")
+
+
+def test_a_customer_of_many_jobs_is_erased_at_once(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off in the middle, it says how far it came and how to finish; the table stays readable."""
+
+    async def chain(ledger: Ledger) -> list[str]:
+        contact = Contact(name="Dana", email="chain@example.com", locale="he")
+        return [
+            await accepted(ledger, request=a_request(business_name="Chain", contact=contact))
+            for _ in range(120)
+        ]
+
+    jobs = cli.on_ledger(chain)
+    invitation, left = Forgetting.invitation, [70]
+
+    async def dying(self: Forgetting, *args: Any, **words: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise LedgerUnavailable("Connection refused")
+        return await invitation(self, *args, **words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Forgetting, "invitation", dying)
+        broken = cli("forget", jobs[0], *WHY, "--yes")
+    finished = cli("forget", jobs[0], *WHY, "--yes")
+
+    assert broken.exit_code == 1
+    assert "and 70 more jobs" in broken.stdout
+    assert "Broken off: 70 of 120 jobs are erased. Say the same again" in broken.stderr
+    assert finished.exit_code == 0, finished.output
+    assert "Erased: 50 jobs" in finished.stdout
+    assert cli.json("job", "list")["total"] == 0
 
 
 def test_who_asks_for_an_erased_job_is_told_that_it_was_erased(cli: Cli) -> None:
@@ -151,7 +175,7 @@ def test_an_open_link_is_in_the_way(cli: Cli) -> None:
     assert waits.exit_code == 1
     assert "being replaced or deleted" in waits.stderr
     assert "No worker runs" in waits.stderr
-    work(cli, job, Deleted())
+    cli.work(job, Deleted())
     assert cli.json("forget", NUMBER, *WHY, "--yes", "--revoke")["done"] is True
     assert cli("job", "show", job).exit_code == 1
 

@@ -161,7 +161,7 @@ def test_the_whole_story_is_in_the_json(cli: Cli) -> None:
 
     assert [entry["code"] for entry in document["timeline"]][:2] == [
         "accepted_source",
-        "attempt_linked_untimed",
+        "attempt_linked",
     ]
     assert document["next"]["code"] == "remedy_no_worker"
     assert document["link"] == "https://onboarding.example/1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -216,6 +217,21 @@ def test_an_export_of_nothing_writes_nothing(cli: Cli, tmp_path: Path) -> None:
     assert cli.json("failed", "export", "new.csv", *cut, expect=1) == {"file": None, "rows": 0}
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old.csv", "mine")]
     assert cli.json("audit", "--act", "export")["items"] == []
+
+
+def test_the_way_from_the_failed_queue_through_a_file_can_be_pasted(cli: Cli, tmp_path: Path) -> None:
+    """Discard what was exported, and no more; then bring the file in, whatever it is called."""
+    job, other = a_failed(cli), a_failed(cli, reason="name_refused", whatsapp="972501234569")
+
+    told = cli("failed", "export", "to mend.csv", "--reason", "number_invalid").stdout
+    [bring] = [shlex.split(line)[4:] for line in told.splitlines() if "linkferry backfill" in line]
+    [discard] = [line.partition(" hold: linkferry ")[2] for line in told.splitlines() if "discard" in line]
+
+    assert discard == "failed discard --reason number_invalid"
+    assert cli(*discard.split(), "--yes").exit_code == 0
+    assert (state_of(cli, job), state_of(cli, other)) == ("dead", "failed")
+    assert bring == ["linkferry", "backfill", "to mend.csv"]
+    assert cli.json(*bring[1:], "--quiet")["accepted"] == 1
 
 
 def test_rows_that_stand_in_the_failed_queue_say_what_to_do(cli: Cli) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from linkferry.hints import as_typed
+from tests.by_hand import LINKED, accepted, ended
 from tests.factories import an_invitation
 from tests.integration.cli_in_process import DANA, Cli, cli_on, fail_one, link_one
-from worker.domain.states import Lane
+from worker.domain.outcome import Fail, Undelivered
+from worker.domain.states import Channel, Lane
 from worker.ledger import Ledger
 
 pytestmark = pytest.mark.redis
@@ -63,7 +66,12 @@ def test_what_is_to_be_copied_is_never_folded(
         ("unknown_77", "unknown", "reasons set unknown_77", "discard"),
         ("partner_busy", "exhausted", "failed list", "discard"),
         ("number_invalid", "bad_data", "failed list --reason number_invalid", "failed requeue"),
-        ("number_invalid", "bad_data", "failed export FILE --reason number_invalid", "failed requeue"),
+        (
+            "number_invalid",
+            "bad_data",
+            "failed export number_invalid.csv --reason number_invalid",
+            "failed requeue",
+        ),
         ("reference_invalid", "bad_data", "failed requeue --reason reference_invalid", "failed export"),
         ("unknown_outcome", "exhausted", "failed requeue --reason unknown_outcome", "discard"),
     ],
@@ -78,6 +86,70 @@ def test_the_next_step_follows_the_remedy(
 
     assert says in steps
     assert does_not_say not in steps
+
+
+async def fail_message(ledger: Ledger, reason: str, reason_class: str) -> str:
+    """Return a message that failed for good."""
+    job = await ended(ledger, await accepted(ledger, channels=(Channel.SMS,)), LINKED)
+    [delivery] = await ledger.deliveries.of_invitation(job[:-1])
+    claimed = await ledger.deliveries.claim(delivery.id, worker_id="w", lease_s=60)
+    assert claimed is not None
+    assert await ledger.deliveries.begin_send(claimed.lease)
+    fail = Fail(reason=reason, reason_class=reason_class, code=30007)
+    await ledger.deliveries.settle(claimed.lease, Undelivered(fail=fail), can_resend=False)
+    return delivery.id
+
+
+@pytest.mark.parametrize(
+    ("reason", "its_class", "says"),
+    [
+        ("sms_text_too_long", "configuration", "When it is mended: "),
+        (
+            "sms_number_invalid",
+            "recipient",
+            "To try them once more, to the addresses that they have by now: ",
+        ),
+        ("sms_in_doubt", "doubt", "To send them once more, though some may have arrived: "),
+        ("unknown_30007", "unknown", "Then: "),
+    ],
+)
+def test_a_group_of_messages_offers_to_send_them_again(
+    cli: Cli, reason: str, its_class: str, says: str
+) -> None:
+    """By a command that can be pasted, from the whole queue and from the group's own page: it means the messages alone."""
+    message = cli.on_ledger(lambda ledger: fail_message(ledger, reason, its_class))
+    cli.on_ledger(lambda ledger: fail_one(ledger, reason="number_invalid", reason_class="bad_data"))
+    command = f"linkferry failed requeue --stage delivery --reason {reason}"
+
+    for shown in (cli("failed", "groups"), cli("failed", "groups", reason)):
+        assert f"{says}{command}\n" in shown.stdout
+        assert f"Look: linkferry failed list --stage delivery --reason {reason}\n" in shown.stdout
+        assert (f"linkferry reasons set {reason}\n" in shown.stdout) == (its_class == "unknown")
+
+    done = cli(*command.split()[1:], "--yes", "--why", "mended", "--json")
+    assert json.loads(done.stdout)["total"] == 1, done.output
+    [left] = cli.json("failed", "list")["items"]
+    assert (left["stage"], left["reason"]) == ("link", "number_invalid"), message
+
+
+def test_where_jobs_and_messages_failed_alike_each_command_means_its_own(cli: Cli) -> None:
+    """A requeue by the reason alone would send the messages as well."""
+    cli.on_ledger(lambda ledger: fail_message(ledger, "unknown_77", "unknown"))
+    cli.on_ledger(lambda ledger: fail_one(ledger, reason="unknown_77", reason_class="unknown"))
+
+    for shown in (cli("failed", "groups").stdout, cli("failed", "groups", "unknown_77").stdout):
+        assert "Then: linkferry failed requeue --stage link --reason unknown_77\n" in shown
+        assert "Then: linkferry failed requeue --stage delivery --reason unknown_77\n" in shown
+
+
+def test_one_reasons_own_page_names_the_job_that_can_be_corrected(cli: Cli) -> None:
+    """And a file that can be written: nothing is left to be filled in."""
+    job = cli.on_ledger(lambda ledger: fail_one(ledger, reason="number_invalid", reason_class="bad_data"))
+
+    shown = cli("failed", "groups", "number_invalid").stdout
+
+    assert f"Correct one: linkferry failed edit {job}\n" in shown
+    assert cli("failed", "export", "number_invalid.csv", "--reason", "number_invalid").exit_code == 0
 
 
 def test_stopped_batches_show_in_the_status_and_resume_names_them(cli: Cli) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.by_hand import LINKED, accepted, ended, sent
 from tests.factories import a_request, an_invitation
 from tests.integration.cli_in_process import NAMESPACE, Cli, cli_on
-from worker.domain.job import ClaimedJob
-from worker.domain.outcome import Linked, Sent
 from worker.domain.request import Contact, Product
 from worker.ledger import Ledger
 
@@ -31,16 +30,10 @@ def cli(valkey_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 async def told(ledger: Ledger) -> str:
     """Return a job whose customer was sent his link."""
     invitation = an_invitation(request=a_request(business_name="Dana Flowers", contact=CONTACT))
-    (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
-    job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
-    await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
-    [delivery] = await ledger.deliveries.of_invitation(receipt.invitation_id)
-    claimed = await ledger.deliveries.claim(delivery.id, worker_id="w", lease_s=60)
-    assert claimed is not None
-    assert await ledger.deliveries.begin_send(claimed.lease)
-    await ledger.deliveries.settle(claimed.lease, Sent(provider_id="1"), can_resend=False)
-    return job.id
+    job_id = await ended(ledger, await accepted(ledger, invitation), LINKED)
+    [delivery] = await ledger.deliveries.of_invitation(job_id[:-1])
+    await sent(ledger, delivery.id)
+    return job_id
 
 
 def test_a_customer_is_put_on_the_stop_list_and_taken_off(cli: Cli) -> None:
@@ -190,14 +183,9 @@ async def told_two(ledger: Ledger) -> list[str]:
     invitation = an_invitation(request=a_request(products=products, contact=CONTACT))
     (receipt,) = await ledger.accept([invitation], max_waiting=100, durable=False)
     for job_id in receipt.job_ids:
-        job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-        assert isinstance(job, ClaimedJob)
-        await ledger.settle(job.lease, Linked(link="https://onboarding.example/1"))
+        await ended(ledger, job_id, LINKED)
     [delivery] = await ledger.deliveries.of_invitation(receipt.invitation_id)
-    claimed = await ledger.deliveries.claim(delivery.id, worker_id="w", lease_s=60)
-    assert claimed is not None
-    assert await ledger.deliveries.begin_send(claimed.lease)
-    await ledger.deliveries.settle(claimed.lease, Sent(provider_id="1"), can_resend=False)
+    await sent(ledger, delivery.id)
     return list(receipt.job_ids)
 
 

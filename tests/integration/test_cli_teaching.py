@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.factories import an_invitation
+from tests.by_hand import accepted, ended
+from tests.factories import a_request
 from tests.integration.cli_in_process import Cli, cli_on, fail_one, state_of
 from tests.integration.mending_desk import a_failed, the_act
-from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Fail, Refused
+from worker.domain.request import Product
 from worker.ledger import Ledger
 
 WORDS = (
@@ -58,9 +60,12 @@ def test_a_group_that_was_taught_shows_class_name_and_remedy_of_now(cli: Cli) ->
 
     cli("reasons", "set", "unknown_77", *WORDS)
 
-    for shown in (cli("failed", "groups").stdout, cli("failed", "groups", "unknown_77").stdout):
+    for one, shown in (
+        ("JOB", cli("failed", "groups").stdout),
+        (job, cli("failed", "groups", "unknown_77").stdout),
+    ):
         assert "When you know what it means" not in shown
-        assert "Correct one: linkferry failed edit JOB" in shown
+        assert f"Correct one: linkferry failed edit {one}" in shown
         assert "number_frozen" in shown
     [group] = cli.json("failed", "groups")["items"]
     assert (group["reason"], group["taught_as"], group["reason_class"]) == (
@@ -78,6 +83,29 @@ def test_a_group_that_was_taught_shows_class_name_and_remedy_of_now(cli: Cli) ->
     assert said not in cli("failed", "list", "--reason", "unknown_77").stderr
     requeued = cli.json("failed", "requeue", "--class", "bad_data", "--yes", "--why", "x", "--detach")
     assert requeued["total"] == 1
+
+
+def test_a_job_that_nobody_understands_leads_to_teaching_first(cli: Cli) -> None:
+    """Requeued as it is, it would fail again; once its code is taught, that is no longer proposed."""
+    job = cli.on_ledger(lambda ledger: fail_one(ledger, reason="unknown_77", reason_class="unknown"))
+
+    before = cli("job", "show", job).stdout.split("What to do")[1].split("What the partner")[0]
+    cli("reasons", "set", "unknown_77", *WORDS)
+    after = cli("job", "show", job).stdout.split("What to do")[1].split("What the partner")[0]
+
+    lines = [line.strip() for line in before.splitlines()]
+    assert lines.index("linkferry reasons set unknown_77") < lines.index(f"linkferry failed requeue {job}")
+    assert "reasons set" not in after
+
+
+def test_a_code_typed_by_its_number_leads_to_its_group(cli: Cli) -> None:
+    """As `reasons set` takes it."""
+    unknown(cli)
+
+    for words in (("failed", "groups", "77"), ("failed", "list", "--reason", "77")):
+        result = cli(*words)
+        assert result.exit_code == 2
+        assert "Did you mean unknown_77?" in result.stderr
 
 
 def test_taught_jobs_are_requeued_where_that_is_asked_for(cli: Cli) -> None:
@@ -102,6 +130,34 @@ def test_what_cannot_be_taught_is_said_in_the_files_own_words(cli: Cli) -> None:
         assert result.exit_code == 2
         assert says in result.stderr
     assert cli.json("reasons", "list", "--taught")["total"] == 0
+
+
+def test_a_code_of_several_calls_is_answered_with_the_whole_command(cli: Cli) -> None:
+    """One for each call, as it was typed: to be pasted, and then it is taught."""
+    unknown(cli)
+    page = a_request(whatsapp=None, products=(Product.FACEBOOK_PAGE,))
+    fail = Refused(fail=Fail(reason="unknown_77", reason_class="unknown", code=77))
+    cli.work(cli.on_ledger(lambda ledger: accepted(ledger, request=page)), fail)
+
+    refused = cli("reasons", "set", "unknown_77", *WORDS, "--not-own-data", "--why", "it's so")
+
+    assert refused.exit_code == 2
+    commands = [line.strip() for line in refused.stderr.splitlines() if "--call" in line]
+    calls = ["create_facebook", "create_whatsapp"]
+    assert [shlex.split(each)[5] for each in commands] == calls
+    words = shlex.split(commands[0])[1:]
+    assert words == [
+        *("reasons", "set", "unknown_77", "--call", "create_facebook", *WORDS),
+        *("--not-own-data", "--why", "it's so"),
+    ]
+    taught = cli(*words)
+    assert taught.exit_code == 0, taught.output
+    assert "code 77 of create_facebook is number_frozen" in taught.stdout
+    assert cli(*shlex.split(commands[1])[1:]).exit_code == 0
+
+    again = cli("reasons", "unset", "77")
+    assert again.exit_code == 1
+    assert "linkferry reasons unset 77 --call create_whatsapp" in again.stderr
 
 
 def test_a_lesson_is_taken_back(cli: Cli) -> None:
@@ -268,12 +324,9 @@ def test_a_hold_is_seen_with_what_made_it_and_how_to_clear_it(
 
     async def hold(ledger: Ledger) -> None:
         for _ in range(5):
-            (receipt,) = await ledger.accept([an_invitation()], max_waiting=100, durable=False)
-            job = await ledger.claim(receipt.job_ids[0], worker_id="w", lease_s=60)
-            assert isinstance(job, ClaimedJob)
             raw = '{"reason": 17, "number": "972501234567"}'
             fail = Fail(reason="unknown_17", reason_class="unknown", code=17, raw=raw)
-            await ledger.settle(job.lease, Refused(fail=fail))
+            await ended(ledger, await accepted(ledger), Refused(fail=fail))
 
     assert "Nothing is held." in cli("holds").stdout
     cli.on_ledger(hold)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.cli_in_process import Cli, cli_on
+from tests.repo import ROOT
 from worker.domain.roles import Role
 from worker.ops.passwords import Passwords
 
@@ -53,6 +57,44 @@ def test_a_password_is_read_from_standard_input(cli: Cli) -> None:
     assert cli.json("user", "list")["items"][0]["role"] == "viewer"
 
 
+def run(*words: str, stdin: bytes | None) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process of its own, with this on a pipe, or with nothing at all on standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "linkferry", "user", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_password_that_is_piped_in_is_never_passed_over(cli: Cli) -> None:
+    """Who forgets --password-stdin is told so, instead of getting another password than he thinks; said, it is taken."""
+    line = f"{PASSWORD}\n".encode()
+
+    for verb in (("add", "dana", "--role", "admin"), ("password", "dana")):
+        forgotten = run(*verb, stdin=line)
+        assert forgotten.returncode == 2, forgotten.stderr
+        assert b"--password-stdin" in forgotten.stderr
+        assert forgotten.stdout == b""
+        said = run(*verb, "--password-stdin", stdin=line)
+        assert said.returncode == 0, said.stderr
+        assert PASSWORD.encode() not in said.stdout + said.stderr
+        assert fits(cli, "dana", PASSWORD)
+    assert PASSWORD not in repr(cli.json("audit"))
+
+
+@pytest.mark.parametrize("stdin", [None, b""])
+def test_an_empty_pipe_is_nobody_to_ask(cli: Cli, stdin: bytes | None) -> None:
+    """As under cron or behind ssh: a password is made."""
+    result = run("add", "dana", stdin=stdin)
+
+    assert result.returncode == 0, result.stderr
+    assert fits(cli, "dana", result.stdout.decode().split("Password: ")[1].split()[0])
+
+
 def test_programs_get_the_password_as_json(cli: Cli) -> None:
     """With the name as it is kept."""
     document = cli.json("user", "add", "Dana", "--role", "operator")
@@ -67,6 +109,8 @@ def test_programs_get_the_password_as_json(cli: Cli) -> None:
     [
         (("dana",), "short\n", 1, "at least 12 characters"),
         (("dana",), "my-name-is-dana-levi\n", 1, "must not hold"),
+        (("dana",), "administrator123\n", 1, "first"),
+        (("dana",), b"\xff" * 12 + b"\n", 2, "not UTF-8"),
         (("da na",), f"{PASSWORD}\n", 1, "A name is"),
         (("dana",), "", 2, "no password on standard input"),
         (("dana", "--generate"), f"{PASSWORD}\n", 2, "not both"),
@@ -74,7 +118,7 @@ def test_programs_get_the_password_as_json(cli: Cli) -> None:
     ],
 )
 def test_what_will_not_do_is_refused(
-    cli: Cli, words: tuple[str, ...], stdin: str, code: int, text: str
+    cli: Cli, words: tuple[str, ...], stdin: str | bytes, code: int, text: str
 ) -> None:
     """In one line, and nobody is added."""
     result = cli("user", "add", *words, "--password-stdin", stdin=stdin)

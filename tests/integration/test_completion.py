@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,13 +34,11 @@ async def test_a_report_that_the_list_bears_out_completes_the_job(desk: Desk) ->
     """Acked first, looked up then: within a turn of the duty the customer is onboarded."""
     job = await desk.linked()
     desk.finish(job)
-    began = time.monotonic()
 
     assert await desk.report_of(job) == 200
     await desk.turn("reports")
 
     assert await desk.state(job) is JobState.ONBOARDED
-    assert time.monotonic() - began < 5
     [event] = await desk.events()
     assert (event.state, event.job_ids, event.is_new) == (EventState.DONE, (job,), True)
 

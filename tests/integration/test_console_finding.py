@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -131,6 +132,88 @@ async def test_the_nearest_word_is_one_click_away(operator: Browser) -> None:
     page = await operator.get("/jobs?state=failed&reason=number_invald")
 
     assert 'href="/jobs?state=failed&amp;reason=number_invalid"' in page.text
+
+
+# --- what a list is of -------------------------------------------------------------------------------------
+
+
+async def a_failed_message(desk: MendingDesk, name: str, **changes: Any) -> str:
+    """Return the job of a message that failed."""
+    request = a_request(business_name=name, display_name=name)
+    job = await desk.job_in(JobState.LINKED, request=request, channels=(Channel.EMAIL,), **changes)
+    [delivery] = await desk.ledger.deliveries.of_invitation(job[:-1])
+    fail = own_fail("mailbox_unknown")
+    await desk.ledger.deliveries.settle(await desk.send(delivery.id), Undelivered(fail=fail), can_resend=True)
+    return job
+
+
+async def test_failed_messages_are_filtered_as_jobs_are(desk: MendingDesk, operator: Browser) -> None:
+    """By the words of their jobs, together; and all that match are previewed."""
+    for name in ("Levi Gardens", "Levi Orchards"):
+        await a_failed_message(desk, name, source="csv")
+    await a_failed_message(desk, "Levi Fields", source="api")
+    await desk.failed(2)
+
+    page = await operator.get("/jobs?stage=delivery&source=csv&name=levi")
+    said = words_of(page)
+
+    assert ("Levi Gardens" in said, "Levi Orchards" in said, "Levi Fields" in said) == (True, True, False)
+    assert "2 of 2 shown" in said
+    assert "Preview: all 2 that match" in said
+    preview = await preview_all(operator, "requeue", stage="delivery", source="csv")
+    frozen = await desk.console.deps.acts.get(preview.removeprefix("/acts/"))
+    assert frozen is not None
+    assert frozen["total"] == 2
+    assert "No message matches" in words_of(await operator.get("/jobs?stage=delivery&batch=b"))
+    assert (await operator.get("/jobs?stage=sideways")).status == 400
+
+
+async def test_a_link_that_nobody_was_sent_says_what_to_do(desk: MendingDesk, operator: Browser) -> None:
+    """On its job's page, by the reason of the message."""
+    job = await a_failed_message(desk, "Levi Gardens")
+
+    card = words_of(await operator.get(f"/jobs/{job}")).split("What you can do")[0]
+
+    assert "the message did not reach the customer" in card
+    assert "What to do: " in card
+    assert "Next:" not in card
+
+
+async def test_a_messages_reason_leads_to_the_messages(desk: MendingDesk, operator: Browser) -> None:
+    """Not to the links that failed so, of which there is none."""
+    job = await a_failed_message(desk, "Levi Gardens")
+
+    page = await operator.get(f"/jobs/{job}")
+
+    assert 'href="/failed/mailbox_unknown?stage=delivery"' in page.text
+    assert 'href="/failed/mailbox_unknown"' not in page.text
+    assert "Levi Gardens" in words_of(await operator.get("/failed/mailbox_unknown"))
+
+
+async def test_a_page_without_rows_is_not_the_whole_answer(
+    desk: MendingDesk, operator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many jobs were looked through and the list goes on, that is said, with the way on."""
+    for source in ("fax", "api", "api", "api"):
+        await desk.job_in(JobState.FAILED, source=source)
+    monkeypatch.setattr("worker.ledger.finding.SCAN_LIMIT", 1)
+    monkeypatch.setattr("worker.ledger.paging.CHUNK", 1)
+
+    page = await operator.get("/jobs?source=fax")
+
+    assert "None so far" in words_of(page)
+    assert "No job matches" not in words_of(page)
+    assert 'rel="next"' in page.text
+
+
+async def test_a_reason_alone_is_asked_of_what_failed(desk: MendingDesk, operator: Browser) -> None:
+    """And the list says so: it is of the failed ones."""
+    await desk.failed(1)
+
+    page = (await operator.get("/jobs?reason=name_refused")).text
+
+    current = re.findall(r'<a href="([^"]+)" aria-current="true">', page)
+    assert any("state=failed" in each for each in current)
 
 
 # --- ids ---------------------------------------------------------------------------------------------------

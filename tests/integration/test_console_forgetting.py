@@ -12,6 +12,7 @@ from tests.contract.ledger_desk import own_fail
 from tests.integration.console_mending import MendingDesk, a_mending_desk, post
 from worker.domain.outcome import Refused
 from worker.domain.roles import Role
+from worker.ops.views import iso
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ async def test_an_admin_erases_a_customer_from_her_page(desk: MendingDesk) -> No
     assert f'href="/customers/forget?job={job}"' in (await browser.get(f"/customers?q={NUMBER}")).text
     page = await browser.get(f"/customers/forget?job={job}")
     assert job in page.text
+    assert f'<strong class="whose"><bdi class="outside">{NAME}</bdi></strong>' in page.text
     assert "ask it to erase this customer as well" in page.text
     assert NUMBER not in page.text
     assert EMAIL not in page.text
@@ -48,6 +50,27 @@ async def test_an_admin_erases_a_customer_from_her_page(desk: MendingDesk) -> No
         ("user:adina", "asked by letter")
     }
     assert (await browser.get(f"/customers/forget?job={job}")).status == 404
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "This job was erased"), ("he", "המשימה הזאת נמחקה")])
+async def test_an_erased_job_says_so(desk: MendingDesk, language: str, says: str) -> None:
+    """By whom, when and why, wherever an old link to it leads; one that never was is only not found."""
+    job = await hers(desk)
+    admin, viewer = await desk.console.signed_in(Role.ADMIN), await desk.console.signed_in(Role.VIEWER)
+    await post(admin, "/customers/forget", job=job, why="asked by letter")
+
+    for path in (f"/jobs/{job}", f"/jobs/{job}/edit"):
+        page = await admin.get(path, **{"Accept-Language": language})
+        assert page.status == 410
+        assert f"<h1>{says}</h1>" in page.text
+        assert "user:adina" in page.text
+        assert "asked by letter" in page.text
+        assert f'<time datetime="{iso(desk.now_ms)}">' in page.text
+    assert (await viewer.get(f"/jobs/{job}")).status == 410
+    for path in ("/search", "/customers"):
+        found = await viewer.get(f"{path}?q={job}")
+        assert (found.status, found.place) == (303, f"/jobs/{job}")
+    assert (await viewer.get(f"/jobs/{'0' * 20}w")).status == 404
 
 
 async def test_an_edit_of_hers_can_still_be_looked_at(desk: MendingDesk) -> None:

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from tests.factories import a_request
 from tests.integration.console_desk import Browser, a_console
-from tests.integration.console_looker import MASKED, NUMBER, Looker, tags_of, words_of
+from tests.integration.console_looker import MASKED, NUMBER, Looker, plain, tags_of, words_of
 from worker.domain.outcome import Fail, Refused
 from worker.domain.request import Contact
 from worker.domain.roles import Role
@@ -49,6 +49,22 @@ async def test_the_overview_shows_how_everything_stands(looker: Looker, viewer: 
     assert "No worker runs, so nothing is worked on." in words_of(page)
     assert 'aria-label="Accepted, linked and failed jobs of the last hour, by the minute"' in page.text
     assert "The figures as a table (UTC)" in words_of(page)
+
+
+async def test_the_badge_of_the_failed_and_their_tile_say_what_they_count(
+    looker: Looker, viewer: Browser
+) -> None:
+    """The badge: jobs and messages, in figures and aloud; the tile: the jobs, and beside them the messages."""
+    await looker.failed()
+    await looker.desk.a_failed_message()
+    page, queue = await viewer.get("/"), await viewer.get("/failed")
+
+    assert re.search(r'id="state-failed".*?figure-value">1<.*?>and 1 message<', page.text, re.DOTALL)
+    badge = re.search(r'href="/failed".*?<span class="nav-count.*?</a>', page.text, re.DOTALL)
+    assert badge
+    assert ">2<" in badge[0]
+    assert plain(badge[0].partition("<svg")[2].partition("</svg>")[2]).endswith("2 1 job, 1 message")
+    assert "2 failed (1 job, 1 message) · 2 reasons" in words_of(queue)
 
 
 async def test_the_overviews_states_add_up(looker: Looker, viewer: Browser) -> None:

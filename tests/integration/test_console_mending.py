@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -233,6 +234,30 @@ async def test_a_lesson_that_cannot_be_kept_says_why(desk: MendingDesk) -> None:
     assert "no_such_class" in answer.text
     assert 'value="x_y"' in answer.text
     assert await desk.console.trail("teach") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hebrew"),
+    [
+        ({"class": "no_such_class"}, "הערך אינו מוכר"),
+        ({"name": "Frozen!"}, "מאותיות לטיניות קטנות"),
+        ({"meaning": " "}, "יש לכתוב כאן משפט"),
+    ],
+)
+async def test_a_lesson_is_refused_in_the_readers_language(
+    desk: MendingDesk, wrong: dict[str, str], hebrew: str
+) -> None:
+    """In Hebrew no English sentence stands beside the field."""
+    await desk.failed(1, fail=UNKNOWN)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    browser.headers["Accept-Language"] = "he"
+    words = {"class": "bad_data", "policy": "fail", "meaning": "m", "remedy": "r", "name": "x_y"} | wrong
+    answer = await post(browser, "/failed/unknown_77/teach", **words)
+
+    assert answer.status == 422
+    [error] = re.findall(r'class="field-error".*?<span>(.*?)</span>', answer.text, re.DOTALL)
+    assert hebrew in error
+    assert not re.search(r"[A-Za-z]{3,} [a-z]{2,}", error)
 
 
 async def test_a_lesson_is_taken_back(desk: MendingDesk) -> None:

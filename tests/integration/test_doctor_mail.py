@@ -45,9 +45,9 @@ def agency(**changes: Any) -> Settings:
     return load_settings(environ={}, env_file=None, **(given | changes))
 
 
-async def look(server: NameServer, **changes: Any) -> list[Finding]:
+async def look(server: NameServer, *, timeout_s: float = 30.0, **changes: Any) -> list[Finding]:
     """Examine the agency's domain."""
-    return await examine(agency(**changes), MailDns([server.address], timeout_s=0.3))
+    return await examine(agency(**changes), MailDns([server.address], timeout_s=timeout_s))
 
 
 def of(findings: list[Finding], about: str) -> Finding:
@@ -221,7 +221,7 @@ async def test_a_selector_that_leads_nowhere_hides_no_other(server: NameServer) 
 
     server.datagram_received = silent_on_one  # type: ignore[method-assign]
 
-    assert [(each.about, each.level) for each in await look(server)][-1] == ("DKIM", Level.OK)
+    assert [(each.about, each.level) for each in await look(server, timeout_s=2.0)][-1] == ("DKIM", Level.OK)
 
 
 async def test_the_usual_selectors_are_asked_for_once_each(server: NameServer) -> None:
@@ -247,7 +247,7 @@ async def test_a_dns_that_does_not_answer_is_said_and_no_more(server: NameServer
     """No network, or a firewall: one warning, no failure, and soon."""
     setattr(server, trouble, True)
 
-    findings = await look(server)
+    findings = await look(server, timeout_s=0.3)
 
     assert [(each.about, each.level) for each in findings] == [("mail domain", Level.WARN)]
     assert "could not be asked" in findings[0].text
@@ -263,7 +263,7 @@ async def test_what_was_learnt_before_the_dns_fell_silent_is_told(server: NameSe
 
     server.datagram_received = silent_on_dmarc  # type: ignore[method-assign]
 
-    findings = await look(server)
+    findings = await look(server, timeout_s=2.0)
 
     assert [each.about for each in findings] == ["SPF", "mail domain"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -14,7 +15,8 @@ from worker.domain.job import JobRecord
 from worker.domain.lessons import Lesson
 from worker.domain.states import JobState, Lane
 from worker.execution.attempt import attempt
-from worker.ledger import JobFilter
+from worker.ledger import JobFilter, Page
+from worker.maintenance import lookup as lookup_duty
 
 UNKNOWN_CODE = 19
 
@@ -166,6 +168,37 @@ async def test_an_unexplained_failure_of_an_unregistered_number_is_explained_and
     assert await lookup.release_registered() == 0
     await attempt(job_id, Lane.LIVE, bench.shop)
     assert (await job_of(bench, job_id)).state is JobState.LINKED
+
+
+async def test_many_that_wait_for_their_numbers_are_not_held_in_memory(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of them at a time: each is released before the next page is read, and none is passed over."""
+    numbers = [a_number() for _ in range(3)]
+    for number in numbers:
+        bench.sandbox.state.unregister(number)
+    jobs = [await tried(bench, number, fail_code=UNKNOWN_CODE) for number in numbers]
+    await bench.lookup().run_once()
+    for number in numbers:
+        bench.sandbox.state.register(number)
+    queries, steps = bench.shop.ledger.queries, list[str]()
+    find, release = queries.find, bench.shop.ledger.release
+
+    async def finding(wanted: JobFilter, **more: Any) -> Page[JobRecord]:
+        steps.append("page")
+        return await find(wanted, **more)
+
+    async def releasing(job_id: str) -> bool:
+        steps.append("release")
+        return await release(job_id)
+
+    monkeypatch.setattr(lookup_duty, "_PAGE", 1)
+    monkeypatch.setattr(queries, "find", finding)
+    monkeypatch.setattr(bench.shop.ledger, "release", releasing)
+
+    assert await bench.lookup().release_registered() == 3
+    assert steps == ["page", *["page", "release"] * 3]
+    assert {(await job_of(bench, job)).state for job in jobs} == {JobState.AVAILABLE}
 
 
 async def test_what_was_only_called_unregistered_by_a_lesson_waits_for_a_person(bench: Bench) -> None:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from tests.factories import a_number
-from tests.stack import Stack
+from tests.stack import Stack, free_port
 from worker.domain.states import DeliveryState, JobState, Lane
 from worker.ledger.keys import Keys
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Web:

@@ -53,7 +53,7 @@ async def test_a_worker_waits_for_its_redis_and_can_be_stopped_meanwhile(tmp_pat
             "each waits for the ledger",
         )
         stopped.terminate()
-        await stack.until(lambda: stopped.poll() is not None, "the other ends", within_s=5)
+        await stack.until(lambda: stopped.poll() is not None, "the other ends")
         assert stopped.returncode == 0
         assert patient.poll() is None
 

@@ -87,7 +87,7 @@ async def test_a_refusal_an_edit_and_a_link_are_one_story(bench: Bench) -> None:
         "accepted_source", "attempt_failed", "act_requeued_why", "attempt_linked", "message_sent",
     ]  # fmt: skip
     linked = page["timeline"][3]["detail"]
-    assert 0.2 <= linked["call_s"] <= linked["duration_s"] < 5
+    assert 0.2 <= linked["call_s"] <= linked["duration_s"]
     assert linked["attempt"] == 2
     assert page["why_here_said"]["params"] == {"channels": ["email"]}
 

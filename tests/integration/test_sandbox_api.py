@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.partner_fakes import FixedToken, MemoryGuard, MemoryTokens, RecordingGate, a_client
+from tests.partner_fakes import FixedToken, MemoryGuard, MemoryTokens, RecordingGate, a_client, leap
 from worker.domain.outcome import Answered, Ending, NotDone, Unanswered
 from worker.partner import PartnerClient, TokenKeeper
 from worker.partner.sandbox import Faults, RunningSandbox, SandboxSettings, serve_sandbox
@@ -33,7 +33,7 @@ async def sandbox() -> AsyncIterator[RunningSandbox]:
 @pytest.fixture
 async def client(sandbox: RunningSandbox) -> AsyncIterator[PartnerClient]:
     """Return a client of it."""
-    async with a_client(sandbox.api_url, timeout_s=1.0) as client:
+    async with a_client(sandbox.api_url, timeout_s=30.0) as client:
         yield client
 
 
@@ -250,12 +250,14 @@ async def test_tokens_that_live_two_seconds_lose_no_call(sandbox: RunningSandbox
     ],
 )
 async def test_each_fault_leaves_the_outcome_unknown(
-    sandbox: RunningSandbox, client: PartnerClient, fault: str, reason: str, is_made: bool
+    sandbox: RunningSandbox, fault: str, reason: str, is_made: bool
 ) -> None:
     """The client cannot know; the sandbox's truth does."""
-    sandbox.faults.update({fault: 1.0, "hang_s": 2.0})
+    sandbox.faults.update({fault: 1.0})
     body = a_body()
-    ending = await client.create_whatsapp(body)
+    async with a_client(sandbox.api_url, timeout_s=1.0 if fault == "trickle" else 30.0) as client:
+        await client.token()
+        ending = await client.create_whatsapp(body)
 
     assert isinstance(ending, Unanswered)
     assert ending.reason == reason
@@ -266,9 +268,13 @@ async def test_each_fault_leaves_the_outcome_unknown(
 async def test_half_of_the_hanging_calls_have_acted(sandbox: RunningSandbox) -> None:
     """Silence tells nothing, and a caller that hangs up leaves nothing running."""
     sandbox.faults.update({"hang": 1.0})
-    async with a_client(sandbox.api_url, timeout_s=0.3) as client:
+    async with a_client(sandbox.api_url, timeout_s=60.0) as client:
         await client.token()
-        endings = await asyncio.gather(*(client.create_whatsapp(a_body()) for _ in range(20)))
+        calls = [asyncio.create_task(client.create_whatsapp(a_body())) for _ in range(20)]
+        while sandbox.state.suffered["hang"] < 20 or not sandbox.state.links:
+            await asyncio.sleep(0)
+        leap(60.0)
+        endings = await asyncio.gather(*calls)
 
     assert {ending.reason for ending in endings if isinstance(ending, Unanswered)} == {"partner_timeout"}
     assert 0 < len(sandbox.state.links) < 20

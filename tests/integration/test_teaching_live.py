@@ -54,7 +54,7 @@ async def test_a_taught_policy_holds_in_a_worker_that_runs_already(stack: Stack)
         job = await ended(stack)
         return job if job.reason == "number_frozen" else None
 
-    after: JobRecord = await stack.until(goes_by_it, "the worker goes by the lesson", within_s=15)
+    after: JobRecord = await stack.until(goes_by_it, "the worker goes by the lesson")
     assert (after.state, after.reason_class, after.code) == (JobState.DEAD, "bad_data", CODE)
 
     # What failed before is described by it, and a requeue goes by it too.

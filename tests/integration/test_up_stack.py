@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from linkferry import embedded, keeper
+from tests.stack import PATIENCE_S, free_port
 
 ROOT = Path(__file__).parents[2]
 CUSTOMER = {
@@ -76,14 +77,14 @@ class Up:
                 self.lines.append(line.decode().rstrip("\n"))
                 self._news.notify_all()
 
-    async def line(self, pattern: str, *, after: int = 0, within_s: float = 40) -> re.Match[str]:
+    async def line(self, pattern: str, *, after: int = 0) -> re.Match[str]:
         """Wait for a line that matches, from the line numbered *after* on."""
 
         def found() -> re.Match[str] | None:
             return next((match for line in self.lines[after:] if (match := re.search(pattern, line))), None)
 
         try:
-            async with asyncio.timeout(within_s), self._news:
+            async with asyncio.timeout(PATIENCE_S), self._news:
                 await self._news.wait_for(found)
         except TimeoutError:
             raise AssertionError(f"no line like {pattern}:\n" + "\n".join(self.lines)) from None
@@ -94,7 +95,7 @@ class Up:
     async def end(self, number: int = signal.SIGTERM) -> int:
         """Ask it to stop and return its exit code."""
         self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), 40)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE_S)
 
     @property
     def web(self) -> str:
@@ -107,15 +108,9 @@ class Up:
             found = [re.search(r"worker_started.*pid=(\d+)", line) for line in self.lines]
             return [int(match[1]) for match in found if match]
 
-        async with asyncio.timeout(40), self._news:
+        async with asyncio.timeout(PATIENCE_S), self._news:
             await self._news.wait_for(lambda: len(told()) == 2)
         return told()
-
-
-def free_port() -> int:
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 @pytest.fixture
@@ -125,8 +120,8 @@ async def sandbox_up(tmp_path: Path) -> AsyncIterator[Up]:
         yield up
 
 
-async def until(is_true: Callable[[], bool | Awaitable[bool]], what: str, within_s: float = 20) -> None:
-    async with asyncio.timeout(within_s):
+async def until(is_true: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             answer = is_true()
             if await answer if isinstance(answer, Awaitable) else answer:
@@ -202,7 +197,7 @@ async def test_a_customer_played_in_the_sandbox_is_onboarded_within_seconds(sand
             async with http.post((await get_job(up, key, job))["link"]) as page:
                 assert page.status == 200
 
-    await until(lambda: stand("onboarded"), "both are onboarded", within_s=10)
+    await until(lambda: stand("onboarded"), "both are onboarded")
 
 
 @pytest.mark.redis
@@ -283,12 +278,11 @@ async def test_without_credentials_it_runs_and_says_what_to_set(tmp_path: Path) 
 @pytest.mark.redis
 async def test_a_taken_port_stops_it_with_one_line(tmp_path: Path) -> None:
     """No restart mends it: exit 2, and the line names the setting."""
-    async with Up(tmp_path, PROCESSES=1) as up:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", up.port))
-            taken.listen()
+    up = Up(tmp_path, PROCESSES=1)
+    with socket.create_server(("127.0.0.1", up.port)):
+        async with up:
             await up.line("LINKFERRY_WEB_PORT")
-            assert await asyncio.wait_for(up.process.wait(), 40) == 2
+            assert await asyncio.wait_for(up.process.wait(), PATIENCE_S) == 2
 
 
 @pytest.mark.redis
@@ -296,7 +290,7 @@ async def test_a_redis_that_is_gone_is_one_line(tmp_path: Path) -> None:
     """Exit 1 and what to check; no traceback."""
     async with Up(tmp_path, REDIS_URL=f"unix://{tmp_path}/nowhere.sock") as up:
         await up.line("LINKFERRY_REDIS_URL")
-        assert await asyncio.wait_for(up.process.wait(), 40) == 1
+        assert await asyncio.wait_for(up.process.wait(), PATIENCE_S) == 1
     assert len(up.lines) == 1
 
 
@@ -306,7 +300,7 @@ async def test_a_second_one_on_the_same_folder_is_refused_before_anything_starts
     first = sandbox_up
     async with Up(first.folder, "--sandbox", WEB_PORT=first.port) as second:
         await second.line(rf"already up here \(pid {first.process.pid},")
-        assert await asyncio.wait_for(second.process.wait(), 40) == 1
+        assert await asyncio.wait_for(second.process.wait(), PATIENCE_S) == 1
     assert len(second.lines) == 1
     status = await run_linkferry(first, "status")
     assert "did you mean" in status
@@ -332,5 +326,5 @@ async def run_linkferry(up: Up, *words: str) -> str:
         env=up.environment,
         cwd=up.folder,
     )  # fmt: skip
-    printed, _ = await asyncio.wait_for(process.communicate(), 40)
+    printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return printed.decode()

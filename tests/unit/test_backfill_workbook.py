@@ -179,22 +179,22 @@ _HOSTILE = [
 def test_a_hostile_sheet_is_looked_over_in_no_time(head, junk):
     """A few hundred packed bytes unpack to a mebibyte of it, and the main process looks it over."""
     scan = SheetScan()
-    began = time.monotonic()
+    began = time.thread_time()
 
     scan.take(head + junk * (1024 * 1024 // len(junk)))
     scan.finish()
 
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize("junk", [b"<sheet ", b"a", b"a=", b" ", b"a='"])
 def test_a_hostile_list_of_sheets_is_read_in_no_time(junk):
     """It is inflated before anything is known of it."""
-    began = time.monotonic()
+    began = time.thread_time()
 
     worksheet_parts({"xl/workbook.xml": b"<sheet " + junk * (1024 * 1024 // len(junk)) + b">"})
 
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 # --- limits ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from worker.broker import QUEUES, BrokerBell, BrokerClient, DoorbellBroker, make_broker
 from worker.domain.states import Lane
@@ -57,7 +58,10 @@ def test_ringing_a_broker_that_is_away_or_a_closed_bell_never_fails() -> None:
     """A bell may be lost: the caller has recorded the job, and the ledger rings again."""
     bell = BrokerBell(make_broker("unix:///nowhere/at/all.sock", namespace="lf"))
 
-    bell.ring(["job"], Lane.LIVE)
-    bell.close()
-    bell.ring(["job"], Lane.BULK)
-    bell.ring_fan_out("job")
+    with capture_logs() as logs:
+        bell.ring(["job"], Lane.LIVE)
+        bell.close()
+        bell.ring(["job"], Lane.BULK)
+        bell.ring_fan_out("job")
+
+    assert [(line["event"], line["count"]) for line in logs] == [("bell_not_rung", 1)]

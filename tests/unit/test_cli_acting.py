@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from linkferry import frame
+from linkferry import frame, patience
 from linkferry.commands import acting
 from linkferry.frame import DONE, DONE_WITH_BAD_ROWS, FAILED, CommandError
 from worker.ledger import LedgerUnavailable
@@ -105,6 +105,7 @@ async def test_an_act_is_watched_to_its_end(
     out = capsys.readouterr().out
     assert f"{a_document(**end)['done']} requeued." in out
     assert ("act continue a1" in out) == (end["state"] == "stopped")
+    assert "still to come" not in out, "what a stopped act left is not coming by itself"
     assert ("--outcome failed_again" in out) == bool(end.get("failed_again"))
 
 
@@ -139,6 +140,21 @@ async def test_what_an_act_waits_for_is_said_once(capsys: pytest.CaptureFixture[
 
     assert await follow(course) == DONE
     assert capsys.readouterr().err.count("The bulk lane is paused") == 1
+
+
+async def test_a_wait_that_comes_and_goes_is_said_once_until_it_is_over(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two jobs that have their turn nothing is waited for; after half a minute it is another wait."""
+    waiting = a_document(in_flight=5, waits_for=said("act_waits_partner_throttled"))
+    moving = a_document(in_flight=5)
+    looks = (waiting, moving, waiting, moving)
+
+    assert await follow(Course(*looks, a_document(state="done", linked=10))) == DONE
+    assert capsys.readouterr().err.count("asked for a pause") == 1
+    monkeypatch.setattr(acting, "_GONE_AFTER_S", -1.0)
+    assert await follow(Course(*looks, a_document(state="done", linked=10))) == DONE
+    assert capsys.readouterr().err.count("asked for a pause") == 2
 
 
 async def test_tries_to_come_are_said_once_whenever_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +197,21 @@ async def test_ctrl_c_ends_the_wait_for_a_server_that_stays_away(
     captured = capsys.readouterr()
     assert "act watch a1" in captured.err
     assert not captured.out
+
+
+@pytest.mark.parametrize("is_driver", [True, False])
+async def test_without_a_terminal_a_server_that_stays_away_ends_the_watching(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_driver: bool
+) -> None:
+    """A script must not hang: exit 1, what was seen last, that the act itself goes on, and how to look again."""
+    monkeypatch.setattr(acting, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(patience, "GIVEN_UP_AFTER_S", 0.0)
+    course = Course(a_document(in_flight=5), LedgerUnavailable("Connection refused"))
+
+    assert await follow(course, is_driver=is_driver) == FAILED
+    captured = capsys.readouterr()
+    assert "10 requeued." in captured.out
+    assert "Act a1 goes on in the workers once it is back. Look again: linkferry act watch a1" in captured.err
 
 
 async def test_an_act_that_is_forgotten_meanwhile_is_an_error() -> None:

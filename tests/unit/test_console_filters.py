@@ -18,6 +18,7 @@ def read(**query: str) -> FilterForm:
 def test_every_field_means_what_the_ledger_calls_it() -> None:
     """All fields together make one filter; nothing is lost on the way."""
     form = read(
+        stage="link",
         state="failed",
         reason="unknown_77",
         lane="bulk",
@@ -36,6 +37,7 @@ def test_every_field_means_what_the_ledger_calls_it() -> None:
     )
     assert form.errors == {}
     assert form.wanted == JobFilter(
+        stage="link",
         state=JobState.FAILED,
         reason="unknown_77",
         reason_class="bad_data",

@@ -280,12 +280,16 @@ def test_a_span_is_told_in_the_unit_that_says_it_best(seconds: float | None, tex
         ("2026-09-21T14:13:00.500Z", "19 s ago"),
         ("2026-09-21T14:10:20Z", "3 min ago"),
         ("2026-09-21T16:13:20+00:00", "in 2 h"),
+        ("2026-09-21T14:17:00Z", "in 4 min"),
+        ("2026-12-20T13:00:00Z", "in 90 days"),
+        ("2026-12-20T01:00:00Z", "in 89 days"),
+        ("2026-06-23T15:13:20Z", "89 days ago"),
         (None, "–"),
         ("not a time", "–"),
     ],
 )
 def test_an_instant_is_told_by_how_long_ago_it_is(iso: str | None, text: str) -> None:
-    """Before and after the present; what is no instant is a dash."""
+    """Past: rounded down; to come: to the nearest, for 90 days are 90 a second after; what is no instant is a dash."""
     assert Shown(ENGLISH).ago(iso, NOW_MS) == text
 
 

@@ -111,6 +111,15 @@ def test_directions_are_logical() -> None:
     assert re.findall(r"(?:text-align|float|clear): (?:left|right)", CSS) == []
 
 
+def test_nothing_moves_for_who_asks_for_rest() -> None:
+    """What moves does so only where the reader's system has nothing against it; what only comes and goes is no motion."""
+    still = re.sub(
+        r"@media \(prefers-reduced-motion: no-preference\) \{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}", "", CSS
+    )
+    assert still != CSS
+    assert re.findall(r"animation: |@keyframes|transition: (?!opacity)", still) == []
+
+
 def test_no_page_has_a_style_or_script_of_its_own() -> None:
     """The content security policy forbids what is inline, so no template may need it."""
     for path in TEMPLATES.glob("*.html"):

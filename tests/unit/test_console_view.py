@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,13 +48,13 @@ def a_request(
     role: Role | None = Role.VIEWER,
     name: str = "dana",
     is_sandbox: bool = False,
-    counts: Mapping[str, int] | None = None,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
     **account: Any,
 ) -> web.Request:
     """Return a request of somebody who is signed in (of nobody where *role* is None)."""
     app = web.Application()
 
-    async def counted() -> Mapping[str, int]:
+    async def counted() -> Mapping[str, Mapping[str, int]]:
         return counts or {}
 
     app[VIEW] = View(is_sandbox=is_sandbox, clock=FixedClock(), counts=counted)  # type: ignore[arg-type]
@@ -116,6 +117,7 @@ def macros() -> Any:
         {
             "csrf": "token-1",
             "now_ms": 1_790_000_000_000,
+            "now": "2026-09-21T14:13:20.000Z",
             "reason_text": lambda *_: "",
             "query": {},
             "here": str,
@@ -301,10 +303,19 @@ def test_an_entry_is_current_on_its_own_pages_only() -> None:
 
 
 async def test_the_navigation_says_how_much_waits_for_a_person() -> None:
-    """The number of the failed stands beside their entry; nothing stands where there are none."""
-    page = await text_of(a_request(counts={"/failed": 1234, "/dead": 0}))
-    assert '<span class="nav-count tone-bad">1,234</span>' in page
-    assert page.count("nav-count") == 1
+    """The number of the failed stands beside their entry, with what it counts; nothing stands where there are none."""
+    counts = {"/failed": {"job": 1200, "message": 34}, "/dead": {"job": 0}, "/alerts": {"alert": 1}}
+    page = await text_of(a_request(counts=counts))
+    badges = re.findall(
+        r'class="nav-count tone-bad" title="(.+?)"><span aria-hidden="true">(.+?)</span>'
+        r'<span class="aloud">(.+?)</span></span></a>',
+        page,
+    )
+    assert badges == [
+        ("1200 jobs, 34 messages", "1,234", "1200 jobs, 34 messages"),
+        ("1 alert is open", "1", "1 alert is open"),
+    ]
+    assert page.count("nav-count") == 2
 
 
 def test_a_pages_address_is_changed_in_one_place_only() -> None:
@@ -319,6 +330,13 @@ def test_a_part_of_a_page_is_for_htmx_and_not_for_its_history() -> None:
     assert wants_fragment(a_request(headers={"HX-Request": "true"}))
     assert not wants_fragment(a_request())
     assert not wants_fragment(a_request(headers={"HX-Request": "true", "HX-History-Restore-Request": "true"}))
+
+
+@pytest.mark.parametrize("path", [each for each in templates() if each.stem.endswith("_live")], ids=str)
+def test_every_part_that_renews_itself_can_say_since_when_it_could_not(path: Path) -> None:
+    """By the clock of when it was made: how long ago that was would stand still with it."""
+    assert "{{ ui.stale_note() }}" in path.read_text()
+    assert 'datetime="2026-09-21T14:13:20.000Z"' in macros().stale_note()
 
 
 async def test_a_part_is_only_the_part() -> None:

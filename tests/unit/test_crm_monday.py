@@ -206,7 +206,7 @@ def test_any_json_anywhere_is_an_event_a_skip_or_refused(value: Any, name: str, 
     crm = a_crm(ONLY_WON)
     with suppress(UnreadableError, NotAuthenticError):
         for event in reading_of(body, crm).events:
-            crm.wanted(json.loads(json.dumps(event.body)))
+            assert isinstance(crm.wanted(json.loads(json.dumps(event.body))), Wanted | Unwanted)
 
 
 @given(st.binary(max_size=300))

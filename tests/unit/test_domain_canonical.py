@@ -91,14 +91,18 @@ def test_products_cannot_be_edited() -> None:
         ("whatsapp", "coexistence", "coexistence"),
         ("phone", "972501234567", "9725******67"),
         ("email", "dana@example.com", "d***@example.com"),
-        ("business_name", "Dana Flowers", "D***"),
+        ("name", "Dana Levi", "D***"),
+        ("business_name", "Dana Flowers", "Dana Flowers"),
+        ("business_name", "Dana 050-123-4567", "Dana 0501****67"),
+        ("onboarding_message", "Write to dana@example.com", "Write to d***@example.com"),
+        ("onboarding_logo", "https://example.com/l/dana.png", "https://example.com/***"),
         ("locale", "he", "he"),
         ("email", "", ""),
         ("reference", "A-1", "A-1"),
     ],
 )
 def test_what_is_personal_is_masked(name: str, text: str, shown: str) -> None:
-    """Numbers keep their ends, addresses their domain, names a letter; the rest is plain."""
+    """Numbers keep their ends, addresses their domain, a person's name a letter; a business is known by its name."""
     assert mask_field(name, text) == shown
 
 
@@ -107,9 +111,11 @@ def test_every_personal_field_hides_what_it_holds() -> None:
     request = a_request(
         business_email="b@example.com",
         business_id="514000000",
-        business_address="1 Herzl",
+        business_name="Dana d@example.com",
+        display_name="Dana 0501111111",
+        business_address="1 Herzl, 0501111111",
         onboarding_logo="https://example.com/l.png",
-        onboarding_message="Hello there",
+        onboarding_message="Hello 0501111111",
         contact=Contact(name="Dana", email="d@example.com", phone="972501111111", locale="en"),
     )
     fields: dict[str, Any] = canonical_fields(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -144,10 +144,10 @@ def test_a_report_that_another_version_wrote_is_about_nobody(record: str) -> Non
 @pytest.mark.parametrize("piece", ["1 ", "1-", "1", "+", "0", "050-123-456 ", "\\", "\\u0030", "[", "%25"])
 def test_a_hostile_text_is_read_in_one_pass(piece: str) -> None:
     """Whoever may send events must not be able to keep others from being erased."""
-    began_s = perf_counter()
+    began_s = thread_time()
 
     assert not OFRA.is_in_document(piece * (64_000 // len(piece)) + "a")
-    assert perf_counter() - began_s < 2
+    assert thread_time() - began_s < 2
 
 
 def test_one_word_may_be_anybodys_name() -> None:

@@ -248,7 +248,7 @@ def test_a_number_never_survives_the_mask(digits, before, after):
 @pytest.mark.parametrize("unit", ["a", "1", "a.", "1 ", "@", "a@", "https://", "a-", "a/"])
 def test_a_hostile_answer_costs_a_pass_and_not_its_square(unit):
     """64 KiB of the worst text is masked in well under a second."""
-    began = time.perf_counter()
+    began = time.thread_time()
     mask_text(unit * (65_536 // len(unit)))
 
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0

@@ -112,14 +112,24 @@ def test_what_is_neither_json_nor_a_form_is_unreadable(body: str) -> None:
     )
 )
 def test_no_json_breaks_the_reader(document: object) -> None:
-    """Whatever the partner thinks of."""
-    read_report(json.dumps(document))
+    """Whatever the partner thinks of beside it, the customer is found."""
+    alone = read_report(json.dumps(document))
+    beside = read_report(json.dumps({"x": document, "reference": JOB}))
+
+    assert (alone is None) == (document is None)
+    assert beside is not None
+    assert JOB in beside.job_ids
 
 
 @given(st.text())
-def test_no_text_breaks_the_reader(body: str) -> None:
-    """Nor what is no JSON."""
-    read_report(body)
+def test_no_text_breaks_the_reader(text: str) -> None:
+    """Nor what is no JSON: the customer who stands behind it is found."""
+    alone = read_report(text)
+    report = read_report(f"{text}&reference={JOB}")
+
+    assert alone == read_report(text)
+    assert report is not None
+    assert JOB in report.job_ids
 
 
 def test_a_report_is_bounded() -> None:

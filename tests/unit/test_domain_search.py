@@ -183,3 +183,12 @@ def test_what_is_typed_is_guessed(typed: str, kind: Guess, value: str) -> None:
     guessed = guess(typed)
 
     assert (guessed.kind, guessed.value) == (kind, value)
+
+
+def test_an_id_is_found_as_it_was_copied() -> None:
+    """With the spaces that its file had: requests hold one for each run of them."""
+    request = a_request(external_id="A 7", reference="REF 001 A/B")
+
+    assert SearchKeys(reference=" REF 001  A/B").match(request)
+    assert SearchKeys(external_id="A\u00a0 7\u200f").match(request)
+    assert not SearchKeys(reference="REF 001A/B").match(request)

@@ -1,19 +1,17 @@
-"""A running act that does not move says what it waits for, and how it goes on."""
+"""An act that does not move, or would not, says what it waits for, and how it goes on."""
 
 from __future__ import annotations
 
 import pytest
 import redis.asyncio
 
-from tests.contract.ledger_desk import Desk, own_fail, retry
+from tests.contract.acts_desk import DANA, driven
+from tests.contract.ledger_desk import Desk, retry
 from worker.domain.act import Act
-from worker.domain.outcome import Undelivered
 from worker.domain.reasons import Catalogue
-from worker.domain.states import Channel, JobState, Lane
+from worker.domain.states import JobState, Lane
 from worker.limits import Limits
 from worker.ops.acts import Acts
-
-DANA = "cli:dana"
 
 
 @pytest.fixture
@@ -31,23 +29,6 @@ def acts(desk: Desk, limits: Limits) -> Acts:
     return Acts(desk.ledger, limits, Catalogue.shipped())
 
 
-async def a_failed_message(desk: Desk) -> str:
-    delivery = await desk.a_delivery(channels=(Channel.EMAIL,))
-    lease = await desk.send(delivery)
-    outcome = Undelivered(fail=own_fail("mailbox_unknown"))
-    await desk.ledger.deliveries.settle(lease, outcome, can_resend=True)
-    return delivery
-
-
-async def driven(acts: Acts, act_id: str, why: str = "because") -> dict[str, object]:
-    """Start an act and step it until nothing more may be taken."""
-    await acts.start(act_id, by=DANA, why=why)
-    while (document := await acts.step(act_id)) is not None and document["taken"]:
-        pass
-    assert document is not None
-    return document
-
-
 async def test_an_act_says_what_it_waits_for(desk: Desk, acts: Acts, limits: Limits) -> None:
     """No worker, paused calls, a held lane: an operator is not left to wonder why nothing moves."""
     jobs = [await desk.job_in(JobState.FAILED) for _ in range(6)]
@@ -59,11 +40,29 @@ async def test_an_act_says_what_it_waits_for(desk: Desk, acts: Acts, limits: Lim
     await limits.pause(None)
     waits.append((await acts.get(str(document["act_id"])) or {})["waits_for"])
 
-    assert [each["code"] for each in waits] == [  # type: ignore[index]
+    assert [each["code"] for each in waits] == [
         "act_waits_no_worker",
         "act_waits_lane_held",
         "act_waits_paused",
     ]
+
+
+async def test_a_preview_says_what_its_calls_would_wait_for(desk: Desk, acts: Acts, limits: Limits) -> None:
+    """The time at the present rate is no promise where no call is made; what needs none waits for nobody."""
+    jobs = [await desk.job_in(JobState.FAILED) for _ in range(6)]
+    nobody_works = await acts.preview_ids(Act.REQUEUE, jobs, by=DANA)
+    await desk.ledger.fleet.beat("w1", {}, 60)
+    free = await acts.preview_ids(Act.REQUEUE, jobs, by=DANA)
+    await limits.pause(None)
+    paused = await acts.preview_ids(Act.REQUEUE, jobs, by=DANA)
+    of_nothing = await acts.preview_ids(Act.REQUEUE, ["gone"], by=DANA)
+    discard = await acts.preview_ids(Act.DISCARD, jobs, by=DANA)
+
+    assert nobody_works["waits_for"]["code"] == "act_waits_no_worker"
+    assert free["waits_for"] is None
+    assert paused["waits_for"]["code"] == "act_waits_paused"
+    assert of_nothing["waits_for"] is None
+    assert discard["waits_for"] is None
 
 
 async def test_an_act_behind_a_stopped_batch_says_which_and_how_it_goes_on(
@@ -99,7 +98,7 @@ async def test_an_act_of_few_says_that_their_own_lane_is_stopped(desk: Desk, act
     await desk.ledger.batches.pause(Lane.LIVE)
     document = await driven(acts, (await acts.preview_ids(Act.REQUEUE, jobs, by=DANA))["act_id"])
 
-    assert document["waits_for"]["text"].endswith("linkferry resume --lane live")  # type: ignore[index]
+    assert document["waits_for"]["text"].endswith("linkferry resume --lane live")
 
 
 async def test_messages_wait_for_their_channel_and_never_for_the_partner(
@@ -107,7 +106,7 @@ async def test_messages_wait_for_their_channel_and_never_for_the_partner(
 ) -> None:
     """They need no call: that calls are paused keeps none of them."""
     await desk.ledger.fleet.beat("w1", {}, 60)
-    message = await a_failed_message(desk)
+    message = await desk.a_failed_message()
     await limits.pause(None)
     act_id = str((await acts.preview_ids(Act.REQUEUE, [message], by=DANA))["act_id"])
     free = (await driven(acts, act_id))["waits_for"]

@@ -7,16 +7,16 @@ import json
 import pytest
 import redis.asyncio
 
+from tests.contract.acts_desk import DANA, driven
 from tests.contract.ledger_desk import LINKED, Desk, own_fail
 from worker.domain.act import Act
-from worker.domain.outcome import Deleted, DeliveryDoubt, Refused, Undelivered
+from worker.domain.outcome import Deleted, Refused
 from worker.domain.reasons import Catalogue
-from worker.domain.states import Channel, JobState
+from worker.domain.states import JobState
 from worker.ledger import JobFilter
 from worker.limits import Limits
 from worker.ops.acts import ActRefused, Acts
 
-DANA = "cli:dana"
 FAILED = [JobState.FAILED]
 
 
@@ -33,24 +33,6 @@ def limits(fake_redis: redis.asyncio.Redis) -> Limits:
 @pytest.fixture
 def acts(desk: Desk, limits: Limits) -> Acts:
     return Acts(desk.ledger, limits, Catalogue.shipped())
-
-
-async def a_failed_message(desk: Desk, *, in_doubt: bool = False) -> str:
-    delivery = await desk.a_delivery(channels=(Channel.SMS,) if in_doubt else (Channel.EMAIL,))
-    lease = await desk.send(delivery)
-    fail = own_fail("mailbox_unknown")
-    outcome = DeliveryDoubt(fail=fail) if in_doubt else Undelivered(fail=fail)
-    await desk.ledger.deliveries.settle(lease, outcome, can_resend=not in_doubt)
-    return delivery
-
-
-async def driven(acts: Acts, act_id: str, why: str = "because") -> dict[str, object]:
-    """Start an act and step it until nothing more may be taken."""
-    await acts.start(act_id, by=DANA, why=why)
-    while (document := await acts.step(act_id)) is not None and document["taken"]:
-        pass
-    assert document is not None
-    return document
 
 
 async def test_a_preview_tells_calls_and_time_and_is_ready_for_json(desk: Desk, acts: Acts) -> None:
@@ -180,7 +162,7 @@ async def test_a_preview_begun_here_may_be_carried_by_another_process(desk: Desk
 
 async def test_failed_messages_are_sent_again_without_a_call(desk: Desk, acts: Acts) -> None:
     """The link is there already; of jobs and messages together each has its own number."""
-    message, job = await a_failed_message(desk), await desk.job_in(JobState.FAILED)
+    message, job = await desk.a_failed_message(), await desk.job_in(JobState.FAILED)
     preview = await acts.preview(Act.REQUEUE, JobFilter(), states=FAILED, by=DANA)
     document = await driven(acts, preview["act_id"])
     record = await desk.ledger.deliveries.get(message)
@@ -200,7 +182,7 @@ async def test_a_message_whose_link_is_gone_is_not_counted_as_one_to_send(
     desk: Desk, acts: Acts, change: str, why: str
 ) -> None:
     """As one that is sent again by itself is refused: nothing would go out, and the preview says so."""
-    message = await a_failed_message(desk)
+    message = await desk.a_failed_message()
     record = await desk.ledger.deliveries.get(message)
     assert record is not None
     [job] = record.job_ids
@@ -218,7 +200,7 @@ async def test_a_message_whose_link_is_gone_is_not_counted_as_one_to_send(
 
 async def test_messages_in_doubt_are_only_sent_again_by_their_id(desk: Desk, acts: Acts) -> None:
     """The customer may have it: a bulk act must not send it twice."""
-    message = await a_failed_message(desk, in_doubt=True)
+    message = await desk.a_doubtful_message()
 
     in_bulk = await acts.preview(Act.REQUEUE, JobFilter(), states=FAILED, by=DANA)
     by_id = await acts.preview_ids(Act.REQUEUE, [message], by=DANA)

@@ -7,8 +7,8 @@ import json
 import pytest
 import redis.asyncio
 
-from tests.factories import a_number, a_request, an_invitation
-from worker.domain.job import ClaimedJob, NewInvitation
+from tests.by_hand import accepted, claimed, ended
+from tests.factories import a_number, a_request
 from worker.domain.outcome import Fail, Linked, Refused, Undelivered
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState, Lane
@@ -42,28 +42,11 @@ def commands(ledger: Ledger, limits: Limits) -> Commands:
     return Commands(ledger, limits, Catalogue.shipped())
 
 
-async def accepted(ledger: Ledger, **changes: object) -> str:
-    return await accepted_as(ledger, an_invitation(**changes))
-
-
-async def accepted_as(ledger: Ledger, invitation: NewInvitation) -> str:
-    (receipt,) = await ledger.accept([invitation], max_waiting=1000, durable=False)
-    return receipt.job_ids[0]
-
-
-async def claimed(ledger: Ledger, job_id: str) -> ClaimedJob:
-    job = await ledger.claim(job_id, worker_id="w", lease_s=60)
-    assert isinstance(job, ClaimedJob)
-    return job
-
-
 async def failed(
     ledger: Ledger, reason: str = "link_exists", reason_class: str = "link_exists", **changes: object
 ) -> str:
-    job = await claimed(ledger, await accepted(ledger, **changes))
     fail = Fail(reason=reason, reason_class=reason_class, is_own_data=True)
-    await ledger.settle(job.lease, Refused(fail=fail))
-    return job.id
+    return await ended(ledger, await accepted(ledger, **changes), Refused(fail=fail))
 
 
 async def failed_message(ledger: Ledger) -> str:
@@ -125,6 +108,22 @@ async def test_numbers_and_contacts_are_masked_unless_asked_for(queries: Queries
     assert "dana@example.com" not in masked
     assert number in shown
     assert "dana@example.com" in shown
+
+
+async def test_an_answer_that_was_kept_unmasked_is_masked_when_it_is_shown(
+    queries: Queries, ledger: Ledger
+) -> None:
+    """An older version may have kept a number in it; asked for, it shows as it was kept."""
+    fail = Fail(reason="unknown_17", reason_class="unknown", code=17, raw='{"number": "972501234567"}')
+    job_id = await ended(ledger, await accepted(ledger), Refused(fail=fail))
+
+    masked = await queries.job(job_id)
+    shown = await queries.job(job_id, is_revealed=True)
+
+    assert masked is not None
+    assert shown is not None
+    assert "972501234567" not in masked["raw"]
+    assert shown["raw"] == fail.raw
 
 
 async def test_an_unknown_job_is_nothing(queries: Queries) -> None:

@@ -14,6 +14,8 @@ from worker.domain.outcome import Refused
 from worker.domain.request import Contact, Product
 from worker.domain.states import JobState
 from worker.ops.edit import Editing
+from worker.ops.timeline import asked
+from worker.ops.views import shown_name
 
 BY: dict[str, Any] = {"by": "user:dana", "why": "the customer called"}
 NUMBER = "972501234567"
@@ -65,6 +67,32 @@ async def test_masked_values_that_come_back_are_left_alone(desk: Desk, editing: 
     assert check.request.contact == Contact(
         name="Dana", email="dana@example.com", phone="972501111111", locale="en"
     )
+
+
+async def test_the_form_masks_what_the_jobs_page_masks(desk: Desk, editing: Editing) -> None:
+    """One rule for both: a business is known by its name, a person is not."""
+    job = await a_failed(desk, business_name="Dana Flowers", onboarding_message="Call 0501234567")
+    form, record = await editing.form(job), await desk.ledger.queries.job(job)
+    assert form is not None
+    assert record is not None
+    page = asked(record)
+
+    assert form["fields"]["business_name"] == page["business_name"] == shown_name(record, is_revealed=False)
+    assert form["fields"]["onboarding_message"] == page["onboarding_message"] == "Call 0501****67"
+    assert form["fields"]["business_name"] == "Dana Flowers"
+    assert form["fields"]["name"] == "D***"
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("email", "d***@example.org"), ("name", "D***a"), ("whatsapp", "+9725******68")]
+)
+async def test_a_masked_value_changed_in_part_is_refused(
+    desk: Desk, editing: Editing, field: str, text: str
+) -> None:
+    """Stars that were typed around would become the customer's address."""
+    check = await editing.check(await a_failed(desk), {field: text})
+
+    assert (check.request, check.problems[0].field, check.problems[0].code) == (None, field, "masked")
 
 
 async def test_everything_that_is_wrong_is_told_at_once(desk: Desk, editing: Editing) -> None:

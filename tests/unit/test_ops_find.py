@@ -75,6 +75,28 @@ async def test_whatever_one_has_finds_the_job(desk: Desk, queries: Queries, text
     assert (page["total"], page["is_total_exact"], page["next"]) == (1, True, None)
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("פרחים של רינה", "הפרחים של רינה"),
+        ("הפרחים", "פרחים של רינה"),
+        ("מסעדת גן", "מִסְעֶדֶת הַגַּן"),
+        ("שוקולד", "לחם ושוקולד"),
+    ],
+)
+async def test_a_hebrew_name_is_found_with_another_letter_before_a_word(
+    desk: Desk, queries: Queries, typed: str, name: str
+) -> None:
+    """Where nobody is called just so; who is comes alone."""
+    jobs = [await a_job(desk, business_name=name, display_name=name) for _ in range(3)]
+    await a_job(desk, business_name="גן אחר", display_name="גן אחר")
+
+    found = await pages(queries, typed, limit=2)
+    assert sorted(job for page in found for job in ids_of(page)) == sorted(jobs)
+    exact = await a_job(desk, business_name=typed, display_name=typed)
+    assert ids_of(await queries.search(typed)) == [exact]
+
+
 async def test_ids_find_one_job_or_all_of_an_invitation(desk: Desk, queries: Queries) -> None:
     """Also a message's id."""
     job = await a_job(desk)

@@ -10,9 +10,10 @@ import redis.asyncio
 from tests.contract.ledger_desk import Desk, a_fail
 from tests.factories import a_request
 from worker.domain.lessons import LiveCatalogue
-from worker.domain.outcome import Refused
+from worker.domain.outcome import Refused, Undelivered
 from worker.domain.reasons import Catalogue, Policy
 from worker.domain.request import Product
+from worker.domain.states import Channel, JobState
 from worker.ledger import JobFilter
 from worker.ops.teach import Teaching, TeachRefused, reasons_view
 
@@ -73,8 +74,36 @@ async def test_a_code_of_two_calls_must_be_told_apart(desk: Desk, teaching: Teac
     with pytest.raises(TeachRefused, match="create_facebook, create_whatsapp") as caught:
         await teaching.teach("unknown_77", name="frozen", words=WORDS, **BY)
 
-    assert caught.value.field == "call"
+    assert (caught.value.field, caught.value.calls) == ("call", ("create_facebook", "create_whatsapp"))
     assert (await teaching.form("unknown_77"))["calls"] == ["create_facebook", "create_whatsapp"]
+
+
+async def test_a_code_that_a_delete_brought_is_the_deletes(
+    desk: Desk, teaching: Teaching, catalogue: LiveCatalogue
+) -> None:
+    """A link that the partner would not delete failed by another call than the one that made it."""
+    job = await desk.job_in(JobState.LINKED)
+    assert (await desk.ledger.revoke(job, by="dana", why="left us")).done
+    await desk.end(job, Refused(fail=a_fail("unknown_77", code=77)))
+
+    lesson = await teaching.teach("unknown_77", name="not_to_be_deleted", words=WORDS, **BY)
+
+    assert (lesson["call"], lesson["standing"]) == ("delete_account", 1)
+    assert catalogue.for_code("create_whatsapp", 77).name == "unknown_77"
+
+
+async def test_a_code_of_failed_texts_is_an_sms_providers(desk: Desk, teaching: Teaching) -> None:
+    """Not the partner's, which would teach nothing; which provider's, the operator says."""
+    delivery = await desk.a_delivery(channels=(Channel.SMS,))
+    refused = Undelivered(fail=a_fail("unknown_30007", code=30007))
+    assert await desk.ledger.deliveries.settle(await desk.send(delivery), refused, can_resend=False)
+
+    with pytest.raises(TeachRefused, match="sms_99digital, sms_twilio") as caught:
+        await teaching.teach("unknown_30007", name="text_filtered", words=WORDS, **BY)
+    lesson = await teaching.teach("unknown_30007", name="text_filtered", call="sms_twilio", words=WORDS, **BY)
+
+    assert caught.value.calls == ("sms_99digital", "sms_twilio")
+    assert (lesson["standing"], lesson["standing_messages"]) == (0, 1)
 
 
 async def test_teaching_again_changes_only_what_is_said(teaching: Teaching, catalogue: LiveCatalogue) -> None:
@@ -152,7 +181,19 @@ async def test_a_code_of_two_taught_calls_must_be_told_apart(teaching: Teaching)
         ("77", {"name": "frozen", "words": {"class": "bad_data"}}, "meaning", "is missing"),
         ("77", {"name": "frozen", "words": {**WORDS, "class": "bad_dat"}}, "class", "did you mean bad_data"),
         ("77", {"name": "Frozen!", "words": WORDS}, "name", "small letters"),
-        ("77", {"name": "frozen", "call": "create_x", "words": WORDS}, "name", "no such call"),
+        (
+            "77",
+            {"name": "frozen", "call": "create_whatsap", "words": WORDS},
+            "call",
+            r"no such call.* Did you mean create_whatsapp\?",
+        ),
+        (
+            "77",
+            {"name": "frozen", "call": "xyz", "words": WORDS},
+            "call",
+            "no such call.* Known: access_token",
+        ),
+        ("4", {"words": WORDS}, "name", r"code 4 is number_invalid \(shared\).* reasons set number_invalid"),
         ("foreign_link", {"name": "other", "words": WORDS}, "name", "is a name already"),
         ("foreign_link", {"words": {"policy": "drop"}}, "policy", "is not known"),
         (

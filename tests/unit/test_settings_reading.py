@@ -92,8 +92,11 @@ def test_a_name_nearly_like_a_known_one_is_refused(wrong: str, right: str) -> No
     ],
 )
 def test_names_of_platforms_and_of_crms_are_let_be(name: str) -> None:
-    """Kubernetes injects names for a service called linkferry; CRM names are free."""
-    read(**{name: "x"})
+    """Kubernetes injects names for a service called linkferry; CRM names are free. Nobody is warned of them."""
+    environ = {f"LINKFERRY_{name}": "x"}
+
+    assert load_settings(environ=environ, env_file=None).namespace == "linkferry"
+    assert unknown_names(environ, None) == []
 
 
 def test_a_name_like_no_other_is_ignored_and_can_be_listed() -> None:

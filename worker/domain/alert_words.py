@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from worker.domain.alerts import AlertKind, AlertPhase, Incident
+from worker.domain.targets import BATCH
 
 #: By `alert.<kind>.<part>`, or `alert.<kind>.<variant>.<part>` where incidents of a kind differ.
 ALERT_WORDS: Final[Mapping[str, str]] = {
@@ -159,7 +160,6 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "links_missing": ("linkferry doctor --live",),
     "other": ("linkferry alerts list",),
 }
-_BATCH = "batch:"
 _PAGES: Final[Mapping[AlertKind, str]] = {
     AlertKind.CALLS_STOPPED: "/",
     AlertKind.HOLD: "/holds",
@@ -339,7 +339,7 @@ def _variants(incident: Incident) -> tuple[str, ...]:
             fault = params.get("fault")
             return ("paused",) if fault == "paused" else ("refused",) if fault else ()
         case AlertKind.HOLD:
-            named = ("batch",) if incident.scope.startswith(_BATCH) else ()
+            named = ("batch",) if incident.scope.startswith(BATCH) else ()
             return (*named, "explaining") if params.get("outlook") == "explaining" else named
         case _:
             return ()
@@ -360,7 +360,7 @@ def _params(incident: Incident) -> dict[str, str | int]:
         "scope": incident.scope,
     }
     if incident.kind is AlertKind.HOLD:
-        batch = incident.scope.removeprefix(_BATCH)
+        batch = incident.scope.removeprefix(BATCH)
         is_batch = batch != incident.scope
         # A file's name may tell whose it is: whoever shows it to people of the house, and to nobody else, puts it in.
         params["name"] = incident.params.get("name", batch)

@@ -56,9 +56,8 @@ class Trouble:
     kind: AlertKind
     scope: str = "-"
     count: int = 0  #: jobs, messages or events concerned
-    params: Mapping[str, str | int] = field(
-        default_factory=dict
-    )  #: what its words are filled with; nothing personal
+    #: what its words are filled with; nothing personal
+    params: Mapping[str, str | int] = field(default_factory=dict)
     since_ms: int | None = None  #: when it began, where that is known
     after_s: float = 0.0  #: it has to stand for so long before anybody is told
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from worker.domain.fields import Notes, read_name
 from worker.domain.parse import CANONICAL_FIELDS
-from worker.domain.phone import mask_email, mask_number
+from worker.domain.phone import mask_email, mask_number, mask_text
 from worker.domain.request import OnboardingRequest, Product
 
 COEXISTENCE_WORD = "coexistence"
 #: Which links are asked for is fixed when a request is accepted; the rest may be edited.
 FIXED_FIELDS = ("product", "type")
 EDITABLE_FIELDS = tuple(name for name in CANONICAL_FIELDS if name not in FIXED_FIELDS)
-#: What a customer could be known by: shown masked unless a person asks to see it.
+#: What a customer could be known by, or what may hold a number, an address or a link: see `mask_field`.
 PERSONAL_FIELDS = frozenset(
     {
         "whatsapp",
@@ -94,10 +94,15 @@ def _digits(number: int | None) -> str:
 
 
 def mask_field(name: str, text: str) -> str:
-    """Return a canonical field's *text* as it may be shown to whoever did not ask to see it whole."""
+    """Return a canonical field's *text* as it may be shown to whoever did not ask to see it whole.
+
+    Numbers, addresses and a person's name are masked, of a business only numbers, addresses and links within its text.
+    """
     if not text or name not in PERSONAL_FIELDS or text == COEXISTENCE_WORD:
         return text
     if name in _NUMBERS:
         digits = text.removeprefix("+")
         return text[: len(text) - len(digits)] + mask_number(digits)
-    return mask_email(text) if name in _ADDRESSES else f"{text[:1]}***"
+    if name in _ADDRESSES:
+        return mask_email(text)
+    return f"{text[:1]}***" if name == "name" else mask_text(text)

@@ -33,9 +33,8 @@ class Person:
     numbers: frozenset[str] = frozenset()  #: digits with country code, nobody else's
     emails: frozenset[str] = frozenset()  #: in small letters, nobody else's
     links: frozenset[str] = frozenset()
-    names: frozenset[str] = (
-        frozenset()
-    )  #: of the business and of whoever is written to; others may share them
+    #: of the business and of whoever is written to; others may share them
+    names: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()  #: external ids, references, register numbers, addresses of the street
     invitations: frozenset[str] = frozenset()
 

@@ -114,9 +114,8 @@ class LinkToSend:
     product: Product
     link: str
     number: str | None
-    replaces_at_ms: int | None = (
-        None  #: when the link was made that this one replaces; None: it replaces none
-    )
+    #: when the link was made that this one replaces; None: it replaces none
+    replaces_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,12 +184,12 @@ class JobRecord:
     dead_act: str | None = None  #: the bulk act by which
     op: str | None = None  #: what is being done to its link: see `worker.domain.change.Op`
     replacements: int = 0  #: links that were replaced by later ones
-    replaced_at_ms: int | None = (
-        None  #: when the link was made that the present one, or the coming one, replaces
-    )
+    #: when the link was made that the present one, or the coming one, replaces
+    replaced_at_ms: int | None = None
     next_request: OnboardingRequest | None = None  #: that of the new link, until the old one is deleted
     made_at_ms: int | None = None  #: when its present link was made, as far as that was written down
     told_generation: int | None = None  #: of the messages that tell of its present link; None: none do yet
+    kept_since_ms: int | None = None  #: of a failed one: from when on it counts how long it is kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,10 @@ class Reason:
 
 
 class ReasonsFileError(ValueError):
-    """The operator's reasons file can't be used; the message names the line or key and the remedy."""
+    """The operator's reasons file can't be used; the message, one line, names the line or key and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # a key may hold a line's end
 
 
 class Catalogue:

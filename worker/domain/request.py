@@ -53,9 +53,8 @@ class OnboardingRequest:
 
     products: tuple[Product, ...]  #: in the order asked for, none twice
     contact: Contact
-    whatsapp: str | None = (
-        None  #: digits with country code; `1` for coexistence; None without a WhatsApp product
-    )
+    #: digits with country code; `1` for coexistence; None without a WhatsApp product
+    whatsapp: str | None = None
     business_name: str | None = None  #: as the partner takes it
     business_name_written: str | None = None  #: as the customer writes it (messages), where that differs
     display_name: str | None = None

@@ -22,7 +22,7 @@ from enum import StrEnum
 from zlib import crc32
 
 from worker.domain.ids import ALPHABET, is_invitation_id, is_job_id
-from worker.domain.names import QUOTES
+from worker.domain.names import QUOTES, clean_text
 from worker.domain.phone import PhoneNumber, normalise_number
 from worker.domain.request import OnboardingRequest
 
@@ -35,6 +35,9 @@ _SHORTEST_NUMBER = 7  #: digits; fewer are nobody's number
 _words = re.compile(r"[^\W_]+").findall
 #: Nearly every name is made of these alone: nothing to be made plain but its quotes.
 _is_simple = re.compile(r"[ -~א-ת׳״]*").fullmatch
+_is_hebrew = re.compile(r"[א-ת]{2,}").fullmatch
+_PREFIXES = "הובל"  #: the, and, in, for: of all that are written before a word, those that names have
+_WORDS_VARIED = 4
 _drop_quotes = re.compile("[" + re.escape("".join(sorted(QUOTES))) + "]").sub
 _DROPPED = frozenset({"Mn", "Pi", "Pf"})
 _BUCKETS = tuple(f"{nth:02x}" for nth in range(64))
@@ -117,6 +120,22 @@ def words_of(text: str) -> list[str]:
     return _words(_drop_quotes("", text if is_simple else _plain(text)).lower())
 
 
+def prefixed_otherwise(text: str) -> list[str]:
+    """Return a name with the letter that Hebrew writes before a word taken off it, or put before it: a word at a time.
+
+    What is called פרחים on the telephone may be written הפרחים, and the other way round.
+    """
+    words, found = words_of(text)[:_WORDS_VARIED], list[str]()
+    for nth, word in enumerate(words):
+        if not _is_hebrew(word):
+            continue
+        others = [letter + word for letter in _PREFIXES]
+        if word[0] in _PREFIXES and len(word) > BEGINNING - 1:
+            others.append(word[1:])
+        found += [" ".join([*words[:nth], other, *words[nth + 1 :]]) for other in others]
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchKeys:
     """By what a customer is looked for; all that is given must fit."""
@@ -126,6 +145,12 @@ class SearchKeys:
     name: str | None = None
     external_id: str | None = None
     reference: str | None = None
+
+    def __post_init__(self) -> None:
+        """Write ids as requests hold them: who copies one from his file has its double spaces, too."""
+        for name in ("external_id", "reference"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, clean_text(value))
 
     def __bool__(self) -> bool:
         return any(getattr(self, each.name) is not None for each in fields(self))

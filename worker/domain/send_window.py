@@ -58,9 +58,8 @@ class SendWindow:
     text: str  #: as it was written
     zone: str  #: IANA name
     weekly: tuple[tuple[Hours, ...], ...]  #: of seven days, Monday first
-    eve: tuple[Hours, ...] | None = (
-        None  #: of the day before a holiday, within the day's own; None: like any day
-    )
+    #: of the day before a holiday, within the day's own; None: like any day
+    eve: tuple[Hours, ...] | None = None
     holidays: tuple[str, ...] = ()  #: countries (`IL`, `US-NY`) whose public holidays are closed
     has_remembrance: bool = False  #: Israel's days of remembrance are closed, from the evening before
     shabbat: Place | None = None  #: where Shabbat and Yom Tov are kept by the sun

@@ -61,8 +61,8 @@ async def _claim_at_slot(job_id: str, lane: Lane, shop: Shop) -> tuple[ClaimedJo
     if isinstance(token, NotDone):
         await shop.ledger.hand_back(job_id)
         return None
+    claiming = await shop.ledger.claiming(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
     asked = shop.clock.monotonic()
-    claiming = shop.ledger.claiming(job_id, worker_id=shop.worker_id, lease_s=shop.lease_s)
     along = claiming if lane is Lane.LIVE else None
     granted = await shop.limits.acquire(lane, stop=shop.draining, along=along)
     at_slot = shop.clock.monotonic()

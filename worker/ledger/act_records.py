@@ -46,6 +46,7 @@ class ActRecord:
     latest: str = ""  #: letters of the latest ends, see `OUTCOME_OF`
     base_done: int = 0  #: done when its canary began
     base_ended: int = 0
+    turn: int = 0  #: how often it was let go on
     released_at_ms: int | None = None  #: when ids were last taken
     revoked: int = 0
     deletes: int = 0  #: of those that it replaces, how many take a delete before the create
@@ -83,9 +84,8 @@ class ActChange:
 
     done: bool
     state: ActState | None  #: where it stands; None: there is no such act
-    refusal: str | None = (
-        None  #: gone, expired, already_started, nothing_eligible, not_running, not_stopped, …
-    )
+    #: gone, expired, already_started, nothing_eligible, not_running, not_stopped, …
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,7 @@ def record_of(act_id: str, row: Mapping[str, str]) -> ActRecord:
         latest=row.get("latest", ""),
         base_done=number("base_done"),
         base_ended=number("base_ended"),
+        turn=number("turn"),
         released_at_ms=instant("released"),
         revoked=number("revoked"),
         deletes=number("deletes"),

@@ -134,11 +134,11 @@ class Acts:
     async def start(self, act_id: str, *, by: str, why: str, is_canary: bool) -> ActChange:
         """Let a previewed act run, once; more than one job needs a *why*. Raises LedgerUnavailable, LedgerFull."""
         canary = "1" if is_canary else "0"
-        words = (by, why, canary, Lane.BULK, FEW, ms(PREVIEW_KEEP_S))
+        words = (by, why, canary, Lane.BULK, FEW, ms(PREVIEW_KEEP_S), _by_a_person(by, why))
         return _change(await self._scripts.run("act_start", act_id, *words))
 
     async def step(self, act_id: str, *, rate: float) -> Step:
-        """Do what an act does to its next ids, at most some dozens; the partner allows *rate* calls/s.
+        """Do what an act does to its next ids, a dozen at the most; the partner allows *rate* calls/s.
 
         An act with a canary takes no more than its ramp allows, and stops where too many failed again. Several may
         drive one act. Raises LedgerUnavailable, LedgerFull.
@@ -160,14 +160,13 @@ class Acts:
 
     async def _take(self, record: ActRecord, most: int) -> int:
         began = perf_counter()
-        taken = int(await self._scripts.run("act_step", record.id, record.at, most))
+        taken = int(await self._scripts.run("act_step", record.id, record.at, most, record.turn))
         self._size.took((perf_counter() - began) * 1000, ids=taken)
         return taken
 
     async def stop(self, act_id: str, *, by: str, why: str) -> ActChange:
         """Take no more of a running act's set; what it requeued goes on. Raises LedgerUnavailable."""
-        because = json.dumps({"reason": "by_a_person", "by": by, "why": why}, ensure_ascii=False)
-        return _change(await self._scripts.run("act_stop", act_id, by, why, because, ""))
+        return _change(await self._scripts.run("act_stop", act_id, by, why, _by_a_person(by, why), ""))
 
     async def go_on(self, act_id: str, *, by: str, why: str) -> ActChange:
         """Let a stopped act go on that nobody takes back; its canary begins anew. Raises LedgerUnavailable, LedgerFull."""
@@ -280,6 +279,10 @@ class Acts:
             for each, row in zip(ids, rows, strict=True)
             if row
         ]
+
+
+def _by_a_person(by: str, why: str) -> str:
+    return json.dumps({"reason": "by_a_person", "by": by, "why": why}, ensure_ascii=False)
 
 
 def _step(record: ActRecord | None, taken: int) -> Step:

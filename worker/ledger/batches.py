@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.domain.states import Channel, JobState, Lane
+from worker.domain.targets import ALL, BATCH, CHANNEL
 from worker.ledger.codec import delivery_record, job_record
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
@@ -15,8 +16,6 @@ from worker.ledger.scripts import Scripts, fields_of, text
 _JOBS_PER_SCRIPT = 100
 _AS = "as:"  #: begins what a hold's FAILs were explained as
 _BY_REASON = "r:"  #: begins a tally of failed jobs by their reason
-ALL = "all"
-CHANNEL = "channel:"
 _CHANNELS = frozenset(CHANNEL + channel for channel in Channel)
 
 
@@ -59,14 +58,31 @@ class Batches:
 
     async def get(self, batch_id: str) -> BatchRecord | None:
         """Return one batch, or None; raises LedgerUnavailable."""
-        records = await self._records([batch_id])
+        records = await self.those([batch_id])
         return records[0] if records else None
+
+    async def those(self, batch_ids: Sequence[str]) -> list[BatchRecord]:
+        """Return those of the batches that exist, in the order asked for; raises LedgerUnavailable."""
+        if not batch_ids:
+            return []
+        holds, pauses = await self.holds(), await self.pauses()
+        with translated():
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for item in batch_ids:
+                    pipe.hgetall(self._keys.batch + item)
+                    pipe.hgetall(self._keys.tally + BATCH + item)
+                replies = [_texts(row) for row in await pipe.execute()]
+        return [
+            _record(item, fields, tally, holds.get(BATCH + item), is_paused=BATCH + item in pauses)
+            for item, fields, tally in zip(batch_ids, replies[::2], replies[1::2], strict=True)
+            if fields
+        ]
 
     async def all(self, limit: int = 50) -> list[BatchRecord]:
         """Return the latest *limit* batches, newest first; raises LedgerUnavailable."""
         with translated():
             ids = await self._scripts.redis.zrevrange(self._keys.batches, 0, limit - 1)
-        return await self._records([text(item) for item in ids])
+        return await self.those([text(item) for item in ids])
 
     async def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[BatchRecord]:
         """Return a page of batches, newest first; its cursor is the id of its last one.
@@ -82,7 +98,7 @@ class Batches:
             start, total = int(str(rank)) + 1, int(await redis.zcard(key))
             ids = [text(item) for item in await redis.zrevrange(key, start, start + limit - 1)]
         following = ids[-1] if ids and start + len(ids) < total else None
-        return Page(items=tuple(await self._records(ids)), next=following, total=total)
+        return Page(items=tuple(await self.those(ids)), next=following, total=total)
 
     async def add_counts(
         self, batch_id: str, *, rejected: int = 0, duplicates: int = 0, conflicts: int = 0
@@ -238,22 +254,6 @@ class Batches:
             explained={name.removeprefix(_AS): count for name, count in facts.items()},
         )
 
-    async def _records(self, ids: list[str]) -> list[BatchRecord]:
-        if not ids:
-            return []
-        holds, pauses = await self.holds(), await self.pauses()
-        with translated():
-            async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                for item in ids:
-                    pipe.hgetall(self._keys.batch + item)
-                    pipe.hgetall(f"{self._keys.tally}batch:{item}")
-                replies = [_texts(row) for row in await pipe.execute()]
-        return [
-            _record(item, fields, tally, holds.get(f"batch:{item}"), is_paused=f"batch:{item}" in pauses)
-            for item, fields, tally in zip(ids, replies[::2], replies[1::2], strict=True)
-            if fields
-        ]
-
 
 def _record(
     batch_id: str, fields: dict[str, str], tally: dict[str, str], hold: Hold | None, *, is_paused: bool
@@ -319,7 +319,7 @@ def _texts(row: dict[bytes | str, bytes | str]) -> dict[str, str]:
 def _scopes(target: str) -> tuple[str, ...]:
     if target == ALL:
         return tuple(Lane)
-    if target in set(Lane) or target.startswith("batch:") or target in _CHANNELS:
+    if target in set(Lane) or target.startswith(BATCH) or target in _CHANNELS:
         return (target,)
     message = f"neither a lane nor `all` nor `batch:<id>` nor `channel:<name>`: {target!r}"
     raise ValueError(message)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from worker.domain.states import JobState
-from worker.ledger.codec import base_of, edited_terms
+from worker.ledger.codec import base_of, edited_terms, mended_job
 from worker.ledger.errors import translated
 from worker.ledger.keys import Keys
 from worker.ledger.mending import rewritten
 from worker.ledger.records import Mended, RequestEdit
-from worker.ledger.scripts import Scripts, text
+from worker.ledger.scripts import Scripts
 
 
 class Changing:
@@ -36,7 +33,7 @@ class Changing:
             record, claim = rewritten(old, job_id, edit)
             terms = edited_terms(old, edit.request, job_id[:-1])
             changes = (base_of(old, edit.base), record, claim, *terms, edit.changes, edit.told)
-        return _mended(await self._scripts.run("replace", job_id, by, why, *changes))
+        return mended_job(await self._scripts.run("replace", job_id, by, why, *changes))
 
     async def revoke(self, job_id: str, *, by: str, why: str) -> Mended:
         """Let a linked or failed job's link be deleted at the partner for good: the number is free then.
@@ -44,11 +41,4 @@ class Changing:
         `facebook_stays`: such a link can't be deleted; `no_link`: there is none; else as `replace`.
         Raises LedgerUnavailable.
         """
-        return _mended(await self._scripts.run("revoke", job_id, by, why))
-
-
-def _mended(reply: Any) -> Mended:
-    state, done = text(reply[1]), int(reply[0]) == 1
-    return Mended(
-        done=done, state=JobState(state) if state else None, refusal=None if done else text(reply[2])
-    )
+        return mended_job(await self._scripts.run("revoke", job_id, by, why))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from worker.domain.event import EventState
 from worker.domain.ids import invitation_of, product_of
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord, NewInvitation, Receipt, Verdict
 from worker.domain.outcome import Fail, FoundForeign, FoundOurs, Linked
+from worker.domain.outgoing import OutgoingState
 from worker.domain.request import OnboardingRequest, Product
 from worker.domain.search import changed_terms, number_term
 from worker.domain.states import Channel, DeliveryState, JobState, Lane
 from worker.ledger.keys import UNIT_SEPARATOR as US
-from worker.ledger.records import Known
+from worker.ledger.records import Known, Mended
 from worker.ledger.scripts import fields_of, text
 
 _CODES = {product: product.code for product in Product}
@@ -218,7 +220,19 @@ def job_record(job_id: str, row: Sequence[Any]) -> JobRecord | None:
         next_request=request_of(extra["next"]) if extra.get("next") else None,
         made_at_ms=_number(extra.get("made")),
         told_generation=_number(job.get("w")),
+        kept_since_ms=int(float(extra["kept_since"])) if "kept_since" in extra else None,
     )
+
+
+def mended(reply: Any, states: type[JobState | DeliveryState | EventState | OutgoingState]) -> Mended:
+    """Return what a verb of operators answered about something that stands in one of *states*."""
+    done, state = int(reply[0]) == 1, text(reply[1])
+    return Mended(done=done, state=states(state) if state else None, refusal=None if done else text(reply[2]))
+
+
+def mended_job(reply: Any) -> Mended:
+    """Return what a verb of operators answered about a job."""
+    return mended(reply, JobState)
 
 
 def history_entry(value: Any) -> HistoryEntry:

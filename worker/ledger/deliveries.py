@@ -29,6 +29,7 @@ from worker.ledger.codec import (
     edited_terms,
     flag,
     join_record,
+    mended,
     request_of,
     split_record,
 )
@@ -143,10 +144,7 @@ class Deliveries:
         """
         rewriting = () if to is None else await self._readdressed(delivery_id, to)
         reply = await self._scripts.run("delivery_resend", delivery_id, by, why, *rewriting)
-        done, state = int(reply[0]) == 1, text(reply[1])
-        return Mended(
-            done=done, state=DeliveryState(state) if state else None, refusal=None if done else text(reply[2])
-        )
+        return mended(reply, DeliveryState)
 
     async def _readdressed(self, delivery_id: str, to: Readdress) -> tuple[str, ...]:
         """Return the invitation's record, its new one, the search terms that it takes and gives, and what changes."""
@@ -192,15 +190,18 @@ class Deliveries:
         and ValueError for a cursor that is none of ours.
         """
         start = rank_of(cursor)
+        end, indexes = start + limit, self._indexes(state)
+        # Of several, all that comes before the page is needed to know where it begins.
+        first = start if len(indexes) == 1 else 0
         with translated():
             async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                for key in self._indexes(state):
-                    pipe.zrevrange(key, 0, start + limit, withscores=True)
+                for key in indexes:
+                    pipe.zrevrange(key, first, end, withscores=True)
                     pipe.zcard(key)
                 replies = await pipe.execute()
         rows = sorted(((row[1], text(row[0])) for rows in replies[::2] for row in rows), reverse=True)
-        total, end = sum(replies[1::2]), start + limit
-        records = await self._records([row[1] for row in rows[start:end]])
+        total = sum(replies[1::2])
+        records = await self._records([row[1] for row in rows[start - first : end - first]])
         return Page(items=tuple(records), next=str(end) if total > end else None, total=total)
 
     async def failed(

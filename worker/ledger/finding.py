@@ -7,15 +7,17 @@ last.
 
 Newest first means by the time that `changed_at` shows, with four exceptions, where no index knows that time:
 a waiting job stands where it stands in its queue (since when it is due: the same time, unless it came back to
-the queue without waiting anew), and is as new as that; scheduled jobs stand by their due time when they are more than
-`SORTED_LIMIT`; a list taken from a batch runs from its last row to its first; one taken from the search index (by
-number, e-mail, name, external id or reference) by when they were accepted.
+the queue without waiting anew; what came back is found at its front by its age); scheduled jobs stand by their due time
+when they are more than `SORTED_LIMIT`; a list taken from a batch runs from its last row to its first; one taken from the
+search index (by number, e-mail, name, external id or reference) by when they were accepted.
+
+A reason or its class is asked of failed jobs, unless another state is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from worker.domain.search import SearchKeys
@@ -25,6 +27,7 @@ from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
 from worker.ledger.paging import (
     CHUNK,
+    Behind,
     ListStream,
     MergedStream,
     Place,
@@ -41,6 +44,7 @@ from worker.ledger.search import HitsStream, SearchIndex, keys_of
 SCAN_LIMIT = 50_000  #: jobs looked at per call
 COUNT_LIMIT = 2_000  #: jobs looked at to count what no index counts
 COMPARED_LIMIT = 800  #: the same where each is compared with its request
+RETURNED_LIMIT = 200  #: of a queue's front that are looked at for what came back to it
 SORTED_LIMIT = 5_000  #: scheduled jobs that are read whole, to sort them by their change
 #: Their index's score is no time of change, and they are few: they are read whole and sorted.
 _FEW = frozenset({JobState.RUNNING})
@@ -146,6 +150,8 @@ class Finder:
         """
         if wanted.stage == "delivery":
             return [], None, (0, True)
+        if _is_by_reason(wanted):
+            wanted = replace(wanted, state=JobState.FAILED)
         place = None if cursor is None else Place.read(cursor)
         question = await self._question(wanted, place)
         stream = await self._stream(question, None if place is None else place.mark)
@@ -163,10 +169,11 @@ class Finder:
         self, question: _Question, stream: Stream, limit: int, *, is_first: bool
     ) -> tuple[list[str], str | None, _Total]:
         """Look for matches: ids, where to go on (None at the end), and the matches counted."""
-        to_count = COMPARED_LIMIT if question.searched else COUNT_LIMIT
-        if not is_first or question.is_counted:
-            to_count = 0
-        return await scan(stream, partial(self._keep, question), limit, most=SCAN_LIMIT, to_count=to_count)
+        behind = Behind(
+            COMPARED_LIMIT if question.searched else COUNT_LIMIT,
+            is_one_enough=not is_first or question.is_counted,
+        )
+        return await scan(stream, partial(self._keep, question), limit, most=SCAN_LIMIT, behind=behind)
 
     async def _keep(self, question: _Question, ids: list[str]) -> Collection[str]:
         kept = [job for _, job in await self._match(question, ids)] if question.asked else ids
@@ -193,8 +200,6 @@ class Finder:
 
     async def _question(self, wanted: JobFilter, place: Place | None) -> _Question:
         states = (wanted.state,) if wanted.state else tuple(JobState)
-        if _is_by_reason(wanted):
-            states = (JobState.FAILED,)
         searched, hits = keys_of(wanted), None
         if place is None:
             hits = await self._index.hits(searched) if searched else None
@@ -264,12 +269,13 @@ class Finder:
         keys: dict[str, int | None] = {}
         floors: dict[str, int] = {}
         to_sort: list[str] = []
+        queues: list[str] = []
         for state in question.states:
             if state is JobState.AVAILABLE:
                 lanes = [wanted.lane] if wanted.lane else list(Lane)
                 to_sort += [self._keys.rung + lane for lane in lanes]
                 # No job waits in its queue by a later time than that of its change.
-                timed = await self._queues(lanes, wanted.batch)
+                timed = queues = await self._queues(lanes, wanted.batch)
             elif state in _TIMED:
                 timed = await self._timed(wanted, state)
             else:
@@ -280,16 +286,24 @@ class Finder:
                     keys[self._keys.state + state] = None
             keys |= dict.fromkeys(timed, span.before_ms)
             floors |= {} if span.from_ms is None else dict.fromkeys(timed, span.from_ms)
-        return MergedStream(self._scripts, keys, await self._sorted(question, to_sort), mark, floors)
+        back = queues if span.from_ms is not None else ()
+        ready = await self._sorted(question, to_sort, back)
+        return MergedStream(self._scripts, keys, ready, mark, floors)
 
-    async def _sorted(self, question: _Question, keys: Sequence[str]) -> list[Row]:
-        """Read small indexes whole; return what matches by when it changed, newest first."""
-        if not keys:
+    async def _sorted(self, question: _Question, keys: Sequence[str], queues: Sequence[str]) -> list[Row]:
+        """Read small indexes whole, and the front of queues; return what matches by when it changed, newest first.
+
+        Of a queue only those that are due for longer than the filter's newest: they may have come back since.
+        """
+        if not (keys or queues):
             return []
         with translated():
             async with self._scripts.redis.pipeline(transaction=False) as pipe:
                 for key in keys:
                     pipe.zrange(key, 0, -1)
+                for key in queues:
+                    due = f"({question.span.from_ms}"
+                    pipe.zrangebyscore(key, "-inf", due, start=0, num=RETURNED_LIMIT)
                 replies = await pipe.execute()
         ids = dict.fromkeys(text(job) for reply in replies for job in reply)
         return sorted(await self._match(question, list(ids)), reverse=True)

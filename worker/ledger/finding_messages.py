@@ -9,8 +9,9 @@ from functools import partial
 from worker.domain.states import JobState
 from worker.ledger.errors import translated
 from worker.ledger.finding import COMPARED_LIMIT, COUNT_LIMIT, SCAN_LIMIT, Span, followed, span_of
+from worker.ledger.grouping import grouped
 from worker.ledger.keys import Keys
-from worker.ledger.paging import CHUNK, MergedStream, Place, Row, classes_now, matched, scan
+from worker.ledger.paging import CHUNK, Behind, MergedStream, Place, Row, classes_now, matched, scan
 from worker.ledger.records import FailureGroup, JobFilter
 from worker.ledger.scripts import Scripts, text
 from worker.ledger.search import SearchIndex, keys_of
@@ -71,42 +72,20 @@ class MessageFinder:
             mark = rows[limit - 1][0] if limit and len(rows) > limit else None
             counted, exact = (len(found), mark is None), await self._size(sought)
         else:
-            to_count = COMPARED_LIMIT if keys_of(wanted) else COUNT_LIMIT
+            most = COMPARED_LIMIT if keys_of(wanted) else COUNT_LIMIT
             found, mark, counted = await scan(
                 stream,
                 partial(self._keep, sought),
                 limit,
                 most=SCAN_LIMIT,
-                to_count=to_count if place is None else 0,
+                behind=Behind(most, is_one_enough=place is not None),
             )
         return found, *followed(basis, place, len(found), mark, counted=counted, exact=exact)
 
     async def groups(self) -> list[FailureGroup]:
         """Return the failed messages by reason, largest group first; raises LedgerUnavailable."""
-        reasons = await self._reasons()
-        with translated():
-            async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                for reason in reasons:
-                    key = self._keys.delivery_failed + reason
-                    pipe.zcard(key)
-                    pipe.zrange(key, 0, 0, withscores=True)
-                    pipe.zrevrange(key, 0, 0, withscores=True)
-                replies = await pipe.execute() if reasons else []
-        groups = [
-            FailureGroup(
-                reason=reason,
-                reason_class=reason_class,
-                code=None,
-                count=count,
-                first_ms=int(first[0][1]),
-                last_ms=int(last[0][1]),
-            )
-            for (reason, reason_class), count, first, last in zip(
-                reasons.items(), replies[::3], replies[1::3], replies[2::3], strict=True
-            )
-            if count
-        ]
-        return sorted(groups, key=lambda group: -group.count)
+        reasons = {reason: (its_class, None) for reason, its_class in (await self._reasons()).items()}
+        return await grouped(self._scripts, self._keys.delivery_failed, reasons)
 
     async def _sought(self, wanted: JobFilter, place: Place | None) -> _Sought:
         hits = None

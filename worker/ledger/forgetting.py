@@ -12,13 +12,13 @@ from worker.domain.stop_list import fingerprint_of
 from worker.ledger.errors import translate, translated
 from worker.ledger.keys import Keys
 from worker.ledger.scripts import Scripts, text
+from worker.ledger.server import beginning_with
 
 #: What of the ledger holds words that people wrote.
 Kind = Literal["request", "trail", "act", "event"]
 #: Names read per call: a millisecond or two of the server.
 _SCANNED_AT_ONCE = 500
 _EVENTS_AT_ONCE = 10  #: a body may have two megabytes
-_SIGNS_OF_GLOBS = "\\*?[]^-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,8 @@ class Erased:
     jobs: int = 0
     messages: int = 0
     events: int = 0  #: of ours, that were still to be told
-    refusal: str | None = (
-        None  #: is_running, is_in_doubt, link_stands, change_pending, being_sent: nothing was touched
-    )
+    #: is_running, is_in_doubt, link_stands, change_pending, being_sent: nothing was touched
+    refusal: str | None = None
     subject: str | None = None  #: the job or message that it is refused for
 
 
@@ -124,13 +123,11 @@ class Forgetting:
         return beginnings[kind]
 
     async def _names(self) -> AsyncIterator[list[str]]:
-        pattern = "".join(f"\\{sign}" if sign in _SIGNS_OF_GLOBS else sign for sign in self._keys.prefix)
+        pattern = beginning_with(f"{self._keys.prefix}:")
         cursor: Any = 0
         while True:
             with translated():
-                cursor, names = await self._scripts.redis.scan(
-                    cursor, match=f"{pattern}:*", count=_SCANNED_AT_ONCE
-                )
+                cursor, names = await self._scripts.redis.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
             if names:
                 yield [text(name) for name in names]
             if int(cursor) == 0:

@@ -15,6 +15,7 @@ from worker.domain.event import (
 )
 from worker.domain.job import Lease
 from worker.ledger.accepting import ms
+from worker.ledger.codec import mended
 from worker.ledger.errors import translated
 from worker.ledger.intake_codec import claimed_events, event_args, event_receipt, event_record, outcome_args
 from worker.ledger.keys import Keys
@@ -130,14 +131,16 @@ class Intake:
 
         *is_accounted*: with an entry of its own in the trail; a bulk act leaves one for all of its events. Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull.
         """
-        return await self._mended("intake_retry", event_id, by, why, str(int(is_accounted)))
+        reply = await self._scripts.run("intake_retry", event_id, by, why, int(is_accounted))
+        return mended(reply, EventState)
 
     async def discard(self, event_id: str, *, by: str, why: str, is_accounted: bool = False) -> Mended:
         """Skip a failed or waiting event for good (reason `discarded`); its body goes.
 
         *is_accounted* as in `retry`. Raises LedgerUnavailable.
         """
-        return await self._mended("intake_discard", event_id, by, why, str(int(is_accounted)))
+        reply = await self._scripts.run("intake_discard", event_id, by, why, int(is_accounted))
+        return mended(reply, EventState)
 
     async def prune(
         self, *, done_older_than_s: float = DONE_KEEP_S, failed_older_than_s: float, limit: int
@@ -263,13 +266,6 @@ class Intake:
                 rows = await pipe.execute()
         records = [event_record(event_id, row) for event_id, row in zip(ids, rows, strict=True)]
         return [record for record in records if record is not None]
-
-    async def _mended(self, verb: str, event_id: str, *words: str) -> Mended:
-        reply = await self._scripts.run(verb, event_id, *words)
-        done, state = int(reply[0]) == 1, text(reply[1])
-        return Mended(
-            done=done, state=EventState(state) if state else None, refusal=None if done else text(reply[2])
-        )
 
 
 def _place(mark: str) -> tuple[float, str]:

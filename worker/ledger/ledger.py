@@ -92,13 +92,13 @@ class Ledger(Accepting, Working, Mending, Changing):
         self.reminding = Reminding(self._scripts)
 
     async def open(self) -> None:
-        """Load the scripts, and check the schema (or write it, in a new ledger; an older one's is brought to this).
+        """Find out what the server can do, and check the schema (or write it, in a new ledger; an older one's is brought to this).
 
         Raises:
             SchemaMismatch: written by a newer version of Linkferry.
             LedgerUnavailable, LedgerFull: see `errors`.
         """
-        await self._scripts.load()
+        await self._scripts.know_server()
         with translated():
             found = await self._scripts.redis.hget(self._keys.meta, "schema")
             if found is None:

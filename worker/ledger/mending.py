@@ -17,6 +17,7 @@ from worker.ledger.codec import (
     finding_args,
     flag,
     join_record,
+    mended_job,
     split_record,
 )
 from worker.ledger.errors import translated
@@ -115,7 +116,7 @@ class Mending:
         The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now.
         Raises LedgerUnavailable (say the same again: twice has the effect of once), LedgerFull.
         """
-        return _mended(await self._scripts.run("requeue", job_id, by, why))
+        return mended_job(await self._scripts.run("requeue", job_id, by, why))
 
     async def edit(self, job_id: str, edit: RequestEdit, *, by: str, why: str) -> Mended:
         """Let a failed or dead job try again with an edited request, as `requeue` does; what changed is accounted for.
@@ -129,25 +130,25 @@ class Mending:
         record, claim = rewritten(old, job_id, edit)
         terms = edited_terms(old, edit.request, job_id[:-1])
         changes = (base_of(old, edit.base), record, claim, *terms, edit.changes, edit.told)
-        return _mended(await self._scripts.run("edit", job_id, by, why, *changes))
+        return mended_job(await self._scripts.run("edit", job_id, by, why, *changes))
 
     async def discard(self, job_id: str, *, by: str, why: str) -> Mended:
         """Give a failed job up for good: a dead letter. Raises LedgerUnavailable."""
-        return _mended(await self._scripts.run("discard", job_id, by, why))
+        return mended_job(await self._scripts.run("discard", job_id, by, why))
 
     async def restore(self, job_id: str, *, by: str, why: str) -> Mended:
         """Put a dead letter back into the failed queue, with the reason it had; raises LedgerUnavailable.
 
         The number's claim is taken again: `claimed_by_another` where somebody else stands on it by now.
         """
-        return _mended(await self._scripts.run("restore", job_id, by, why))
+        return mended_job(await self._scripts.run("restore", job_id, by, why))
 
     async def cancel(self, job_id: str, *, by: str, why: str) -> Mended:
         """Cancel a waiting job; a running one is marked and cancelled where it would be rescheduled.
 
         Raises LedgerUnavailable.
         """
-        return _mended(await self._scripts.run("cancel", job_id, by, why))
+        return mended_job(await self._scripts.run("cancel", job_id, by, why))
 
     async def prune(
         self, older_than_s: Mapping[JobState, float], *, limit: int, warned: Collection[JobState] = ()
@@ -221,10 +222,3 @@ def _plan_new_contacts(header: dict[str, str], request: OnboardingRequest) -> No
 
 def _state(reply: Any) -> JobState | None:
     return JobState(text(reply[0])) if reply else None
-
-
-def _mended(reply: Any) -> Mended:
-    state, done = text(reply[1]), int(reply[0]) == 1
-    return Mended(
-        done=done, state=JobState(state) if state else None, refusal=None if done else text(reply[2])
-    )

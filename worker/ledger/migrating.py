@@ -14,15 +14,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from redis import exceptions as server_errors
-
 from worker.domain.request import OnboardingRequest
 from worker.domain.search import number_term, terms_of
 from worker.domain.states import DeliveryState, JobState
 from worker.ledger.codec import request_of
-from worker.ledger.errors import SchemaMismatch, translate, translated
+from worker.ledger.errors import SchemaMismatch, translated
 from worker.ledger.keys import OLDEST_KNOWN, SCHEMA_VERSION, Keys
 from worker.ledger.scripts import Scripts, text
+from worker.ledger.server import beginning_with, info
 from worker.telemetry import log
 
 _DUTY = "migrate"
@@ -92,7 +91,7 @@ class _Migration:
         cursor = await self._progress(run_id)
         if cursor is None:
             return True
-        pattern = _escaped(self._keys.invitation) + "*"
+        pattern = beginning_with(self._keys.invitation)
         while True:
             with translated():
                 cursor, found = await self._scripts.redis.scan(cursor, match=pattern, count=_KEYS_PER_SCAN)
@@ -187,16 +186,4 @@ class _Migration:
 
     async def _run_id(self) -> str:
         """Return what names this run of the server, or nothing where it does not tell."""
-        with translated():
-            try:
-                facts = await self._scripts.redis.info("server")
-            except server_errors.ResponseError as error:
-                if translate(error) is not error:
-                    raise
-                return ""
-        return str(facts.get("run_id", ""))
-
-
-def _escaped(prefix: str) -> str:
-    """Return a prefix as a pattern that means nothing but itself."""
-    return "".join(f"\\{sign}" if sign in r"\[]?*^-" else sign for sign in prefix)
+        return (await info(self._scripts, "server")).get("run_id", "")

@@ -24,6 +24,7 @@ from worker.domain.outgoing import (
     Told,
 )
 from worker.ledger.accepting import ms
+from worker.ledger.codec import mended
 from worker.ledger.errors import translated
 from worker.ledger.keys import UNIT_SEPARATOR as US
 from worker.ledger.keys import Keys
@@ -101,12 +102,7 @@ class Outbox:
         Raises LedgerUnavailable.
         """
         reply = await self._scripts.run("outbox_retry", event_id, by, why)
-        done, state = int(reply[0]) == 1, text(reply[1])
-        return Mended(
-            done=done,
-            state=OutgoingState(state) if state else None,
-            refusal=None if done else text(reply[2]),
-        )
+        return mended(reply, OutgoingState)
 
     async def retry_all(self, sink: str, *, by: str = "", why: str = "") -> int:
         """Tell all events of a sink again, now, that failed, wait for a later try, or wait because the sink stands still.

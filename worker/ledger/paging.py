@@ -69,6 +69,14 @@ async def classes_now(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What is looked at behind a page: to count it, or only to know whether there is a next page at all."""
+
+    most: int  #: looked at in all
+    is_one_enough: bool
+
+
 class Stream(Protocol):
     """Job ids of one or several indexes, newest first, each with the mark that goes on behind it."""
 
@@ -201,18 +209,18 @@ async def scan(
     limit: int,
     *,
     most: int,
-    to_count: int,
+    behind: Behind,
 ) -> tuple[list[str], str | None, tuple[int, bool]]:
     """Look through a stream for the ids that *keep* leaves: up to *limit*, where to go on, how many were counted.
 
-    At most *most* are looked at for the page, and *to_count* to count those behind it; the mark is None at the end, and
-    the count is exact where the end was seen. Raises LedgerUnavailable.
+    At most *most* are looked at for the page; the mark is None at the end, and the count is exact where the end was
+    seen. Raises LedgerUnavailable.
     """
     until = time.monotonic() + _SCAN_S
     found: dict[str, None] = {}
     seen = beyond = 0
     mark: str | None = None
-    while seen < (most if len(found) < limit else to_count):
+    while seen < (most if len(found) < limit else behind.most) and not (beyond and behind.is_one_enough):
         if seen and time.monotonic() >= until:
             break
         chunk = await stream.take(CHUNK)

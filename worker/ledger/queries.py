@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redis import exceptions as server_errors
-
 from worker.domain.job import HistoryEntry, JobRecord
 from worker.domain.states import ENDED_STATES, WAITING_STATES, JobState, Lane
 from worker.ledger.auditing import wrong_terms
 from worker.ledger.codec import head_of, history_entry, job_record, known_of
-from worker.ledger.errors import translate, translated
+from worker.ledger.errors import translated
 from worker.ledger.finding import Finder
+from worker.ledger.grouping import grouped
 from worker.ledger.keys import UNIT_SEPARATOR, Keys
 from worker.ledger.records import Audit, FailureGroup, JobFilter, Known, LaneView, Page, ServerFacts
 from worker.ledger.scripts import Scripts, fields_of, text
+from worker.ledger.server import info, setting
 
 _JOBS_PER_SCRIPT = 100
 _AUDIT_SAMPLE = 20
@@ -129,29 +129,11 @@ class Queries:
         """Return the failed jobs by reason, largest group first; raises LedgerUnavailable."""
         with translated():
             known = await self._scripts.redis.hgetall(self._keys.reasons)
-            reasons = {text(name): text(value).split(UNIT_SEPARATOR) for name, value in known.items()}
-            async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                for reason in reasons:
-                    key = self._keys.failed + reason
-                    pipe.zcard(key)
-                    pipe.zrange(key, 0, 0, withscores=True)
-                    pipe.zrevrange(key, 0, 0, withscores=True)
-                replies = await pipe.execute() if reasons else []
-        groups = [
-            FailureGroup(
-                reason=reason,
-                reason_class=reason_class,
-                code=int(code) if code else None,
-                count=count,
-                first_ms=int(first[0][1]),
-                last_ms=int(last[0][1]),
-            )
-            for (reason, (reason_class, code)), count, first, last in zip(
-                reasons.items(), replies[::3], replies[1::3], replies[2::3], strict=True
-            )
-            if count
-        ]
-        return sorted(groups, key=lambda group: -group.count)
+        reasons = {}
+        for reason, value in known.items():
+            reason_class, code = text(value).split(UNIT_SEPARATOR)
+            reasons[text(reason)] = (reason_class, int(code) if code else None)
+        return await grouped(self._scripts, self._keys.failed, reasons)
 
     async def doubts(self, limit: int) -> list[JobRecord]:
         """Return up to *limit* jobs in doubt, oldest first; raises LedgerUnavailable."""
@@ -196,16 +178,15 @@ class Queries:
 
     async def server(self) -> ServerFacts:
         """Return what the server says of its persistence and memory; raises LedgerUnavailable."""
-        facts = await self._info()
+        facts = await info(self._scripts, "server", "memory", "persistence")
         is_aof = facts.get("aof_enabled") == "1"
-        fsync = await self._setting("appendfsync") if is_aof else "no"
-        has_snapshots = bool(await self._setting("save"))
+        fsync = await setting(self._scripts, "appendfsync") if is_aof else "no"
+        has_snapshots = bool(await setting(self._scripts, "save"))
         return ServerFacts(
             version=facts.get("valkey_version") or facts.get("redis_version", "unknown"),
             is_aof=is_aof,
             fsync=fsync or "unknown",
             maxmemory_policy=facts.get("maxmemory_policy", "unknown"),
-            used_bytes=int(facts.get("used_memory", 0)),
             loss_window=self._loss_window(fsync if is_aof else None, has_snapshots=has_snapshots),
             # Measured: an idle server answers WAITAOF at its next timer tick, not when the disk has answered it.
             ack_delay_ms=0 if fsync in {"always", "no"} else 1000 // int(facts.get("configured_hz") or 10),
@@ -221,29 +202,6 @@ class Queries:
         if self._scripts.has_wait_for_disk:
             return f"nothing that was accepted; {window} of progress, which is made up for by look-ups"
         return f"{window} of what was accepted"
-
-    async def _info(self) -> dict[str, str]:
-        facts: dict[str, str] = {}
-        for section in ("server", "memory", "persistence"):
-            with translated():
-                try:
-                    reply = await self._scripts.redis.info(section)
-                except server_errors.ResponseError as error:
-                    if translate(error) is not error:
-                        raise
-                    continue  # a stand-in without INFO
-            facts |= {str(name): str(value) for name, value in reply.items()}
-        return facts
-
-    async def _setting(self, name: str) -> str:
-        with translated():
-            try:
-                reply = await self._scripts.redis.config_get(name)
-            except server_errors.ResponseError as error:
-                if translate(error) is not error:
-                    raise
-                return ""  # hosted servers often forbid CONFIG
-        return next((text(value) for value in reply.values()), "")
 
     async def _first_of(self, index: str, limit: int) -> list[JobRecord]:
         with translated():

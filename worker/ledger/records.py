@@ -22,12 +22,10 @@ class Mended:
     """What an operator's verb came to."""
 
     done: bool
-    state: (
-        JobState | DeliveryState | EventState | OutgoingState | None
-    )  #: where it stands now; None when there is no such thing
-    refusal: str | None = (
-        None  #: gone, not_failed, waits_already, dead_already, claimed_by_another, past_cancelling, …
-    )
+    #: where it stands now; None when there is no such thing
+    state: JobState | DeliveryState | EventState | OutgoingState | None
+    #: gone, not_failed, waits_already, dead_already, claimed_by_another, past_cancelling, …
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +101,8 @@ class HoldOutlook:
 
     standing: int = 0  #: that still stand failed and unexplained
     looked_up: int = 0  #: of those: which the partner's lists are to explain, and have not yet
-    explained: Mapping[str, int] = field(
-        default_factory=dict
-    )  #: as what the others were explained, and how many
+    #: as what the others were explained, and how many
+    explained: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_explaining(self) -> bool:
@@ -187,13 +184,11 @@ class JobFilter:
     lane: Lane | None = None
     batch: str | None = None
     source: str | None = None
-    number: str | None = (
-        None  #: digits with country code: the customer's own, or one where the invitation goes
-    )
+    #: digits with country code: the customer's own, or one where the invitation goes
+    number: str | None = None
     email: str | None = None  #: where the invitation goes; the business's own where it goes nowhere
-    name: str | None = (
-        None  #: words of the business's names, or their beginnings; the contact's where it has none
-    )
+    #: words of the business's names, or their beginnings; the contact's where it has none
+    name: str | None = None
     external_id: str | None = None
     reference: str | None = None
     older_than_s: float | None = None  #: last changed longer ago than that
@@ -264,7 +259,6 @@ class ServerFacts:
     is_aof: bool
     fsync: str  #: always, everysec, no, unknown
     maxmemory_policy: str
-    used_bytes: int
     loss_window: str  #: what a power cut may lose, in words
     ack_delay_ms: int = 0  #: how late it may notice that its disk holds what an accept waits for
 

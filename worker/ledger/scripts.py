@@ -1,4 +1,4 @@
-"""The ledger's verbs as Lua scripts: put together, loaded once, called by their hash."""
+"""The ledger's verbs as Lua scripts: put together, given to the server with their first call, called by their hash."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import redis.asyncio
 from redis import exceptions as server_errors
 
 from worker.ledger.errors import LedgerUnavailable, translate, translated
+from worker.ledger.linking import Declaration, declarations_of, linked
 from worker.redis_client import pipelined
 
 _FOLDER = resources.files("worker.ledger") / "lua"
@@ -52,7 +53,7 @@ def verbs() -> tuple[str, ...]:
 
 @cache
 def source_of(verb: str, *, has_shebang: bool) -> str:
-    """Return the whole text of *verb*: prelude, the parts it uses, its own file.
+    """Return the whole text of *verb*: its own file after what it needs of the prelude and of the parts it names.
 
     *has_shebang*: the server reads script flags (Redis and Valkey from 7 on; fakeredis does not). With
     `allow-oom` a script may record what has happened although the memory is used up.
@@ -60,7 +61,7 @@ def source_of(verb: str, *, has_shebang: bool) -> str:
     own = _read(verb)
     uses = re.search(r"^-- uses: (.+)$", own, re.MULTILINE)
     parts = uses.group(1).split() if uses else []
-    text = "\n".join([_read("prelude"), *(_read(part) for part in parts), own])
+    text = linked(own, [each for part in ("prelude", *parts) for each in _declared(part)])
     if not has_shebang:
         return text
     flags = re.search(r"^-- flags: (.+)$", own, re.MULTILINE)
@@ -68,14 +69,15 @@ def source_of(verb: str, *, has_shebang: bool) -> str:
 
 
 @cache
-def hashes_of_all(*, has_shebang: bool) -> dict[str, str]:
-    """Return the name under which the server knows each verb's text (its SHA-1)."""
-    return {
-        verb: hashlib.sha1(
-            source_of(verb, has_shebang=has_shebang).encode(), usedforsecurity=False
-        ).hexdigest()
-        for verb in verbs()
-    }
+def hash_of(verb: str, *, has_shebang: bool) -> str:
+    """Return the name under which the server knows a verb's text (its SHA-1)."""
+    source = source_of(verb, has_shebang=has_shebang)
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def _declared(part: str) -> list[Declaration]:
+    return declarations_of(_read(part))
 
 
 @cache
@@ -92,28 +94,23 @@ class Scripts:
         self.redis = client
         self._prefix = prefix
         self._now_ms = now_ms
-        self._hashes: dict[str, str] = {}
+        self._given: set[str] = set()
+        self._is_known = False
         self._has_shebang = False
         self._has_wait_for_disk = False
 
-    async def load(self) -> None:
-        """Find out what the server can do, and give it the scripts that it lacks.
-
-        Raises:
-            LedgerUnavailable, LedgerFull: see `errors`.
-        """
-        self._has_shebang = await self._can("EVAL", "#!lua\nreturn 1", 0)
+    async def know_server(self) -> None:
+        """Find out what the server can do; raises LedgerUnavailable, LedgerFull."""
+        # Of the kind that runs although the memory is used up: settling has to go on then, in new processes too.
+        self._has_shebang = await self._can("EVAL", "#!lua flags=allow-oom\nreturn 1", 0)
         self._has_wait_for_disk = await self._can("WAITAOF", 0, 0, 1)
-        hashes = hashes_of_all(has_shebang=self._has_shebang)
-        with translated():
-            # Most who come find them there: three megabytes need not be sent for each command of an operator.
-            known = await self.redis.script_exists(*hashes.values())
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for verb, is_known in zip(hashes, known, strict=True):
-                    if not is_known:
-                        pipe.execute_command("SCRIPT LOAD", source_of(verb, has_shebang=self._has_shebang))
-                await pipe.execute()
-        self._hashes = hashes
+        self._is_known = True
+
+    async def give(self, *verbs: str) -> None:
+        """Give the server these scripts, once: for those that `command` is to call. Raises LedgerUnavailable."""
+        if not self._given.issuperset(verbs):
+            with translated():
+                await self._send([], also=verbs)
 
     async def run(self, verb: str, *args: str | float) -> Any:
         """Call *verb*; raises LedgerUnavailable or LedgerFull."""
@@ -129,13 +126,12 @@ class Scripts:
             LedgerUnavailable: also when the disk did not follow in time; it may all have been written.
             LedgerFull: some may have been written.
         """
-        await self._be_loaded()
         with translated():
             replies = await self._send(calls, durable=durable)
             missing = (isinstance(reply, server_errors.NoScriptError) for reply in replies)
             if (first := next(compress(count(), missing), None)) is not None:
-                await self.load()  # the server was restarted, or its scripts were flushed
-                # Those before it have run: another process, perhaps of another version, had loaded what it needs.
+                self._given.clear()  # the server was restarted, or its scripts were flushed
+                # Those before it have run: another process had given what they need.
                 replies[first:] = await self._send(calls[first:], durable=durable)
         disk = replies.pop() if durable and self._has_wait_for_disk else None
         for reply in replies:
@@ -158,17 +154,19 @@ class Scripts:
         """Tell whether the server can say when its append-only file is on disk (`WAITAOF`)."""
         return self._has_wait_for_disk
 
-    async def _be_loaded(self) -> None:
-        if not self._hashes:  # the ledger was not there when it was to be opened
-            await self.load()
-
     def command(self, verb: str | float, *args: str | float) -> tuple[str | float, ...]:
-        """Return the server's command that runs a verb; raises KeyError before the scripts are loaded."""
+        """Return the server's command that runs a verb, which has to have been given it (`give`)."""
         now = "" if self._now_ms is None else self._now_ms()
-        return ("EVALSHA", self._hashes[str(verb)], 1, self._prefix, now, *args)
+        return ("EVALSHA", hash_of(str(verb), has_shebang=self._has_shebang), 1, self._prefix, now, *args)
 
-    async def _send(self, calls: Sequence[Sequence[str | float]], *, durable: bool) -> list[Any]:
-        commands = [self.command(*call) for call in calls]
+    async def _send(
+        self, calls: Sequence[Sequence[str | float]], *, durable: bool = False, also: Sequence[str] = ()
+    ) -> list[Any]:
+        if not self._is_known:  # the ledger was not there when it was to be opened
+            await self.know_server()
+        new = {*also, *(str(verb) for verb, *_ in calls)} - self._given
+        texts = [source_of(verb, has_shebang=self._has_shebang) for verb in new]
+        commands = [("SCRIPT", "LOAD", each) for each in texts] + [self.command(*call) for call in calls]
         if durable and self._has_wait_for_disk:
             commands.append(("WAITAOF", 1, 0, WAIT_FOR_DISK_MS))
         replies = await pipelined(self.redis, commands)
@@ -177,7 +175,8 @@ class Scripts:
                 reply, server_errors.ResponseError
             ):
                 raise reply
-        return replies
+        self._given |= new
+        return replies[len(texts) :]
 
     async def _can(self, *command: str | int) -> bool:
         with translated():

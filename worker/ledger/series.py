@@ -26,9 +26,8 @@ class Series:
 
     start_ms: int  #: when the first step began
     step_ms: int
-    lines: dict[
-        str, list[int]
-    ]  #: name → a number per step; `sent` and `delivery_failed` also per channel: `sent.sms`
+    #: name → a number per step; `sent` and `delivery_failed` also per channel: `sent.sms`
+    lines: dict[str, list[int]]
 
     def total(self, name: str) -> int:
         """Return how often it happened in all."""

@@ -12,6 +12,7 @@ from worker.ledger.scripts import Scripts, text
 
 #: Contacts per script: each that is new leaves an entry in the trail.
 _AT_ONCE = 50
+_SCANNED_AT_ONCE = 1_000
 MOST_SHOWN = 1_000
 
 
@@ -48,11 +49,21 @@ class Suppressing:
         rows = zip([*contacts, *contacts], values, strict=True)
         return {contact: _entry(contact, text(value)) for contact, value in rows if value is not None}
 
+    async def named(self, contacts: Sequence[str]) -> Sequence[str]:
+        """Return those of *contacts* that stand on the list as they are, not by a fingerprint; raises LedgerUnavailable."""
+        if not contacts:
+            return []
+        with translated():
+            values = await self._scripts.redis.hmget(self._keys.suppressed, list(contacts))
+        return [contact for contact, value in zip(contacts, values, strict=True) if value is not None]
+
     async def list(self, *, limit: int = MOST_SHOWN) -> Page[Suppressed]:
         """Return the list, the latest first, up to *limit* of it; raises LedgerUnavailable."""
         with translated():
-            rows = await self._scripts.redis.hgetall(self._keys.suppressed)
-        entries = [_entry(text(contact), text(value)) for contact, value in rows.items()]
+            # Bit by bit: a list of many thousands is not to keep the server from its work.
+            found = self._scripts.redis.hscan_iter(self._keys.suppressed, count=_SCANNED_AT_ONCE)
+            rows = {text(contact): text(value) async for contact, value in found}
+        entries = [_entry(contact, value) for contact, value in rows.items()]
         entries.sort(key=lambda each: (-each.at_ms, each.contact))
         return Page(items=tuple(entries[:limit]), next=None, total=len(entries), is_total_exact=True)
 

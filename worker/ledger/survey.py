@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis import exceptions as server_errors
-
 from worker.domain.states import Channel, DeliveryState, JobState
-from worker.ledger.batches import CHANNEL
-from worker.ledger.errors import translate, translated
+from worker.domain.targets import CHANNEL
+from worker.ledger.errors import translated
 from worker.ledger.keys import Keys
 from worker.ledger.records import Ahead
 from worker.ledger.scripts import Scripts, fields_of, text
+from worker.ledger.server import info, setting
 
 #: Looked at of what no index counts: below a millisecond of the server's time.
 _SAMPLE = 300
@@ -32,6 +31,7 @@ class Whereabouts:
     call_ended_ms: int | None = None  #: of the call in doubt; its lease's end where nobody knows
     lists_without: int | None = None  #: complete lists of the partner's that did not hold the link in doubt
     worker: str | None = None
+    kept_since_ms: int | None = None  #: from when on it counts how long one that has ended is kept
     late_since_ms: int | None = None  #: since when its invitation waits with a link nobody was told of
 
 
@@ -72,8 +72,12 @@ class Fullness:
     @property
     def is_full(self) -> bool:
         """Tell whether new requests are refused for want of memory or disk."""
-        is_used_up = self.most_bytes > 0 and self.used_bytes >= self.most_bytes and not self.can_evict
-        return is_used_up or self.is_write_refused
+        return self.is_used_up or self.is_write_refused
+
+    @property
+    def is_used_up(self) -> bool:
+        """Tell whether the memory that it may have is used up, with nothing to be thrown away."""
+        return self.most_bytes > 0 and self.used_bytes >= self.most_bytes and not self.can_evict
 
 
 class Survey:
@@ -102,6 +106,7 @@ class Survey:
             call_ended_ms=number("call_ended_ms"),
             lists_without=number("lists"),
             worker=found.get("worker"),
+            kept_since_ms=number("kept_since_ms"),
             late_since_ms=number("late_ms"),
         )
 
@@ -199,22 +204,22 @@ class Survey:
 
     async def fullness(self) -> Fullness:
         """Return whether the server takes writes, as far as it says; raises LedgerUnavailable."""
-        facts: dict[str, str] = {}
-        for section in ("memory", "persistence"):
-            with translated():
-                try:
-                    reply = await self._scripts.redis.info(section)
-                except server_errors.ResponseError as error:
-                    if translate(error) is not error:
-                        raise
-                    continue  # a stand-in without INFO
-            facts |= {str(name): str(value) for name, value in reply.items()}
+        facts = await info(self._scripts, "memory", "persistence")
         return Fullness(
             used_bytes=int(facts.get("used_memory", 0)),
             most_bytes=int(facts.get("maxmemory", 0)),
             can_evict=facts.get("maxmemory_policy", "noeviction") != "noeviction",
-            is_write_refused=facts.get("aof_last_write_status", "ok") != "ok",
+            is_write_refused=await self._is_write_refused(facts),
         )
+
+    async def _is_write_refused(self, facts: Mapping[str, str]) -> bool:
+        if facts.get("aof_last_write_status", "ok") != "ok":
+            return True
+        if facts.get("rdb_last_bgsave_status", "ok") == "ok":
+            return False
+        # A snapshot that failed stops writes only where the server is to make some, and to mind that they fail.
+        is_snapshot_due = bool(await setting(self._scripts, "save"))
+        return is_snapshot_due and await setting(self._scripts, "stop-writes-on-bgsave-error") == "yes"
 
 
 def _scaled(part: int, whole: int, looked: int) -> int:

@@ -45,9 +45,8 @@ class Claiming:
         self._job_id = job_id
         self._token = token
         self._lease_s = lease_s
-        self.result: ClaimedJob | ClaimRefusal | None = (
-            None  #: None: nothing was claimed, and nothing refused
-        )
+        #: None: nothing was claimed, and nothing refused
+        self.result: ClaimedJob | ClaimRefusal | None = None
 
     def calls(self, *condition: str) -> list[tuple[str | float, ...]]:
         """Return the two verbs with their arguments; *condition*: see `lua/claim.lua`."""
@@ -101,12 +100,16 @@ class Working:
         Raises LedgerUnavailable (the claim may stand and the call count as begun: the call must not be made),
         LedgerFull.
         """
-        claiming = self.claiming(job_id, worker_id=worker_id, lease_s=lease_s)
+        claiming = Claiming(self._scripts, job_id, new_token(worker_id), lease_s)
         claiming.read(await self._scripts.run_all(claiming.calls()))
         return claiming.result or ClaimRefusal.NOT_AVAILABLE
 
-    def claiming(self, job_id: str, *, worker_id: str, lease_s: float) -> Claiming:
-        """Return `claim_and_begin` as something that may go along with the asking for a slot, in the same round trip."""
+    async def claiming(self, job_id: str, *, worker_id: str, lease_s: float) -> Claiming:
+        """Return `claim_and_begin` as something that may go along with the asking for a slot, in the same round trip.
+
+        Raises LedgerUnavailable.
+        """
+        await self._scripts.give("claim", "begin_call")
         return Claiming(self._scripts, job_id, new_token(worker_id), lease_s)
 
     async def renew(self, leases: Sequence[Lease]) -> set[str]:

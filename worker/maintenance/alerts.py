@@ -19,6 +19,7 @@ from worker.domain.alert_words import Environment, alert_notice
 from worker.domain.alerts import AlertPhase, Facts, HoldFacts, Incident, SinkFacts, Thresholds, expiry_windows
 from worker.domain.outgoing import NotTold, SinkBusy, SinkRecord, TellFault, Told
 from worker.domain.states import JobState, Lane
+from worker.domain.targets import BATCH
 from worker.ledger import Hold, Ledger
 from worker.ledger.incidents import ClaimedAlert
 from worker.limits import BreakerState, Limits, LimitsStatus
@@ -32,7 +33,6 @@ _LEASE_S = 120.0
 _AT_ONCE = 4
 _TELL_EVERY_S = 2.0
 _PATIENCE_S = 20.0  #: a worker that stops has some 45 s
-_BATCH = "batch:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class AlertWatch:
 
 def _matters(target: str, hold: Hold) -> bool:
     # A held batch of which nothing waits any more concerns nobody; of a held lane the next job does.
-    return hold.count > 0 or not target.startswith(_BATCH)
+    return hold.count > 0 or not target.startswith(BATCH)
 
 
 def _sink_facts(sink: SinkRecord) -> list[SinkFacts]:

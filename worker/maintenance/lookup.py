@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -70,32 +71,34 @@ class LookUp:
 
     async def release_registered(self) -> int:
         """Put back the jobs whose number was not registered and now is; return how many."""
-        waiting = await self._not_registered()
-        if not waiting:
-            return 0
+        async with aclosing(self._not_registered()) as waiting:
+            if await anext(waiting, None) is None:
+                return 0
         registered = await self._list(self.partner.get_registered)
         if registered is None:
             return 0
         numbers = {each.whatsapp for each in registered}
         released = 0
-        for job in waiting:
+        async for job in self._not_registered():
             if job.number in numbers and await self.ledger.release(job.id):
                 released += 1
         if released:
             log.info("jobs_released", count=released, reason="number_not_registered")
         return released
 
-    async def _not_registered(self) -> list[JobRecord]:
+    async def _not_registered(self) -> AsyncGenerator[JobRecord]:
+        """Yield every job that waits for its number, a page in memory at a time: there may be very many."""
         wanted = JobFilter(reason_class=ReasonClass.NOT_REGISTERED.value, state=JobState.FAILED)
-        found: list[JobRecord] = []
         cursor: str | None = None
         while True:  # every page: rows that can't be helped must not hide those behind them
             page = await self.ledger.queries.find(wanted, limit=_PAGE, cursor=cursor)
-            # Not what a lesson only called so since: teaching alone sets no job going.
-            found.extend(job for job in page.items if job.reason_class == ReasonClass.NOT_REGISTERED)
+            for job in page.items:
+                # Not what a lesson only called so since: teaching alone sets no job going.
+                if job.reason_class == ReasonClass.NOT_REGISTERED:
+                    yield job
             cursor = page.next
             if cursor is None:
-                return found
+                break
 
     async def _list(
         self, call: Callable[[], Awaitable[list[_Row] | NotDone | Unanswered]]

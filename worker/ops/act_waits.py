@@ -1,4 +1,4 @@
-"""What a running act waits for: why nothing of what it let go moves, so that nobody is left to wonder."""
+"""What an act waits for, or would wait for: why nothing of what it let go moves, so that nobody is left to wonder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from worker.domain.ids import is_job_id
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState, JobState, Lane
-from worker.ledger import Ledger
+from worker.domain.targets import BATCH, CHANNEL
+from worker.ledger import Hold, Ledger
 from worker.ledger.act_records import ActRecord
 from worker.ledger.acts import FEW
-from worker.ledger.batches import CHANNEL
 from worker.limits import ClosedReason
-from worker.ops.troubles import BATCH, Cause
+from worker.ops.troubles import batch_names, held, paused
 from worker.ops.views import iso
 from worker.ops.words import Said, said
 
@@ -30,9 +30,13 @@ async def act_wait(
 ) -> Said | None:
     """Return what keeps a running act from going on, in a sentence; None: it moves, or nothing keeps it.
 
-    *closed*: why no calls are made, if so. Raises LedgerUnavailable.
+    Of one that is previewed: what its calls would wait for, so that nobody takes its time for a promise. *closed*: why no
+    calls are made, if so. Raises LedgerUnavailable.
     """
-    if record.state is not ActState.RUNNING:
+    is_previewed = record.state is ActState.PREVIEWED
+    if not (
+        record.state is ActState.RUNNING or (is_previewed and record.act in CALLING_ACTS and record.total)
+    ):
         return None
     if not await ledger.fleet.workers():
         return said("act_waits_no_worker")
@@ -50,10 +54,10 @@ async def act_wait(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
-    """What is paused, and what is held for which reason."""
+    """What is paused, and what is held."""
 
     pauses: AbstractSet[str]
-    holds: Mapping[str, str]
+    holds: Mapping[str, Hold]
 
     def stopped(self, scopes: Iterable[str]) -> str | None:
         """Return the first of the scopes that takes no work, or None."""
@@ -65,10 +69,7 @@ async def _kept(ledger: Ledger, catalogue: Catalogue, ids: Sequence[str]) -> Sai
     jobs = await ledger.queries.jobs([each for each in ids if is_job_id(each)])
     found = [await ledger.deliveries.get(each) for each in ids if not is_job_id(each)]
     messages = [each for each in found if each is not None]
-    holds = await ledger.batches.holds()
-    standing = _Standing(
-        pauses=await ledger.batches.pauses(), holds={scope: holds[scope].reason for scope in holds}
-    )
+    standing = _Standing(pauses=await ledger.batches.pauses(), holds=await ledger.batches.holds())
     kept = [_keeps_job(each, standing) for each in jobs]
     kept += [_keeps_message(each, standing) for each in messages]
     if not kept or None in kept:
@@ -94,18 +95,11 @@ def _keeps_message(message: DeliveryRecord, standing: _Standing) -> str | None:
 
 async def _stop(ledger: Ledger, catalogue: Catalogue, scope: str, standing: _Standing) -> Said:
     """Return what is stopped and how it goes on, in the words in which it is said of any job behind it."""
-    kind, mark, name = scope.partition(":")
-    kind, name = (kind, name) if mark else ("lane", scope)
-    if kind == "batch":
-        names = await ledger.survey.batch_names([name])
-        params = {"batch": name, "name": names.get(name) or name}
+    names = await batch_names(ledger, [scope])
+    if scope in standing.pauses:
+        cause = paused(scope, names)
     else:
-        params = {kind: name, f"{kind}_name": name}  # as a word, and as it is typed
-    is_paused = scope in standing.pauses
-    if not is_paused:
-        reason = catalogue.named(standing.holds[scope])
-        params |= {"reason": standing.holds[scope], "meaning": reason.meaning, "remedy": reason.remedy}
-    cause = Cause(kind=f"{kind}_paused" if is_paused else f"{kind}_held", scope=scope, params=params)
+        cause = held(scope, standing.holds[scope], catalogue, names)
     return said("act_waits_stop", what=cause.what(), remedy=cause.remedy())
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from worker.domain.alert_words import alert_words
 from worker.domain.alerts import AlertKind, AlertTelling, Incident, mail_sink
 from worker.domain.phone import mask_email
+from worker.domain.targets import BATCH
 from worker.ledger import Ledger
-from worker.ops.queries import BATCH, DEFAULT_LIMIT
+from worker.ops.queries import DEFAULT_LIMIT
 from worker.ops.views import iso
 
 

@@ -12,10 +12,10 @@ from worker.domain.job import DeliveryRecord
 from worker.domain.reasons import Catalogue
 from worker.domain.states import ENDED_STATES, Channel
 from worker.domain.stop_list import SUPPRESSED, contacts_of
+from worker.domain.targets import ALL, BATCH, CALLS
 from worker.ledger import Ledger, Mended, Readdress
 from worker.ledger.reminding import REMINDER
 from worker.limits import Limits
-from worker.ops.holds import CALLS
 
 __all__ = ["Act", "Commands", "Resent"]
 
@@ -129,7 +129,7 @@ class Commands:
         Returns the holds that were cleared. Raises LedgerUnavailable.
         """
         cleared = await self._ledger.batches.resume(target, with_holds=True, by=by, why=why)
-        if target == "all":
+        if target == ALL:
             await self._limits.resume()
         return cleared
 
@@ -163,7 +163,7 @@ class Commands:
         # Said first, with what stands before it: a cancelling that breaks off is in the trail as well.
         unended = {state.value: n for state, n in batch.jobs.items() if n and state not in ENDED_STATES}
         await self._ledger.trail.record(
-            "batch_cancel", by=by, why=why, subject=f"batch:{batch_id}", detail=unended
+            "batch_cancel", by=by, why=why, subject=BATCH + batch_id, detail=unended
         )
         ending = await self._ledger.batches.cancel(batch_id, by=by, why=why)
         counts = {"cancelled": ending.cancelled, "running": ending.running, "in_doubt": ending.in_doubt}

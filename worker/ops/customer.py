@@ -11,14 +11,14 @@ from worker.domain.search import Guess, guess
 from worker.domain.states import JobState
 from worker.ops.customer_said import Call, advised, facts, headline, reminders_to_come
 from worker.ops.here import Case, what_next, why_here
-from worker.ops.job_page import case_of
+from worker.ops.job_page import case_of, origin_of
 from worker.ops.kin import all_of, customers_of, look_for
 from worker.ops.link_messages import tells
 from worker.ops.partner_view import AskPartner, PartnerView
 from worker.ops.recipients import sent_to, shown_email
 from worker.ops.scene import Scene
 from worker.ops.suppressing import StopList
-from worker.ops.timeline import Origin, timeline
+from worker.ops.timeline import Origin, remark, timeline
 from worker.ops.troubles import stand
 from worker.ops.views import delivery_view, iso, job_view, shown_number
 
@@ -39,7 +39,7 @@ async def customer(
     Raises LedgerUnavailable, LimitsUnavailable.
     """
     wanted = guess(query, region=scene.region)
-    found, is_whole = await look_for(scene, wanted)
+    found, is_whole = await look_for(scene, wanted, typed=query.strip())
     customers = customers_of(found)
     if wanted.kind is Guess.JOB_ID:
         customers = customers[:1]
@@ -113,7 +113,10 @@ async def _whole(
             }
             for each, case in deliveries.values()
         ],
-        "timeline": _story(cases, is_revealed=is_revealed),
+        "timeline": _cut(
+            _story(cases, await _origins(scene, cases), is_revealed=is_revealed),
+            is_cut=len(jobs) > _TOLD_WHOLE,
+        ),
         "suppressed": stopped,
         "total": len(jobs),
     }
@@ -192,7 +195,14 @@ def _link(call: Call) -> dict[str, Any]:
     }
 
 
-def _story(cases: list[Case], *, is_revealed: bool) -> list[dict[str, Any]]:
+async def _origins(scene: Scene, cases: list[Case]) -> dict[str | None, Origin]:
+    batches = {case.job.batch_id for case in cases if case.job.batch_id}
+    return {each: origin_of(await scene.ledger.batches.get(each)) for each in sorted(batches)}
+
+
+def _story(
+    cases: list[Case], origins: dict[str | None, Origin], *, is_revealed: bool
+) -> list[dict[str, Any]]:
     """Return what happened to all jobs, oldest first; a message with several links is told of once."""
     told: set[str] = set()
     entries: list[dict[str, Any]] = []
@@ -200,10 +210,24 @@ def _story(cases: list[Case], *, is_revealed: bool) -> list[dict[str, Any]]:
         fresh = [each for each in case.deliveries if each.id not in told and _is_told_here(each, case, cases)]
         told |= {each.id for each in fresh}
         of_job = timeline(
-            case.job, case.history, fresh, [], case.catalogue, origin=Origin(), is_revealed=is_revealed
+            case.job,
+            case.history,
+            fresh,
+            [],
+            case.catalogue,
+            origin=origins.get(case.job.batch_id, Origin()),
+            is_revealed=is_revealed,
         )
         entries += [{**entry, "job_id": case.job.id, "product": case.job.product.value} for entry in of_job]
-    return sorted(entries, key=lambda entry: str(entry["at"]))[-_TIMELINE:]
+    return sorted(entries, key=lambda entry: str(entry["at"]))
+
+
+def _cut(story: list[dict[str, Any]], *, is_cut: bool) -> list[dict[str, Any]]:
+    """Return the newest of a long story, told to be that: *is_cut* where it lacks older jobs already."""
+    if not is_cut and len(story) <= _TIMELINE:
+        return story
+    told = story[-_TIMELINE:]
+    return [{**told[0], **remark(told[0]["at"], "story_cut")}, *told]
 
 
 def _is_told_here(each: DeliveryRecord, case: Case, cases: list[Case]) -> bool:

@@ -306,7 +306,7 @@ def _about_messages(call: Call) -> tuple[Said, str | None]:
         code = "advice_telling_replaced" if call.earlier else "advice_telling"
         return said(code, channel=waiting.channel.value), None
     resend = f"linkferry resend {call.case.job.id}"
-    undone = call.latest(DeliveryState.FAILED, DeliveryState.IN_DOUBT, DeliveryState.SKIPPED)
+    undone = call.latest(DeliveryState.FAILED, DeliveryState.IN_DOUBT) or call.latest(DeliveryState.SKIPPED)
     return _about_sent(sent, call, resend) if sent else _about_undone(undone, call, resend)
 
 

@@ -19,7 +19,6 @@ from worker.domain.dedupe import fingerprint
 from worker.domain.fields import nearest
 from worker.domain.job import JobRecord
 from worker.domain.parse import InvalidRequest, ParseRules, Problem, parse_request
-from worker.domain.phone import mask_text
 from worker.domain.request import OnboardingRequest, Product
 from worker.domain.states import JobState
 from worker.ledger import Ledger, Mended, RequestEdit
@@ -27,8 +26,7 @@ from worker.ops.acts import WHY_NOT
 
 EDITABLE_STATES = frozenset({JobState.FAILED, JobState.DEAD})
 _DEFAULT_RULES = ParseRules()
-#: What every page of a job shows, numbers and addresses within it masked.
-_SHOWN_WHOLE = frozenset({"business_name", "display_name"})
+_STARS = "***"  #: in what is masked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +283,9 @@ def _unfit(job: JobRecord, fields: Mapping[str, str], before: Mapping[str, str])
             owner = job.invitation_id + Product.WHATSAPP.code
             message = "whatsapp is the number of the invitation's WhatsApp job"
             problems.append(Problem(name, "number_of_another_job", message, f"Edit that one: {owner}."))
+        elif _STARS in text and _STARS in mask_field(name, before[name]):
+            message = f"{name} still holds stars of what was masked"
+            problems.append(Problem(name, "masked", message, "Write it whole, or reveal it first."))
     return problems
 
 
@@ -350,11 +351,6 @@ def _left_behind(siblings: list[JobRecord], changes: tuple[Change, ...]) -> list
     ]
 
 
-def _shown(name: str, text: str) -> str:
-    """Return a field masked as a job's page shows it: a business's name whole, but for numbers and addresses in it."""
-    return mask_text(text) if name in _SHOWN_WHOLE else mask_field(name, text)
-
-
 def _told(change: Change) -> str:
-    before, after = (_shown(change.field, text) or "empty" for text in (change.before, change.after))
+    before, after = (mask_field(change.field, text) or "empty" for text in (change.before, change.after))
     return f"{change.field}: {before} → {after}"

@@ -10,7 +10,7 @@ from typing import Any
 from worker.domain.ids import is_job_id
 from worker.domain.job import DeliveryRecord, JobRecord
 from worker.domain.reasons import Catalogue
-from worker.domain.search import Guess, SearchGuess, guess
+from worker.domain.search import Guess, SearchGuess, guess, prefixed_otherwise
 from worker.domain.states import DeliveryState
 from worker.ledger import JobFilter, Ledger
 from worker.ledger.finding_messages import concerns_messages
@@ -148,10 +148,25 @@ async def search_page(
     if guessed.kind is Guess.JOB_ID:
         page = await _by_id(looking, guessed.value)
     elif guessed.value:
-        page = await _by_meaning(looking, _meanings(guessed, text.strip()), cursor, limit)
+        page = await _by_meaning_or_like(looking, guessed, text.strip(), cursor, limit)
     else:
         page = page_of([], None, 0)
     return {**page, "kind": guessed.kind.value}
+
+
+async def _by_meaning_or_like(
+    looking: Looking, guessed: SearchGuess, typed: str, cursor: str | None, limit: int
+) -> Page:
+    """Return what *typed* means; where that is nothing, what is called so but for a letter before a word."""
+    meanings = _meanings(guessed, typed)
+    like = [JobFilter(name=each) for each in prefixed_otherwise(typed)] if guessed.kind is Guess.OTHER else []
+    if cursor is not None:
+        is_like = _Reached.read(cursor).nth >= len(meanings)
+        return await _by_meaning(looking, [*meanings, *(like if is_like else ())], cursor, limit)
+    page = await _by_meaning(looking, meanings, None, limit)
+    if like and not page["items"] and page["next"] is None:
+        return await _by_meaning(looking, [*meanings, *like], None, limit)
+    return page
 
 
 def _meanings(guessed: SearchGuess, typed: str) -> list[JobFilter]:
@@ -182,7 +197,7 @@ class _Reached:
 
     @classmethod
     def read(cls, cursor: str) -> _Reached:
-        parts = re.fullmatch(r"(\d):(\d{1,15})(\+?):(.*)", cursor, re.ASCII)
+        parts = re.fullmatch(r"(\d{1,2}):(\d{1,15})(\+?):(.*)", cursor, re.ASCII)
         if parts is None:
             raise ValueError(_NOT_OURS)
         return cls(int(parts[1]), int(parts[2]), not parts[3], parts[4] or None)

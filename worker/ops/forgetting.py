@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +15,12 @@ from worker.domain.states import ENDED_STATES, DeliveryState, JobState
 from worker.ledger import JobFilter, Ledger
 from worker.ledger.forgetting import Held
 from worker.ops.forgetting_words import cleaned, is_about
-from worker.ops.kin import all_of, customers_of, look_for
+from worker.ops.kin import EVERY, all_of, customers_of, look_for
 from worker.ops.scene import Scene
 from worker.ops.views import iso, shown_number
 from worker.ops.words import Said, said
 
 _CANDIDATES = 20
-_ALL = 10**9
 _MOST_PAGES = 20  #: of jobs that share a number or an address with the customer's
 _LINK_STANDS = "forget_link_stands"
 #: States in which the partner was asked for something, and keeps what it was told.
@@ -66,9 +65,8 @@ class Found:
     stopped: tuple[str, ...] = ()  #: his contacts that stand on the stop list
     blocks: tuple[Block, ...] = ()
     shared: int = 0  #: numbers and addresses that are others' as well
-    candidates: tuple[
-        tuple[JobRecord, ...], ...
-    ] = ()  #: where several customers fit: nothing else is looked at
+    #: where several customers fit: nothing else is looked at
+    candidates: tuple[tuple[JobRecord, ...], ...] = ()
     is_whole: bool = True
 
     @property
@@ -130,7 +128,7 @@ class Forgetting:
             return Found(kind=wanted.kind, person=Person(), candidates=tuple(map(tuple, customers)))
         kin: list[JobRecord] = []
         for members in customers:
-            found, has_all = await all_of(self._scene, members)
+            found, has_all = await all_of(self._scene, members, most=EVERY)
             kin += found
             is_whole = is_whole and has_all
         direct = {job.invitation_id for members in customers for job in members}
@@ -139,12 +137,19 @@ class Forgetting:
         return await self._whole(wanted, await self._invitations_of(kin), is_whole=is_whole)
 
     async def erase(
-        self, found: Found, *, by: str, why: str, is_stopped: bool = False
+        self,
+        found: Found,
+        *,
+        by: str,
+        why: str,
+        is_stopped: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> tuple[dict[str, int], list[Block]]:
         """Erase what was found, and return what went, by kind, and what stands in the way of the rest.
 
         *is_stopped*: a fingerprint of his contacts stays on the stop list, so that nobody writes to him again. What
         others wrote goes first and his jobs last, each invitation at once: said again after a crash, it goes on.
+        *on_progress* hears how many of his jobs are erased, and of how many.
 
         Raises:
             ForgetRefusedError: *why* names him.
@@ -166,9 +171,12 @@ class Forgetting:
             kept = await self._ledger.forgetting.contact(contact, is_added=is_stopped, by=by, why=why)
             gone["stop_list"] += kept
         await self._forget_numbers(found.person)
-        return gone, await self._erase_jobs(found, gone, by=by, why=why)
+        tell = on_progress or _tell_nobody
+        return gone, await self._erase_jobs(found, gone, tell, by=by, why=why)
 
-    async def _erase_jobs(self, found: Found, gone: dict[str, int], *, by: str, why: str) -> list[Block]:
+    async def _erase_jobs(
+        self, found: Found, gone: dict[str, int], tell: Callable[[int, int], None], *, by: str, why: str
+    ) -> list[Block]:
         blocks = []
         for invitation in dict.fromkeys(job.invitation_id for job in found.jobs):
             erased = await self._ledger.forgetting.invitation(invitation, by=by, why=why)
@@ -177,6 +185,7 @@ class Forgetting:
             gone["jobs"] += erased.jobs
             gone["messages"] += erased.messages
             gone["told"] += erased.events
+            tell(gone["jobs"], len(found.jobs))
         return blocks
 
     async def _clean(self, held: Held, person: Person, gone: dict[str, int]) -> bool:
@@ -204,7 +213,7 @@ class Forgetting:
 
     async def _jobs_of(self, wanted: SearchGuess) -> tuple[list[JobRecord], bool]:
         """Return the jobs that are looked for, by the search index and by a look at every request."""
-        jobs, is_whole = await look_for(self._scene, wanted)
+        jobs, is_whole = await look_for(self._scene, wanted, most=EVERY)
         if wanted.kind is Guess.JOB_ID:
             return jobs, is_whole
         known = {job.invitation_id for job in jobs}
@@ -237,11 +246,7 @@ class Forgetting:
             held += [each for each in some if is_about(each, person)]
         if any(each.kind == "event" and each.words.get("s") == "working" for each in held):
             blocks.append(Block(job_id="", code="forget_event_working"))
-        stopped = [
-            each.contact
-            for each in (await self._ledger.suppressing.list(limit=_ALL)).items
-            if each.contact in person.contacts
-        ]
+        stopped = await self._ledger.suppressing.named(sorted(person.contacts))
         return Found(
             kind=wanted.kind,
             person=person,
@@ -277,6 +282,10 @@ class Forgetting:
             if cursor is None:
                 break
         return False
+
+
+def _tell_nobody(_erased: int, _total: int) -> None:
+    """Be told of progress in vain."""
 
 
 def _block_of(job: JobRecord) -> str | None:

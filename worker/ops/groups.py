@@ -11,11 +11,11 @@ from worker.domain.reasons import ReasonClass
 from worker.ledger import JobFilter
 from worker.ops.names import names_of
 from worker.ops.scene import Scene
-from worker.ops.timeline import answered
-from worker.ops.views import iso
+from worker.ops.views import answered, iso
 from worker.ops.words import Said, said
 
 _HOURS = 24
+_HOUR_MS = 3_600_000
 _RECENT = 3  #: hours that are compared with the ones before
 _TELLING = 5  #: fewer than so many say nothing about a trend
 _RISES, _FALLS = 1.5, 0.5
@@ -40,19 +40,20 @@ async def group(scene: Scene, reason: str, *, stage: str = "link") -> dict[str, 
 
 
 async def _enriched(scene: Scene, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    read = await scene.ledger.series.reasons(hours=_HOURS)
+    read = await scene.ledger.series.reasons(hours=_HOURS + 1)
     now_ms = await scene.ledger.now_ms()
+    lacking = 1 - now_ms % _HOUR_MS / _HOUR_MS
     keys = [(str(item["stage"]), str(item["reason"])) for item in items]
     again = await scene.ledger.survey.failed_again(keys)
     enriched = []
     for item, key in zip(items, keys, strict=True):
-        hours = read.hours.get(key, [0] * _HOURS)
+        earlier, *hours = read.hours.get(key, [0] * (_HOURS + 1))
         is_new = _age_h(item["first_at"], now_ms) <= _RECENT
         enriched.append(
             {
                 **item,
                 "is_unknown": item["reason_class"] == ReasonClass.UNKNOWN,
-                "trend": trend(hours, is_new=is_new),
+                "trend": trend(hours, is_new=is_new, earlier=earlier, lacking=lacking),
                 "failed_again": asdict(again[key]),
                 "samples": [],
             }
@@ -60,13 +61,19 @@ async def _enriched(scene: Scene, items: list[dict[str, Any]]) -> list[dict[str,
     return enriched
 
 
-def trend(hours: list[int], *, is_new: bool) -> dict[str, Any]:
-    """Return how a reason's failures go: the last three hours beside what three hours brought before them."""
-    recent, before = sum(hours[-_RECENT:]), hours[:-_RECENT]
-    usual = sum(before) * _RECENT / len(before)
+def trend(hours: list[int], *, is_new: bool, earlier: int = 0, lacking: float = 0.0) -> dict[str, Any]:
+    """Return how a reason's failures go: the last three hours beside what three hours brought before them.
+
+    They are counted by whole hours. Of the one that is running a part is still *lacking*: as much of the hour at the
+    other end stands for it, else a minute past the hour the last three would be two. *earlier*: of the hour before all.
+    """
+    carried = round(hours[-_RECENT - 1] * lacking)
+    recent, before = sum(hours[-_RECENT:]) + carried, hours[:-_RECENT]
+    usual = (sum(before) - carried + earlier * lacking) * _RECENT / len(before)
     # What stands failed may all be of today, and yet the reason an old acquaintance: the others were mended.
     word = _word(recent, usual, is_new=is_new and not usual)
-    return {"hours": hours, "word": word, "said": _said(word, recent, usual)}
+    last_hour = hours[-1] + round(hours[-2] * lacking)
+    return {"hours": hours, "last_hour": last_hour, "word": word, "said": _said(word, recent, usual)}
 
 
 def _word(recent: int, usual: float, *, is_new: bool) -> str:

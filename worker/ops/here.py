@@ -19,6 +19,7 @@ from worker.ops.views import iso
 from worker.ops.words import Said, said
 
 _SOON_S = 2.0
+_LATE_MS = 60_000  #: after which a look-up that was due is not said to come within seconds
 BY_POLICY = "policy"  #: who made a dead letter, where no person did
 Next = dict[str, Any]
 #: States whose reason is said, whatever it was to be done for; that is said beside it.
@@ -117,6 +118,9 @@ def _why_scheduled(case: Case) -> Said:
 
 def _next_scheduled(case: Case) -> tuple[Said, int | None]:
     due_ms = case.job.due_at_ms or case.now_ms
+    for stop in case.stops:
+        if stop.until_ms is None or stop.until_ms > due_ms:
+            return said("next_due_stopped", due_at=iso(due_ms), remedy=stop.remedy()), stop.until_ms
     code = "next_due_again" if case.job.attempt else "next_due"
     return said(code, due_at=iso(due_ms)), due_ms
 
@@ -152,7 +156,8 @@ def _next_in_doubt(case: Case) -> tuple[Said, int | None]:
     from_ms = None if ended is None else ended + round(case.doubt_grace_s * 1000)
     # Ours is seen in any list at once; only that there is none takes the grace.
     if from_ms is None or from_ms <= case.now_ms:
-        return said("next_lookup"), None
+        is_late = from_ms is not None and case.now_ms - from_ms > _LATE_MS and not case.where.lists_without
+        return said("next_lookup_late" if is_late else "next_lookup"), None
     return said("next_lookup_at", from_at=iso(from_ms)), from_ms
 
 
@@ -196,8 +201,13 @@ def _is_all_pending(waiting: list[DeliveryRecord]) -> bool:
 
 
 def _undone(case: Case) -> DeliveryRecord | None:
-    """Return the latest message with the link that did not go out, or None."""
-    return next((each for each in reversed(case.messages) if each.reason), None)
+    """Return the latest message with the link that did not go out, or None; of one that nobody tried only the last.
+
+    Where there is no telephone number, that no SMS went out explains nothing.
+    """
+    undone = [each for each in reversed(case.messages) if each.reason]
+    tried = (each for each in undone if each.state is not DeliveryState.SKIPPED)
+    return next(tried, undone[0] if undone else None)
 
 
 def _next_linked(case: Case) -> tuple[Said, int | None] | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from worker.domain.job import JobRecord
-from worker.domain.phone import mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import Lane
+from worker.domain.targets import CALLS
 from worker.ledger import Hold, HoldOutlook, Ledger
 from worker.limits import ClosedReason, Limits
 from worker.limits.values import LimitsStatus
-from worker.ops.views import iso, job_view, reason_view
+from worker.ops.views import answered, iso, job_view, reason_view
 from worker.ops.words import Said, said
 
-CALLS = "calls"  #: the target of what stops every call: credentials, the breaker
 _LONGEST_ANSWER = 300
 _NAMES = {ClosedReason.PAUSED: "calls_paused"}  #: where the catalogue's word is another
 
@@ -119,5 +118,5 @@ def evidence_view(job: JobRecord, catalogue: Catalogue) -> dict[str, Any]:
     """Return one job whose FAIL made a hold, with what the partner answered, masked."""
     return {
         **job_view(job, catalogue),
-        "answer": None if job.raw is None else mask_text(job.raw)[:_LONGEST_ANSWER],
+        "answer": (answered(job.raw) or "")[:_LONGEST_ANSWER] or None,
     }

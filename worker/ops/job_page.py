@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePath
 from typing import Any
 
@@ -16,6 +15,7 @@ from worker.ops.eta import HEADROOM, eta_s
 from worker.ops.here import Case, what_next, why_here
 from worker.ops.kin import others_of
 from worker.ops.link_messages import of_present_link
+from worker.ops.retention import Retention
 from worker.ops.scene import Scene
 from worker.ops.suppressing import StopList
 from worker.ops.timeline import Origin, asked, timeline
@@ -40,7 +40,7 @@ async def job_page(scene: Scene, job_id: str, *, is_revealed: bool = False) -> d
     call = Call(case=case, outlook=outlooks.get(job.invitation_id), reminders_s=scene.reminders_s)
     batch = await scene.ledger.batches.get(job.batch_id) if job.batch_id else None
     acts = await scene.ledger.trail.find(subject=job.id, limit=_TRAIL_SHOWN)
-    origin = _origin(batch)
+    origin = origin_of(batch)
     why, coming = why_here(case), what_next(case)
     return {
         **full_job_view(job, case.history, case.deliveries, scene.catalogue, is_revealed=is_revealed),
@@ -84,7 +84,7 @@ async def case_of(scene: Scene, job: JobRecord, now: Stand) -> Case:
         catalogue=scene.catalogue,
         now_ms=now.now_ms,
         expected_s=None if stops else expected_s(job, where, now),
-        expires_ms=_expires_ms(scene, job),
+        expires_ms=await _expires_ms(scene, job, where),
         doubt_grace_s=scene.doubt_grace_s,
         invitation_wait_s=scene.invitation_wait_s,
         is_suppressed=bool(await scene.ledger.suppressing.holds(contacts_of(job.request))),
@@ -101,7 +101,7 @@ async def _stops(scene: Scene, job: JobRecord, deliveries: list[DeliveryRecord],
     if job.state not in _WAITING and not channels:
         return []
     own = [f"batch:{job.batch_id}"] if job.batch_id else []
-    found = causes(now, scene.catalogue, await batch_names(scene, own))
+    found = causes(now, scene.catalogue, await batch_names(scene.ledger, own))
     if job.state in _WAITING:
         return [each for each in found if each.stops(job.lane, job.batch_id)]
     return [each for each in found if each.stops_messages(channels)]
@@ -116,12 +116,16 @@ def expected_s(job: JobRecord, where: Whereabouts, now: Stand) -> float | None:
     return eta_s(where.before + 1, where.ahead, rate=now.limit.rate)
 
 
-def _expires_ms(scene: Scene, job: JobRecord) -> int | None:
-    keep_s = {JobState.FAILED: scene.failed_keep_s, JobState.DEAD: scene.dead_keep_s}.get(job.state, math.inf)
-    return None if math.isinf(keep_s) else job.changed_at_ms + round(keep_s * 1000)
+async def _expires_ms(scene: Scene, job: JobRecord, where: Whereabouts) -> int | None:
+    kept = {JobState.FAILED: scene.failed_keep_s, JobState.DEAD: scene.dead_keep_s}
+    if job.state not in kept or where.kept_since_ms is None:
+        return None
+    retention = await Retention.read(scene.ledger, {job.state: kept[job.state]})
+    return retention.end_ms(job.state, where.kept_since_ms)
 
 
-def _origin(batch: BatchRecord | None) -> Origin:
+def origin_of(batch: BatchRecord | None) -> Origin:
+    """Return where the jobs of a batch came from, as people know it; of none, nothing."""
     if batch is None:
         return Origin()
     file = PurePath(batch.path).name if batch.path else None

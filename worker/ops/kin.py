@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from worker.domain.job import JobRecord
 from worker.domain.request import Product
-from worker.domain.search import Guess, SearchGuess
+from worker.domain.search import Guess, SearchGuess, prefixed_otherwise
 from worker.ledger import JobFilter
 from worker.ops.scene import Scene
 from worker.ops.views import job_view
 
-#: Jobs read per thing they are looked for by.
+#: Jobs read per thing they are looked for by; and where every one is wanted.
 MOST = 50
+EVERY = 20_000
+_READ_AT_ONCE = 500
+_LOOKED_FOR_AT_ONCE = 5
 _OTHERS_SHOWN = 20
 _VALUES_FOLLOWED = 5  #: numbers, addresses and ids that further jobs of a customer are looked for by
 _Key = tuple[str, ...]
@@ -42,52 +46,72 @@ def addresses_of(job: JobRecord) -> set[str]:
 
 def customers_of(jobs: Iterable[JobRecord]) -> list[list[JobRecord]]:
     """Return the jobs by customer, each customer's newest first, the customer with the newest job first."""
-    groups: list[tuple[set[_Key], list[JobRecord]]] = []
-    for job in jobs:
-        keys, members = keys_of(job), [job]
-        apart = []
-        for its_keys, its_members in groups:
-            if its_keys & keys:
-                keys |= its_keys
-                members = [*its_members, *members]
-            else:
-                apart.append((its_keys, its_members))
-        groups = [*apart, (keys, members)]
-    sorted_groups = [sorted(members, key=_newest_first) for _, members in groups]
-    return sorted(sorted_groups, key=lambda members: _newest_first(members[0]))
+    leads: dict[_Key, _Key] = {}
+
+    def lead_of(key: _Key) -> _Key:
+        while (lead := leads.setdefault(key, key)) != key:
+            leads[key] = leads[lead]  # the way is halved, so that it never gets long
+            key = lead
+        return key
+
+    every = list(jobs)
+    for job in every:
+        own = ("invitation", job.invitation_id)
+        for key in keys_of(job):
+            leads[lead_of(key)] = lead_of(own)
+    groups: dict[_Key, list[JobRecord]] = {}
+    for job in sorted(every, key=_newest_first):
+        groups.setdefault(lead_of(("invitation", job.invitation_id)), []).append(job)
+    return list(groups.values())
 
 
 def _newest_first(job: JobRecord) -> tuple[int, str]:
     return -job.changed_at_ms, job.id
 
 
-async def look_for(scene: Scene, wanted: SearchGuess) -> tuple[list[JobRecord], bool]:
-    """Return the jobs that a text typed may mean, and whether these are all; raises LedgerUnavailable."""
+async def look_for(
+    scene: Scene, wanted: SearchGuess, *, typed: str | None = None, most: int = MOST
+) -> tuple[list[JobRecord], bool]:
+    """Return the jobs that a text may mean, and whether these are all; raises LedgerUnavailable.
+
+    *typed*: as it was typed, where ids that look like a number or an address count as well: those of CRMs often do.
+    """
     value = wanted.value
+    by_id = [] if typed is None else [JobFilter(external_id=typed), JobFilter(reference=typed)]
     match wanted.kind:
         case Guess.JOB_ID:
             return await _of_id(scene, value), True
         case Guess.NUMBER:
-            filters = [JobFilter(number=value)]
+            filters = [JobFilter(number=value), *by_id]
         case Guess.EMAIL:
-            filters = [JobFilter(email=value)]
+            filters = [JobFilter(email=value), *by_id]
         case _:
             filters = [JobFilter(external_id=value), JobFilter(reference=value), JobFilter(name=value)]
-    return await _found(scene, filters)
+    jobs, is_whole = await _found(scene, filters, most)
+    if jobs or not is_whole or wanted.kind is not Guess.OTHER:
+        return jobs, is_whole
+    return await _found(scene, [JobFilter(name=each) for each in prefixed_otherwise(value)], most)
 
 
-async def all_of(scene: Scene, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], bool]:
-    """Return the jobs of the customer whose jobs these are, and whether these are all; raises LedgerUnavailable."""
+async def all_of(
+    scene: Scene, jobs: Sequence[JobRecord], *, most: int = MOST
+) -> tuple[list[JobRecord], bool]:
+    """Return the jobs of the customer whose jobs these are, and whether these are all; raises LedgerUnavailable.
+
+    With `EVERY` as *most*, all that these jobs' numbers, ids and addresses lead to are followed.
+    """
+    followed = _VALUES_FOLLOWED if most == MOST else None
     numbers = dict.fromkeys(job.number for job in jobs if job.number)
     ids = dict.fromkeys(job.request.external_id for job in jobs if job.request.external_id)
     addresses = dict.fromkeys(address for job in jobs for address in sorted(addresses_of(job)))
     filters = [
-        *(JobFilter(number=each) for each in list(numbers)[:_VALUES_FOLLOWED]),
-        *(JobFilter(external_id=each) for each in list(ids)[:_VALUES_FOLLOWED]),
-        *(JobFilter(email=each) for each in list(addresses)[:_VALUES_FOLLOWED]),
+        *(JobFilter(number=each) for each in list(numbers)[:followed]),
+        *(JobFilter(external_id=each) for each in list(ids)[:followed]),
+        *(JobFilter(email=each) for each in list(addresses)[:followed]),
     ]
-    found, is_whole = await _found(scene, filters)
-    siblings = [each for job in jobs for each in await _of_id(scene, job.invitation_id)]
+    found, is_whole = await _found(scene, filters, most)
+    invitations = dict.fromkeys(job.invitation_id for job in jobs)
+    siblings = [job for each in invitations for job in await _of_id(scene, each)]
     every = {job.id: job for job in (*jobs, *siblings, *found)}
     own = {job.id for job in jobs}
     customers = customers_of(every.values())
@@ -108,11 +132,28 @@ async def _of_id(scene: Scene, value: str) -> list[JobRecord]:
     return await scene.ledger.queries.jobs([invitation + product.code for product in Product])
 
 
-async def _found(scene: Scene, filters: Iterable[JobFilter]) -> tuple[list[JobRecord], bool]:
+async def _found(
+    scene: Scene, filters: Sequence[JobFilter], most: int = MOST
+) -> tuple[list[JobRecord], bool]:
     jobs: dict[str, JobRecord] = {}
     is_whole = True
-    for wanted in filters:
-        page = await scene.ledger.queries.find(wanted, limit=MOST)
-        jobs |= {job.id: job for job in page.items}
-        is_whole = is_whole and page.next is None
+    for start in range(0, len(filters), _LOOKED_FOR_AT_ONCE):
+        some = filters[start : start + _LOOKED_FOR_AT_ONCE]
+        for found, has_all in await asyncio.gather(*(_read(scene, wanted, most) for wanted in some)):
+            jobs |= {job.id: job for job in found}
+            is_whole = is_whole and has_all
     return list(jobs.values()), is_whole
+
+
+async def _read(scene: Scene, wanted: JobFilter, most: int) -> tuple[list[JobRecord], bool]:
+    """Return the newest jobs that match, *most* of them at most, and whether these are all."""
+    jobs: list[JobRecord] = []
+    cursor: str | None = None
+    while True:
+        limit = min(_READ_AT_ONCE, most - len(jobs))
+        page = await scene.ledger.queries.find(wanted, limit=limit, cursor=cursor)
+        jobs += page.items
+        cursor = page.next
+        # A page may be short, and a screen does not wait for many of these.
+        if cursor is None or len(jobs) >= most or most <= MOST:
+            return jobs, cursor is None

@@ -6,13 +6,12 @@ import math
 from typing import Any
 
 from worker.domain.states import JobState, Lane
+from worker.domain.targets import ALL, BATCH, CALLS
 from worker.ledger import Hold
 from worker.ledger.trail import TrailEntry
 from worker.ops.scene import Scene
 from worker.ops.series_view import series
 from worker.ops.troubles import (
-    ALL,
-    BATCH,
     ON_PURPOSE,
     Cause,
     Stand,
@@ -29,7 +28,6 @@ from worker.ops.words import said
 _DAY_S = 86_400.0
 _MOST_TROUBLES = 12  #: told with whom they affect; more of them are batches, and are in `holds` and `pauses`
 _MOST_SHOWN = 50  #: holds and pauses told one by one
-CALLS = "calls"  #: target of a pause of all calls
 
 
 async def overview(scene: Scene) -> dict[str, Any]:
@@ -38,7 +36,7 @@ async def overview(scene: Scene) -> dict[str, Any]:
     Raises LedgerUnavailable, LimitsUnavailable.
     """
     now = await stand(scene)
-    names = await batch_names(scene, sorted({*now.pauses, *now.holds}))
+    names = await batch_names(scene.ledger, sorted({*now.pauses, *now.holds}))
     found = causes(now, scene.catalogue, names)
     troubles = await _troubles(scene, found, now)
     hour, day = await series(scene, "hour"), await series(scene, "day")
@@ -115,7 +113,7 @@ async def paused(scene: Scene) -> list[dict[str, Any]]:
     Raises LedgerUnavailable, LimitsUnavailable.
     """
     now = await stand(scene)
-    names = await batch_names(scene, sorted(now.pauses))
+    names = await batch_names(scene.ledger, sorted(now.pauses))
     return await _pauses(scene, causes(now, scene.catalogue, names), now)
 
 

@@ -55,11 +55,6 @@ class PartnerView:
             return said("partner_finished" if ours.is_finished else "partner_waiting")
         return self._of_number(job)
 
-    def has_finished(self, job: JobRecord) -> bool:
-        """Tell whether the partner says that the customer has finished with this job's link."""
-        what = self.says(job)
-        return what is not None and what["code"] == "partner_finished"
-
     def _silence(self) -> Said:
         reason = self._lists.reason or "partner_unreachable"
         if reason in _LOST:

@@ -41,9 +41,8 @@ class Checked:
     """What became of a password that was tried."""
 
     is_right: bool
-    new_hash: str | None = (
-        None  #: the same password by today's parameters, where the kept hash has older ones
-    )
+    #: the same password by today's parameters, where the kept hash has older ones
+    new_hash: str | None = None
 
 
 def password_fault(password: str, name: str) -> str | None:

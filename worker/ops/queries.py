@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState, JobState
+from worker.domain.targets import BATCH
 from worker.ledger import BatchRecord, FailureGroup, JobFilter, Ledger
 from worker.limits import Limits
 from worker.limits.values import LimitsStatus
@@ -15,7 +16,6 @@ from worker.ops.find import Looking, failed_page, jobs_page, messages_page, page
 from worker.ops.views import class_now, delivery_view, failed_view, full_job_view, iso
 
 DEFAULT_LIMIT = 50
-BATCH = "batch:"  #: what begins the target of a pause or hold that is a batch's
 
 
 class Queries:
@@ -67,8 +67,7 @@ class Queries:
         """Return the batches that are paused or held, by name, and how much of them waits."""
         paused = {each for each in await self._ledger.batches.pauses() if each.startswith(BATCH)}
         held = {each for each in await self._ledger.batches.holds() if each.startswith(BATCH)}
-        records = [await self._ledger.batches.get(each.removeprefix(BATCH)) for each in sorted(paused | held)]
-        known = [each for each in records if each is not None]
+        known = await self._ledger.batches.those([each.removeprefix(BATCH) for each in sorted(paused | held)])
         return {
             "paused": [stopped_view(each) for each in known if each.is_paused],
             "held": [stopped_view(each) | {"reason": each.hold.reason} for each in known if each.hold],

@@ -12,9 +12,8 @@ from worker.ops.words import WORDS
 
 #: The reason of what waits for a person because its tries are used up, whatever it failed with last.
 USED_UP = "tries_used_up"
-MESSAGE_USED_UP = (
-    "remedy_message_used_up"  #: the sentence that tells of a message what USED_UP tells of a job
-)
+#: the sentence that tells of a message what USED_UP tells of a job
+MESSAGE_USED_UP = "remedy_message_used_up"
 FOR_GOOD = frozenset(
     {JobState.FAILED, JobState.DEAD}
 )  #: states of jobs that are not tried again by themselves

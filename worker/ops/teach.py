@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.domain.classify import call_of
+from worker.domain.change import DELETING
+from worker.domain.classify import DELETE_CALL, call_of
 from worker.domain.fields import nearest
 from worker.domain.lessons import Lesson, LiveCatalogue, classes_of, code_in
 from worker.domain.reasons import Catalogue, Policy, ReasonClass, ReasonsFileError, is_code
@@ -17,17 +18,24 @@ from worker.ops.views import iso
 
 _LOOKED_AT = 200  #: failed jobs looked at to learn which call their code came from
 _WORDS = frozenset({"class", "policy", "meaning", "remedy", "own_data"})
+_SENTENCES = frozenset({"meaning", "remedy"})
 _find_code = re.compile(r"-?\d+$", re.ASCII)
 _COME_BY = "create_whatsapp"  #: whose code it is where nothing tells
+_SMS = "sms_"  #: how the names of SMS providers' tables begin
 
 
 class TeachRefused(ValueError):  # noqa: N818 - reads as what happened
-    """A lesson can't be used; the text says what is wrong with it, `field` where (None: with the whole)."""
+    """A lesson can't be used; the text says what is wrong with it, `code` too, `field` where (None: with the whole).
 
-    def __init__(self, text: str, field: str | None = None) -> None:
-        """Refuse with *text*."""
+    Where only the call is missing, `calls` are those that it may be.
+    """
+
+    def __init__(self, text: str, code: str, field: str | None = None, *, calls: Sequence[str] = ()) -> None:
+        """Refuse with *text*; *code* is by what another language finds its own."""
         super().__init__(text)
+        self.code = code
         self.field = field
+        self.calls = tuple(calls)
 
 
 class Teaching:
@@ -76,7 +84,7 @@ class Teaching:
         *words* are those of REASONS_FILE: `class`, `policy`, `meaning`, `remedy`, `own_data`.
 
         A code (`77`, or the name `unknown_77` of its group) is that of *call*; where that is not given, of the call whose
-        jobs failed with it. Return the lesson with how many failed jobs stand under it. Raises TeachRefused,
+        jobs failed with it. Return the lesson with how many failed jobs, and messages, stand under it. Raises TeachRefused,
         LedgerUnavailable, LedgerFull.
         """
         lessons = await self._ledger.taught.lessons()
@@ -104,6 +112,7 @@ class Teaching:
             "stood_as": reason,
             "replaced": _replaced(earlier, lesson),
             "standing": await self._standing(reason),
+            "standing_messages": await self._standing_messages(reason),
         }
 
     async def unteach(
@@ -120,9 +129,9 @@ class Teaching:
         found = [each for each in found if each.key == wanted] or found
         if not found:
             message = f"{wanted}: nothing was taught of it. `linkferry reasons list --taught` shows what was."
-            raise TeachRefused(message)
+            raise TeachRefused(message, "not_taught")
         if len(found) > 1:
-            raise TeachRefused(f"{wanted}: taught for several calls; {_say_call(found)}.", "call")
+            raise _of_several_calls(wanted, found)
         [lesson] = found
         try:
             after = [each for each in lessons if each.key != lesson.key]
@@ -130,7 +139,7 @@ class Teaching:
         except ReasonsFileError as exc:
             rest = f"other codes go by the name {lesson.name}, or more was taught of it"
             message = f"{wanted}: {rest}: take that back first ({exc})."
-            raise TeachRefused(message) from exc
+            raise TeachRefused(message, "taught_further") from exc
         classes = _classes_after(lessons, after, tried)
         await self._ledger.taught.unteach(lesson.key, by=by, why=why, classes=classes)
         await self._ledger.taught.refresh(self._catalogue)
@@ -149,7 +158,7 @@ class Teaching:
             return None
         taught = [each for each in lessons if each.code == code and call in {None, each.call}]
         if len(taught) > 1:
-            raise TeachRefused(f"{asked}: taught for several calls; {_say_call(taught)}.", "call")
+            raise _of_several_calls(asked, taught)
         return {"name": taught[0].name, "call": taught[0].call, "code": code} if taught else None
 
     async def _about(self, asked: str, call: str | None, name: str | None) -> dict[str, Any]:
@@ -158,20 +167,42 @@ class Teaching:
         if code is None or (name is None and call is None and not is_code(asked)):
             self._require_meant(asked, is_code_meant=name not in {None, asked})
             if name not in {None, asked}:
-                raise TeachRefused(f"name: {asked} is a name already; only a code takes one.", "name")
+                text = f"name: {asked} is a name already; only a code takes one."
+                raise TeachRefused(text, "named_already", "name")
             return {"name": asked, "call": None, "code": None}
         if name is None and is_code(asked):
-            message = f"name: say what code {code} is to be called, such as --name number_frozen."
-            raise TeachRefused(message, "name")
+            raise self._without_name(code)
         if call is None:
             calls = await self._calls_of(f"unknown_{code}")
             if len(calls) > 1:
-                message = (
-                    f"call: jobs of several calls failed with code {code}; say one of {', '.join(calls)}."
-                )
-                raise TeachRefused(message, "call")
+                message = f"call: code {code} may be that of several calls; say one of {', '.join(calls)}."
+                raise TeachRefused(message, "several_calls", "call", calls=calls)
             call = calls[0] if calls else _COME_BY
+        self._require_call(call)
         return {"name": name or asked, "call": call, "code": code}
+
+    def _without_name(self, code: int) -> TeachRefused:
+        """Return what to say of a code that was given no name: to give one, or to use the one that it has."""
+        known: dict[str, list[str]] = {}
+        for call, its_code, reason in self._catalogue.codes():
+            if its_code == code:
+                known.setdefault(reason.name, []).append(call)
+        if not known:
+            text = f"name: say what code {code} is to be called, such as --name number_frozen."
+            return TeachRefused(text, "code_needs_name", "name")
+        has = " and ".join(f"{name} ({', '.join(calls)})" for name, calls in known.items())
+        text = (
+            f"name: code {code} is {has} already. To describe that anew: linkferry reasons set {next(iter(known))} …; "
+            f"to give the code another name add --name."
+        )
+        return TeachRefused(text, "code_has_name", "name")
+
+    def _require_call(self, call: str) -> None:
+        known = self._catalogue.calls()
+        if call not in known:
+            near = nearest(call, known)
+            hint = f"Did you mean {near}?" if near else f"Known: {', '.join(known)}."
+            raise TeachRefused(f"call: there is no such call as {call}. {hint}", "no_such_call", "call")
 
     def _require_meant(self, asked: str, *, is_code_meant: bool) -> None:
         """Refuse what is no reason, and was to be a code's name (`unknwn_77`), or is given another name as only a code is."""
@@ -183,7 +214,8 @@ class Teaching:
         near = nearest(asked, by_code) or (nearest(asked, known) if is_code_meant else None)
         if near is not None or is_code_meant:
             hint = f" Did you mean {near}?" if near else " `linkferry reasons list` names what there is."
-            raise TeachRefused(f"{asked}: there is no such reason, nor is it a code.{hint}", "name")
+            text = f"{asked}: there is no such reason, nor is it a code.{hint}"
+            raise TeachRefused(text, "no_such_reason", "name")
 
     def _try_out(self, lessons: Iterable[Lesson]) -> Catalogue:
         try:
@@ -192,18 +224,30 @@ class Teaching:
             where, _, what = str(exc).partition(": ")
             word = where.rpartition(".")[2]
             if word not in _WORDS:
-                raise TeachRefused(_sentence(str(exc)), "name") from exc
-            raise TeachRefused(_sentence(f"{word}: {what}"), word) from exc
+                raise TeachRefused(_sentence(str(exc)), "not_a_reason_name", "name") from exc
+            text = _sentence(f"{word}: {what}")
+            if word in _SENTENCES:
+                raise TeachRefused(text, "not_a_sentence", word) from exc
+            raise TeachRefused(text, "unknown_value", word) from exc
 
     async def _calls_of(self, reason: str) -> list[str]:
+        """Return the calls whose code it may be: those by which jobs failed with it, and SMS providers of messages."""
         page = await self._ledger.queries.find(
             JobFilter(state=JobState.FAILED, reason=reason), limit=_LOOKED_AT
         )
-        return sorted({call_of(job.product) for job in page.items})
+        calls = {DELETE_CALL if job.op in DELETING else call_of(job.product) for job in page.items}
+        if await self._standing_messages(reason):
+            # A message says by which channel it went, not by whose service.
+            calls |= {call for call in self._catalogue.calls() if call.startswith(_SMS)}
+        return sorted(calls)
 
     async def _standing(self, reason: str) -> int:
         page = await self._ledger.queries.find(JobFilter(state=JobState.FAILED, reason=reason), limit=1)
         return page.total
+
+    async def _standing_messages(self, reason: str) -> int:
+        wanted = JobFilter(reason=reason, stage="delivery")
+        return (await self._ledger.deliveries.failed(wanted, limit=1)).total
 
 
 def reasons_view(catalogue: LiveCatalogue) -> dict[str, Any]:
@@ -271,5 +315,7 @@ def _code_of(asked: str) -> int | None:
     return int(asked) if is_code(asked) else code_in(asked)
 
 
-def _say_call(lessons: Iterable[Lesson]) -> str:
-    return "say --call " + " or --call ".join(str(each.call) for each in lessons)
+def _of_several_calls(asked: str, lessons: Iterable[Lesson]) -> TeachRefused:
+    calls = [str(each.call) for each in lessons]
+    said = "say --call " + " or --call ".join(calls)
+    return TeachRefused(f"{asked}: taught for several calls; {said}.", "several_calls", "call", calls=calls)

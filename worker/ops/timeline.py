@@ -10,21 +10,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.domain.canonical import PERSONAL_FIELDS, mask_field
 from worker.domain.change import reference_of
 from worker.domain.dedupe import partner_fields
 from worker.domain.job import DeliveryRecord, HistoryEntry, JobRecord
-from worker.domain.phone import mask_email, mask_number, mask_text
+from worker.domain.phone import mask_text
 from worker.domain.reasons import Catalogue
 from worker.domain.states import DeliveryState
 from worker.ledger.reminding import REMINDER
 from worker.ledger.trail import TrailEntry
 from worker.ops.link_messages import tells
-from worker.ops.views import iso
+from worker.ops.views import answered, iso
 from worker.ops.words import WORDS, Said, said
 
 Entry = dict[str, Any]
 _Detail = Mapping[str, Any]
 _SHOWN_OF_TRAIL = {"reveal": "act_revealed"}
+_EVENTS_KEPT = 50  #: of one job; see `note` in lua/prelude.lua
+_NEW_REFERENCE = frozenset({"replace_asked", "deleted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class _Story:
     catalogue: Catalogue
     is_revealed: bool
     last_edit_ms: int  #: attempts before it asked for something else
+    last_link_ms: int  #: attempts before it asked by another reference: for a link that was replaced since
 
     def meaning(self, reason: Any) -> dict[str, Any]:
         name = str(reason or "unknown_none")
@@ -61,8 +65,11 @@ def timeline(
 ) -> list[Entry]:
     """Return what happened to a job, its messages and what operators did, oldest first."""
     edits = [entry.at_ms for entry in history if entry.detail.get("edited") == "1"]
-    story = _Story(job, catalogue, is_revealed, max(edits, default=0))
+    replaced = [entry.at_ms for entry in history if job.replacements and entry.event in _NEW_REFERENCE]
+    story = _Story(job, catalogue, is_revealed, max(edits, default=0), max(replaced, default=0))
     entries = [_accepted(job, origin)]
+    if len(history) > _EVENTS_KEPT:
+        entries.append(remark(iso(history[1].at_ms), "story_trimmed"))
     for each in history[1:]:
         tell = _TELLERS.get(each.event, _other)
         entries += tell(each, story)
@@ -90,14 +97,12 @@ def asked(job: JobRecord, *, is_revealed: bool = False) -> dict[str, str | int]:
 def _masked(name: str, value: str | int) -> str | int:
     if name == "reference" or isinstance(value, int):
         return value
-    if name == "whatsapp":
-        return mask_number(value)
-    return mask_email(value) if name == "business_email" else mask_text(value)
+    return mask_field(name, value) if name in PERSONAL_FIELDS else mask_text(value)
 
 
-def answered(raw: object) -> str | None:
-    """Return what the partner answered, masked once more: what was kept by an older version may be less so."""
-    return mask_text(str(raw)) if raw else None
+def remark(at: str | None, code: str) -> Entry:
+    """Return a remark on the story itself, to stand at that instant."""
+    return {"at": at, "kind": "other", **said(code), "tone": "plain", "detail": {}}
 
 
 # --- one entry ---------------------------------------------------------------------------------------------
@@ -145,6 +150,8 @@ def _attempt_detail(each: HistoryEntry, story: _Story, **more: Any) -> dict[str,
     }
     if call_ms is not None and each.at_ms >= story.last_edit_ms:
         found["asked"] = asked(story.job, is_revealed=story.is_revealed)
+        if each.at_ms < story.last_link_ms:
+            del found["asked"]["reference"]
     return found
 
 

@@ -50,6 +50,7 @@ ACTS: Mapping[str, str] = {
     "forget": "erased a customer",
     "reveal": "saw numbers whole",
     "export": "exported",
+    "export_cut_off": "lost the right to an export, which broke off",
     "key_add": "made an API key",
     "key_revoke": "revoked an API key",
     "user_add": "added a user",
@@ -166,6 +167,17 @@ class AuditTrail:
         await self._ledger.trail.record(
             "export", by=by, why=why, subject=f"batch:{batch_id}", detail={"count": count, "to": to}
         )
+
+    async def cut_off(self, *, by: str, count: int, to: str) -> None:
+        """Record that the file *to* broke off after *count* rows: who fetched it may not any more; raises LedgerUnavailable."""
+        await self._ledger.trail.record("export_cut_off", by=by, detail={"count": count, "to": to})
+
+    async def erased(self, job_id: str) -> dict[str, Any] | None:
+        """Return the act that erased the job, or None: nobody did, or it is no job's id. Raises LedgerUnavailable."""
+        if not is_job_id(job_id):
+            return None
+        found = await self._ledger.trail.find(act="forget", subject=job_id, limit=1)
+        return entry_view(found.items[0]) if found.items else None
 
 
 def _on_page(entries: list[TrailEntry], cursor: str | None, following: str | None) -> list[TrailEntry]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.reasons import Catalogue
 from worker.domain.states import JobState, Lane
-from worker.ledger import Ahead, Hold, LaneView, WorkerFacts
-from worker.ledger.batches import CHANNEL
+from worker.domain.targets import ALL, BATCH, CHANNEL
+from worker.ledger import Ahead, Hold, LaneView, Ledger, WorkerFacts
 from worker.ledger.survey import Affected, Fullness
 from worker.limits import BreakerState, CredentialsState
 from worker.limits.values import LimitsStatus
@@ -19,8 +19,6 @@ from worker.ops.scene import Scene
 from worker.ops.views import iso
 from worker.ops.words import Said, said
 
-ALL = "all"
-BATCH = "batch:"
 _MOST_OUTLOOKS = 12  #: holds that are looked into; more of them are batches
 _SHORT_MS = 1_000  # the partner's shorter pauses are waited out, not told
 #: Of these an operator knows: he made them himself.
@@ -44,9 +42,8 @@ class Stand:
     fullness: Fullness
     jobs: dict[JobState, int]
     max_waiting: int
-    outlooks: dict[str, Said] = field(
-        default_factory=dict
-    )  #: of holds, where there is more to say than their reason
+    #: of holds, where there is more to say than their reason
+    outlooks: dict[str, Said] = field(default_factory=dict)
 
     @property
     def is_queue_full(self) -> bool:
@@ -146,18 +143,34 @@ def _closed(now: Stand) -> Iterator[Cause]:
 
 def _scoped(now: Stand, catalogue: Catalogue, names: dict[str, str]) -> Iterator[Cause]:
     for scope in _ordered(now.holds):
-        hold = now.holds[scope]
-        reason = catalogue.named(hold.reason)
-        params = _naming(scope, names) | {
-            "reason": hold.reason,
-            "meaning": reason.meaning,
-            "remedy": reason.remedy,
-        }
-        if scope in now.outlooks:
-            params["outlook"] = now.outlooks[scope]
-        yield Cause(kind=f"{_kind(scope)}_held", scope=scope, since_ms=hold.since_ms, params=params)
+        yield held(scope, now.holds[scope], catalogue, names, outlook=now.outlooks.get(scope))
     for scope in _ordered(now.pauses):
-        yield Cause(kind=f"{_kind(scope)}_paused", scope=scope, params=_naming(scope, names))
+        yield paused(scope, names)
+
+
+def held(
+    scope: str,
+    hold: Hold,
+    catalogue: Catalogue,
+    names: Mapping[str, str],
+    *,
+    outlook: Said | None = None,
+) -> Cause:
+    """Return the hold that stands on *scope*; *names* are those of batches by their ids."""
+    reason = catalogue.named(hold.reason)
+    params = _naming(scope, names) | {
+        "reason": hold.reason,
+        "meaning": reason.meaning,
+        "remedy": reason.remedy,
+    }
+    if outlook is not None:
+        params["outlook"] = outlook
+    return Cause(kind=f"{_kind(scope)}_held", scope=scope, since_ms=hold.since_ms, params=params)
+
+
+def paused(scope: str, names: Mapping[str, str]) -> Cause:
+    """Return an operator's pause of *scope*; *names* are those of batches by their ids."""
+    return Cause(kind=f"{_kind(scope)}_paused", scope=scope, params=_naming(scope, names))
 
 
 def concerns_somebody(cause: Cause, now: Stand) -> bool:
@@ -174,7 +187,7 @@ def _kind(scope: str) -> str:
     return kind if mark else "lane"
 
 
-def _naming(scope: str, names: dict[str, str]) -> dict[str, Any]:
+def _naming(scope: str, names: Mapping[str, str]) -> dict[str, Any]:
     if scope.startswith(CHANNEL):
         channel = scope.removeprefix(CHANNEL)
         return {"channel": channel, "channel_name": channel}
@@ -184,10 +197,10 @@ def _naming(scope: str, names: dict[str, str]) -> dict[str, Any]:
     return {"batch": batch, "name": names.get(batch, batch)}
 
 
-async def batch_names(scene: Scene, scopes: Iterable[str]) -> dict[str, str]:
+async def batch_names(ledger: Ledger, scopes: Iterable[str]) -> dict[str, str]:
     """Return the names of those of the scopes that are batches; raises LedgerUnavailable."""
     batches = [scope.removeprefix(BATCH) for scope in scopes if scope.startswith(BATCH)]
-    names = await scene.ledger.survey.batch_names(batches)
+    names = await ledger.survey.batch_names(batches)
     return {batch: names.get(batch) or batch for batch in batches}
 
 

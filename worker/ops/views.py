@@ -70,6 +70,7 @@ def job_view(job: JobRecord, catalogue: Catalogue, *, is_revealed: bool = False)
         "external_id": job.request.external_id,
         "accepted_at": iso(job.accepted_at_ms),
         "changed_at": iso(job.changed_at_ms),
+        "kept_since": iso(job.kept_since_ms),
         "due_at": iso(job.due_at_ms),
         "attempt": job.attempt,
         "failures": job.failures,
@@ -111,7 +112,7 @@ def full_job_view(
         "is_cancel_asked": job.is_cancel_asked,
         "brand": job.request.brand,
         "is_agreed": job.request.is_agreed,
-        "raw": job.raw,
+        "raw": job.raw if is_revealed else answered(job.raw),
         "contact": contact_view(job, is_revealed=is_revealed),
         "history": [
             {"at": iso(entry.at_ms), "event": entry.event, **_plain(entry.detail)} for entry in history
@@ -151,7 +152,7 @@ def delivery_view(delivery: DeliveryRecord, catalogue: Catalogue) -> dict[str, A
         "tries": tries(delivery),
         "asked_again": delivery.asked_again,
         "doubts": delivery.doubts,
-        "detail": delivery.detail,
+        "detail": answered(delivery.detail),
         "changed_at": iso(delivery.changed_at_ms),
         "due_at": iso(delivery.due_at_ms),
         "waits_for": delivery.waits_for,
@@ -166,6 +167,11 @@ def _with_job(reason: dict[str, Any], job_ids: Sequence[str]) -> dict[str, Any]:
     if reason["remedy"] is None or not job_ids:
         return reason
     return reason | {"remedy": with_job(reason["remedy"], job_ids[0])}
+
+
+def answered(raw: object) -> str | None:
+    """Return what the partner or a provider answered, masked once more: an older version may have kept it less so."""
+    return mask_text(str(raw)) if raw else None
 
 
 def shown_name(job: JobRecord, *, is_revealed: bool) -> str | None:

@@ -137,6 +137,8 @@ _ATTEMPTS = {
     "explained_failed": "Looked up at the partner, which explains the failure: {meaning}",
     "released": "Back in line by itself: what was in its way ({was}) went away.",
     "other_event": "{event}",
+    "story_trimmed": "Of one job the last 50 events are kept; there may have been others before these.",
+    "story_cut": "Only the newest events are told here; each job's page has all of its own.",
 }
 
 _ACTS = {
@@ -213,10 +215,12 @@ _HERE = {
     "next_in_line": "The partner is called for it when its turn comes.",
     "next_due": "It is tried at {due_at}.",
     "next_due_again": "It is tried again at {due_at}.",
+    "next_due_stopped": "It is due at {due_at}, and then waits for as long as it is stopped. {remedy}",
     "next_answer": "Its answer is awaited until {until_at} at the latest; after that it is looked up.",
     "next_claimed": "If the worker goes away, it is back in line at {until_at}.",
     "next_rescue": "It is taken back within half a minute.",
     "next_lookup": "It is looked up in the partner's list, within seconds.",
+    "next_lookup_late": "It ought to have been looked up by now, but the partner's list could not be read. It is looked up by itself once that can be read again.",
     "next_lookup_at": "It is looked up in the partner's list from {from_at} on.",
     "next_message": "The {channel} is sent within moments.",
     "next_message_window": "The {channel} goes out from {due_at} on, when the send window opens.",
@@ -266,7 +270,7 @@ _WHY_NOT = {
     "why_not.is_sent": "the message was sent",
     "why_not.is_message": "a message, which can only be sent again",
     "why_not.claimed_by_another": "its number stands on another invitation by now",
-    "why_not.changed_since": "it was changed since that act",
+    "why_not.changed_since": "it has changed since",
     "why_not.edited_meanwhile": "its request was edited meanwhile: look at it again, then ask once more",
     "why_not.not_failed": "it has not failed",
     "why_not.not_dead": "it is no dead letter",

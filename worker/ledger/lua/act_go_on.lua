@@ -5,7 +5,8 @@ local act = load_act(ARGV[2])
 if not act then return { 0, '', 'gone' } end
 if act.state ~= 'stopped' then return { 0, act.state, 'not_stopped' } end
 if act.undone_by then return { 0, act.state, 'taken_back' } end
-change(act, 'state', 'running', 'latest', '', 'base_done', number_of(act, 'done'), 'base_ended', ended_of(act))
+change(act, 'state', 'running', 'latest', '', 'base_done', number_of(act, 'done'), 'base_ended', ended_of(act),
+  'turn', number_of(act, 'turn') + 1)
 call('HDEL', K.act .. act.id, 'stop', 'ended')
 call('ZADD', K.acts_running, now, act.id)
 account_act(act, 'continue', ARGV[3], ARGV[4])

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- uses: endings changing cancelling mending replacing sending trail acting
 -- running -> stopped: no more is taken; what was requeued goes on.
 --
@@ -6,7 +7,5 @@
 local act = load_act(ARGV[2])
 if not act then return { 0, '', 'gone' } end
 if act.state ~= 'running' or (ARGV[6] ~= '' and act.latest ~= ARGV[6]) then return { 0, act.state, 'not_running' } end
-change(act, 'state', 'stopped', 'stop', ARGV[5], 'ended', string.format('%.0f', now))
-call('ZREM', K.acts_running, act.id)
-account_act(act, 'stop', ARGV[3], ARGV[4], 'stop', ARGV[5], 'failed_again', act.again or '0')
+stop_act(act, ARGV[3], ARGV[4], ARGV[5])
 return { 1, act.state }

@@ -1,10 +1,12 @@
 -- Bulk acts: what they hold, and what they do to one job or message of their frozen set.
 --
 -- An act's hash: act · state · by · why · filter (JSON, '' for ids) · created · started · ended · seen ids looked at
+--   newest change of those that were fit · frozen when the set was whole, or that change where it is later
 --   total that were fit · messages of those · at place of the next to take · done · refused:<why> · canary '1'
 --   linked, sent, revoked, again, other ends of what it let go · again:<reason> · latest letters of those ends
 --   why:<reason>, not:<why> how its set was weighed · lane its jobs are to wait in · released when the last were taken
---   base_done, base_ended where the canary began · stop why it stopped (JSON) · undo_of, undone_by acts
+--   base_done, base_ended where the canary began · turn how often it was let go on · stop why it stopped (JSON)
+--   undo_of, undone_by acts
 --   undone of those it discarded, by its undos · given_up why its set was never whole, in a word
 --   deletes of those that it replaces, how many take a delete first
 
@@ -22,12 +24,23 @@ local function load_act(id) return read(K.act .. id, id) end
 
 local function is_message(id) return string.find(id, '.', 1, true) ~= nil end
 
+-- When a job or message that has ended came to stand as it does; 0 for one that has not.
+local function changed_at(subject)
+  if OPEN[subject.s] then return 0 end
+  local index = is_message(subject.id) and K.delivery_state or K.state
+  return math.max(tonumber(subject.c or 0), tonumber(call('ZSCORE', index .. subject.s, subject.id) or 0))
+end
+
+-- What has failed anew, was given up, restored or linked anew since the set was frozen is not what was decided on.
+local function has_changed(act, subject) return act.frozen and changed_at(subject) > tonumber(act.frozen) end
+
 -- In doubt means that the customer may have it: such a message is sent again by its own id only.
 local function message_refusal(act, message)
   if act.act ~= 'requeue' then return 'is_message' end
   if message.s == 'pending' then return 'waits_already' end
   if message.s == 'sending' then return 'is_running' end
   if message.s == 'sent' or (message.s == 'in_doubt' and act.filter ~= '') then return 'is_' .. message.s end
+  if has_changed(act, message) then return 'changed_since' end
   return links_refusal(message)
 end
 
@@ -37,6 +50,7 @@ local function job_refusal(act, job, claim)
     local waits = act.act == 'requeue' and (job.s == 'available' or job.s == 'scheduled')
     return waits and 'waits_already' or 'is_' .. job.s
   end
+  if has_changed(act, job) then return 'changed_since' end
   if act.undo_of and call('HGET', K.extra .. job.id, 'dead_act') ~= act.undo_of then return 'changed_since' end
   return refusal_of(act.act, job, claim)
 end
@@ -98,6 +112,13 @@ end
 local function account_act(act, event, by, why, ...)
   account('act_' .. event, by, why, act.id, 'act', act.act, 'filter', act.filter, 'total', act.total or '0',
     'done', act.done or '0', ...)
+end
+
+-- *because*: what it came to (JSON).
+local function stop_act(act, by, why, because)
+  change(act, 'state', 'stopped', 'stop', because, 'ended', string.format('%.0f', now))
+  call('ZREM', K.acts_running, act.id)
+  account_act(act, 'stop', by, why, 'stop', because, 'failed_again', act.again or '0')
 end
 
 local function conclude_act(act)

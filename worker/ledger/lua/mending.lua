@@ -60,12 +60,13 @@ local function take_claim(job, claim)
 end
 
 -- Who made it a dead letter: that is asked of each of them, long after the history was read.
-local function remember_death(job, who)
-  call('HSET', K.extra .. job.id, 'dead_by', who.by, 'dead_why', who.why, 'dead_act', who.act or '')
+local function remember_death(job, who, failed_at)
+  call('HSET', K.extra .. job.id, 'dead_by', who.by, 'dead_why', who.why, 'dead_act', who.act or '', 'dead_failed',
+    failed_at)
 end
 
 local function forget_death(job)
-  call('HDEL', K.extra .. job.id, 'dead_by', 'dead_why', 'dead_act')
+  call('HDEL', K.extra .. job.id, 'dead_by', 'dead_why', 'dead_act', 'dead_failed')
 end
 
 local function requeue_job(job, claim, who)
@@ -88,14 +89,17 @@ end
 
 -- The reason stays: a dead letter may be restored.
 local function discard_job(job, who)
+  local failed_at = job.c
   finish(job, 'dead')
-  remember_death(job, who)
+  remember_death(job, who, failed_at)
   note(job, 'discarded', 'by', who.by, 'why', who.why, 'act', who.act or '')
 end
 
+-- It stands there as before, since when it failed: nobody is told of it anew. How long it is kept counts from now.
 local function restore_job(job, claim, who)
   take_claim(job, claim)
-  move(job, 'failed')
+  leave(job)
+  enter(job, 'failed', now, tonumber(call('HGET', K.extra .. job.id, 'dead_failed') or job.c))
   forget_death(job)
   note(job, 'restored', 'by', who.by, 'why', who.why, 'reason', job.r, 'act', who.act or '')
 end

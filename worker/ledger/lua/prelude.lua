@@ -12,11 +12,11 @@
 
 local call = redis.call
 local P = KEYS[1]
-local now = tonumber(ARGV[1])
-if not now then
+local function server_time()
   local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
+  return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+local now = tonumber(ARGV[1]) or server_time()
 
 local US = '\31' -- separates the parts of a composite value
 
@@ -318,17 +318,18 @@ local function leave(job)
   count(job, job.s, -1)
 end
 
-local function enter(job, state, score)
-  local before = job.s
-  set(job, 's', state, 'c', now)
+-- *since*: when it came to stand so, where that is not now.
+local function enter(job, state, score, since)
+  local before, changed = job.s, since or now
+  set(job, 's', state, 'c', changed)
   if state == 'available' then
     into_queue(job)
   else
     call('ZADD', K.state .. state, score or now, job.id)
   end
   if state == 'failed' then
-    call('ZADD', K.failed .. job.r, now, job.id)
-    if job.q then call('ZADD', K.requeued_failed, now, job.id) end
+    call('ZADD', K.failed .. job.r, changed, job.id)
+    if job.q then call('ZADD', K.requeued_failed, changed, job.id) end
     call('HSET', K.reasons, job.r, (job.rc or '') .. US .. (job.pc or ''))
     count_failed(job, 1)
     -- Only WhatsApp has lists that could explain it. Score 0: never looked at.

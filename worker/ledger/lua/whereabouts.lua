@@ -5,7 +5,7 @@
 -- Its own queue's earlier jobs, the bells that are rung, and one job of each other queue of its lane for each of them
 -- go before it; a bulk job lets the live lane go first. Stopped queues are in nobody's way.
 -- ARGV: 2 job. Returns names and values, flat: place (of its queue, from 0), is_rung, rung, meanwhile, queues, live,
--- lease_end_ms, call_ms, call_ended_ms, lists, worker, late_ms. What does not apply is left out.
+-- lease_end_ms, kept_since_ms, call_ms, call_ended_ms, lists, worker, late_ms. What does not apply is left out.
 local QUEUES_SEEN = 500
 local job, reply = load(ARGV[2]), {}
 if not job then return reply end
@@ -42,6 +42,8 @@ if job.s == 'available' then
   if job.l == 'bulk' and not stop_of('live') then add('live', call('HGET', K.tally .. 'live', 'available')) end
 elseif job.s == 'running' then
   add('lease_end_ms', call('ZSCORE', K.state .. 'running', job.id))
+elseif ENDED[job.s] then
+  add('kept_since_ms', call('ZSCORE', K.state .. job.s, job.id))
 end
 add('call_ms', job.g)
 add('call_ended_ms', job.u)

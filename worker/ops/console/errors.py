@@ -30,6 +30,10 @@ class StaleTokenError(GateError):
     """The form was made for another session, or for none."""
 
 
+class DownloadCutOffError(GateError):
+    """Who asked for a file may not have the rest of it any more."""
+
+
 class UndeclaredRouteError(GateError):
     """A handler does not say who may use it: our own mistake, and closed until it is mended."""
 

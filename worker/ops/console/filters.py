@@ -15,6 +15,7 @@ from worker.ops.console.i18n import N_, Translator
 
 _SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([smhd])", re.ASCII)
 _SPAN_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+STAGES = ("link", "delivery")
 _MOST_SIGNS = 320  # as long as the longest e-mail address
 _MOST_TIMES = 1_000_000
 
@@ -76,6 +77,12 @@ def _word(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+def _stage(text: str) -> str:
+    if text not in STAGES:
+        raise _WrongError(_NO_SUCH_WORD)
+    return text
+
+
 def _class(text: str) -> str:
     return str(_word(ReasonClass)(text))
 
@@ -102,6 +109,7 @@ def _digits(text: str, region: str) -> str:
 
 #: Parameter → the attribute of `JobFilter` that it is, and how it is read.
 FIELDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "stage": ("stage", _stage),
     "state": ("state", _word(JobState)),
     "reason": ("reason", str),
     "class": ("reason_class", _class),

@@ -29,7 +29,12 @@ class ShownItem:
 
     item: NavItem
     is_current: bool
-    count: int | None
+    counted: Mapping[str, int]  #: how many wait for a person there, by `job`, `message` and `alert`
+
+    @property
+    def count(self) -> int:
+        """Return how many wait there, whatever they are."""
+        return sum(self.counted.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ NAV: tuple[NavGroup, ...] = (
             NavItem("/acts", N_("Bulk acts"), "acts"),
             NavItem("/dead", N_("Dead letters"), "dead"),
             NavItem("/holds", N_("Holds and pauses"), "holds"),
-            NavItem("/suppressed", N_("Stop list"), "mute"),
+            NavItem("/suppressed", N_("Stop list"), "stop"),
             NavItem("/alerts", N_("Alerts"), "alerts"),
             NavItem("/watch", N_("Watch"), "eye"),
         ),
@@ -77,7 +82,7 @@ NAV: tuple[NavGroup, ...] = (
 
 
 def nav_items(
-    path: str, user: SignedIn | None, *, is_sandbox: bool, counts: Mapping[str, int]
+    path: str, user: SignedIn | None, *, is_sandbox: bool, counts: Mapping[str, Mapping[str, int]]
 ) -> list[tuple[str, list[ShownItem]]]:
     """Return the entries that *user* may follow, by group, the one of *path* marked; none before he signs in."""
     if user is None:
@@ -85,7 +90,7 @@ def nav_items(
     shown: list[tuple[str, list[ShownItem]]] = []
     for group in NAV:
         items = [
-            ShownItem(item, is_at(path, item.path), counts.get(item.path))
+            ShownItem(item, is_at(path, item.path), counts.get(item.path, {}))
             for item in group.items
             if user.may(item.role) and (is_sandbox or not item.is_sandbox_only)
         ]
@@ -99,15 +104,15 @@ def is_at(path: str, entry: str) -> bool:
     return path == entry or (entry != "/" and path.startswith(f"{entry}/"))
 
 
-async def nav_counts(ledger: Ledger) -> dict[str, int]:
-    """Return how many wait for a person, by the entry that lists them; nothing where the ledger does not answer."""
+async def nav_counts(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """Return how many of what wait for a person, by the entry that lists them; nothing where no ledger answers."""
     try:
         jobs, messages = await ledger.queries.counts(), await ledger.deliveries.counts()
         alerts = await ledger.incidents.open_count()
     except LedgerUnavailable:  # the page itself says so
         return {}
     return {
-        "/failed": jobs.get(JobState.FAILED, 0) + messages.get(DeliveryState.FAILED, 0),
-        "/dead": jobs.get(JobState.DEAD, 0),
-        "/alerts": alerts,
+        "/failed": {"job": jobs.get(JobState.FAILED, 0), "message": messages.get(DeliveryState.FAILED, 0)},
+        "/dead": {"job": jobs.get(JobState.DEAD, 0)},
+        "/alerts": {"alert": alerts},
     }

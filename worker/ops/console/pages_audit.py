@@ -20,6 +20,7 @@ from worker.ops.console.i18n import Translator
 from worker.ops.console.told import see
 from worker.ops.console.view import render, translator_of
 from worker.ops.trail import ACTS, AuditTrail
+from worker.ops.words import WORDS
 
 _PER_PAGE = 50
 _FIELDS = ("by", "act", "subject", "since")
@@ -94,6 +95,7 @@ LOOKED_AT = (
     "failed list",
 )
 YES_NO = ("0", "1")
+_SOURCES = frozenset(code.removeprefix("source.") for code in WORDS if code.startswith("source."))
 _LONG = frozenset({"before", "after"})  #: need a table
 #: Parts of an entry that have a place of their own on its page.
 _OWN_PLACE = frozenset({"changes", "filter"})
@@ -103,6 +105,7 @@ _CODES: Mapping[str, Mapping[str, Collection[str]]] = {
     "act": {"act": frozenset(Act)},
     "was": {"state": frozenset(JobState), "delivery_state": frozenset(DeliveryState)},
     "state": {"state": frozenset(JobState)},
+    "source": {"source": _SOURCES},
     "channel": {"channel": frozenset(Channel)},
     "role": {"role": frozenset(Role)},
     "needed": {"role": frozenset(Role)},

@@ -11,23 +11,22 @@ from markupsafe import Markup
 
 from worker.domain.roles import Role
 from worker.domain.states import JobState
+from worker.domain.targets import BATCH
 from worker.ops.batch_report import csv_head, csv_line, row_document
 from worker.ops.batch_rows import rows_of
 from worker.ops.console.charts import Share, share_bar
 from worker.ops.console.deps import ConsoleDeps
+from worker.ops.console.downloads import send_file
 from worker.ops.console.forms import read_form
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.i18n import Translator
 from worker.ops.console.pages_acts import why_of
-from worker.ops.console.pages_export import csv_response
 from worker.ops.console.told import see
 from worker.ops.console.tones import TONES
 from worker.ops.console.view import render, translator_of, wants_fragment
-from worker.ops.queries import BATCH
 from worker.ops.trail import AuditTrail
 
 _SHOWN = 100
-_BYTES_AT_ONCE = 64 * 1024
 _IN_ORDER = (
     JobState.ONBOARDED,
     JobState.LINKED,
@@ -59,7 +58,7 @@ class BatchPages:
     """Batches: looked at, paused, resumed, cancelled, reported."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
-        self._ledger, self._catalogue = deps.ledger, deps.catalogue
+        self._deps, self._ledger, self._catalogue = deps, deps.ledger, deps.catalogue
         self._queries, self._commands = deps.queries, deps.commands
         self._trail = AuditTrail(deps.ledger)
         self._as_typed = deps.as_typed
@@ -121,17 +120,9 @@ class BatchPages:
         name = f"batch-{batch_id}.report.csv"
         count = sum(record.jobs.values()) + record.pruned
         await self._trail.exported_batch(batch_id, by=operator_of(request).by, count=count, to=name)
-        response = csv_response(name)
-        await response.prepare(request)
-        piece = csv_head()
-        async for row in rows_of(self._ledger, batch_id):
-            piece += csv_line(row_document(row, self._catalogue))
-            if len(piece) > _BYTES_AT_ONCE:
-                await response.write(piece.encode())
-                piece = ""
-        await response.write(piece.encode())
-        await response.write_eof()
-        return response
+        found = rows_of(self._ledger, batch_id)
+        lines = (csv_line(row_document(row, self._catalogue)) async for row in found)
+        return await send_file(request, self._deps, name, csv_head(), lines)
 
     async def _known(self, request: web.Request) -> str:
         batch_id = request.match_info["batch_id"]

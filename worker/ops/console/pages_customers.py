@@ -41,6 +41,8 @@ class CustomerPages:
         """Answer with the customer, with those who may be meant, or with how to look for one."""
         text = request.query.get("q", "").strip()[:_LONGEST_TEXT]
         found = await customer(self._scene, text) if text else None
+        if found and not (found["customer"] or found["candidates"]) and await self._trail.erased(text):
+            raise web.HTTPSeeOther(f"/jobs/{text}")
         return await self._answer(request, text, found)
 
     @requires(Role.OPERATOR)

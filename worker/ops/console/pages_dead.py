@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 
@@ -15,10 +14,9 @@ from worker.domain.states import JobState
 from worker.ledger import JobFilter
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.gate import requires
-from worker.ops.console.shown import parsed
 from worker.ops.console.told import see
 from worker.ops.console.view import render
-from worker.ops.views import iso
+from worker.ops.retention import Retention
 
 _PER_PAGE = 50
 _DAY_S = 86_400.0
@@ -51,10 +49,11 @@ class DeadPages:
             )
         except ValueError:
             return see("/dead", told="bad_cursor")
+        retention = await Retention.read(self._ledger, {JobState.DEAD: self._keep_s})
         return await render(
             request,
             "dead.html",
-            page={**page, "items": [self._with_end(each) for each in page["items"]]},
+            page={**page, "items": [retention.with_end(each) for each in page["items"]]},
             frozen=json.dumps(wanted.document(), ensure_ascii=False),
             is_expiring=is_expiring,
             reason=reason,
@@ -68,10 +67,3 @@ class DeadPages:
             return 0
         before_ms = await self._ledger.now_ms() + round((_DAY_S - self._keep_s) * 1000)
         return await self._ledger.survey.dead_until(before_ms)
-
-    def _with_end(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Return the job with when it is deleted, and whether that is soon to be thought of."""
-        since = parsed(job["changed_at"])
-        if since is None or math.isinf(self._keep_s):
-            return {**job, "expires_at": None}
-        return {**job, "expires_at": iso(round((since.timestamp() + self._keep_s) * 1000))}

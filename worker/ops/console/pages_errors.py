@@ -28,6 +28,7 @@ from worker.ops.console.throttle import Throttle
 from worker.ops.console.view import render
 from worker.ops.console.whence import sent_from
 from worker.ops.passwords import TooBusyError
+from worker.ops.trail import AuditTrail
 from worker.telemetry import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -120,11 +121,25 @@ def error_middleware(deps: ConsoleDeps) -> Any:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return await _page(request, _of_status(error.status), headers=_kept(error))
+            return await _refused(error, deps, request)
         except Exception as error:  # noqa: BLE001 - the last net: a person gets a page whatever happens
             return await _answer_of(error, deps, request)
 
     return errors
+
+
+async def _refused(error: web.HTTPException, deps: ConsoleDeps, request: web.Request) -> web.StreamResponse:
+    erased = await _erased_of(request, deps) if error.status == 404 else None
+    if erased is not None:
+        return await _rendered(request, 410, {}, template="erased.html", erased=erased)
+    return await _page(request, _of_status(error.status), headers=_kept(error))
+
+
+async def _erased_of(request: web.Request, deps: ConsoleDeps) -> dict[str, Any] | None:
+    """Return who erased the job that *request* asks for, when and why; None where nobody did, or the ledger is away."""
+    with contextlib.suppress(LedgerUnavailable):
+        return await AuditTrail(deps.ledger).erased(request.match_info.get("job_id", ""))
+    return None
 
 
 async def _answer_of(error: Exception, deps: ConsoleDeps, request: web.Request) -> web.StreamResponse:
@@ -160,15 +175,20 @@ async def _to_sign_in(request: web.Request) -> web.StreamResponse:
     if request.headers.get("HX-Request") == "true":
         return web.Response(status=401)
     is_form = request.method not in {"GET", "HEAD"}
-    # What a form would have done is not done after the sign-in: its sender has to see its page again.
-    wanted = await _page_of_form(request) if is_form else request.raw_path
+    wanted = await _page_of(request)
     said = {"next": wanted if wanted != "/" else None, "ended": "1" if is_form else None}
     words = "&".join(f"{name}={quote(value, safe='')}" for name, value in said.items() if value)
     return web.Response(status=303, headers={"Location": f"/login?{words}" if words else "/login"})
 
 
-async def _page_of_form(request: web.Request) -> str:
-    """Return the page that a form was sent from; where none can be loaded, as of a reveal, the overview."""
+async def _page_of(request: web.Request) -> str:
+    """Return what can be loaded in a request's place: the page itself, with all of its address.
+
+    What a form would have done is not done by loading: of one it is the page that it was sent from; where none can be
+    loaded, as of a reveal, the overview.
+    """
+    if request.method in {"GET", "HEAD"}:
+        return "/" + request.raw_path.lstrip("/\\")  # two slashes would lead to another host
     page = sent_from(request) or "/"
     found = await request.app.router.resolve(request.clone(method="GET", rel_url=page))
     return page if found.http_exception is None else "/"
@@ -184,7 +204,8 @@ async def _page(
     more = dict(headers or {})
     if trouble.retry_s is not None:
         more["Retry-After"] = trouble.retry_s
-    return await _rendered(request, trouble.status, more, template="error.html", trouble=trouble)
+    again = await _page_of(request)
+    return await _rendered(request, trouble.status, more, template="error.html", trouble=trouble, again=again)
 
 
 async def _rendered(

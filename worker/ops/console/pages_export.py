@@ -10,6 +10,7 @@ from aiohttp import web
 from worker.domain.roles import Role
 from worker.domain.states import JobState
 from worker.ops.console.deps import ConsoleDeps
+from worker.ops.console.downloads import send_file
 from worker.ops.console.forms import read_form
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.pages_acts import list_of, why_of
@@ -19,7 +20,6 @@ from worker.ops.export import count, csv_head, csv_line, rows
 from worker.ops.trail import AuditTrail
 
 _STATES = frozenset({JobState.FAILED, JobState.DEAD})
-_BYTES_AT_ONCE = 64 * 1024
 
 
 def routes(deps: ConsoleDeps) -> Iterable[web.RouteDef]:
@@ -31,7 +31,7 @@ class ExportPages:
     """Rows for a spreadsheet."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
-        self._ledger, self._catalogue = deps.ledger, deps.catalogue
+        self._deps, self._ledger, self._catalogue = deps, deps.ledger, deps.catalogue
         self._trail = AuditTrail(deps.ledger)
 
     @requires(Role.OPERATOR)
@@ -50,23 +50,5 @@ class ExportPages:
         await self._trail.exported(
             wanted, [state], by=operator_of(request).by, why=why_of(form), count=total, to=name
         )
-        response = csv_response(name)
-        await response.prepare(request)
-        piece = csv_head()
-        async for row in rows(self._ledger, wanted, [state], self._catalogue):
-            piece += csv_line(row)
-            if len(piece) > _BYTES_AT_ONCE:
-                await response.write(piece.encode())
-                piece = ""
-        await response.write(piece.encode())
-        await response.write_eof()
-        return response
-
-
-def csv_response(name: str) -> web.StreamResponse:
-    """Return a response that a browser saves as the file *name*, a name of ours."""
-    headers = {
-        "Content-Type": "text/csv; charset=utf-8",
-        "Content-Disposition": f'attachment; filename="{name}"',
-    }
-    return web.StreamResponse(headers=headers)
+        found = rows(self._ledger, wanted, [state], self._catalogue)
+        return await send_file(request, self._deps, name, csv_head(), (csv_line(row) async for row in found))

@@ -15,6 +15,7 @@ from worker.ops.console.pages_acts import why_of
 from worker.ops.console.told import see
 from worker.ops.console.view import render
 from worker.ops.forgetting import ForgetRefusedError, Forgetting, Found
+from worker.ops.views import shown_name
 from worker.ops.words import Said, said
 
 
@@ -78,6 +79,7 @@ async def _answer(
         job_id=job_id,
         back=f"/customers?q={quote(job_id)}",
         found=found.document(),
+        names={job.id: shown_name(job, is_revealed=False) for job in found.jobs},
         blocks=[{"job_id": each.job_id, "why": said(each.code)} for each in found.blocks],
         refusal=refusal,
         is_why_missing=is_why_missing,

@@ -12,13 +12,12 @@ from worker.domain.roles import Role
 from worker.ledger import JobFilter
 from worker.ops.console.charts import sparkline
 from worker.ops.console.deps import ConsoleDeps
+from worker.ops.console.filters import STAGES
 from worker.ops.console.gate import requires
 from worker.ops.console.i18n import Translator
 from worker.ops.console.view import render, translator_of, wants_fragment
 from worker.ops.groups import group, groups
-from worker.ops.views import iso
 
-STAGES = ("link", "delivery")
 _MESSAGES_SHOWN = 50
 
 
@@ -32,7 +31,7 @@ class GroupPages:
     """The failed queue by reason."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
-        self._queries, self._ledger = deps.queries, deps.ledger
+        self._queries = deps.queries
         self._scene = deps.scene
 
     @requires(Role.VIEWER)
@@ -46,7 +45,6 @@ class GroupPages:
             "groups": [{**each, "spark": spark(each, texts)} for each in items],
             "stage": stage if stage in STAGES else None,
             "total": sum(int(each["count"]) for each in items),
-            "at": iso(await self._ledger.now_ms()),
         }
         if wants_fragment(request):
             return await render(request, "failed_live.html", **context)
@@ -60,6 +58,9 @@ class GroupPages:
         if stage not in STAGES:
             raise web.HTTPNotFound
         found = await group(self._scene, reason, stage=stage)
+        if found is None and "stage" not in request.query:  # perhaps messages failed so
+            found = await group(self._scene, reason, stage="delivery")
+            stage = "delivery" if found else stage
         known = self._scene.catalogue.named(reason)
         cursor = request.query.get("cursor") or None
         messages = await self._messages(reason, cursor) if found and stage == "delivery" else None
@@ -95,6 +96,6 @@ def spark(item: Mapping[str, Any], texts: Translator) -> Markup:
     hours = item["trend"]["hours"]
     label = texts.gettext("%(total)s in the last 24 hours, %(last)s in the last one") % {
         "total": sum(hours),
-        "last": hours[-1] if hours else 0,
+        "last": item["trend"]["last_hour"],
     }
     return sparkline(hours, label=label)

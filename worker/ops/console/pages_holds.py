@@ -10,19 +10,17 @@ from aiohttp import web
 
 from worker.domain.roles import Role
 from worker.domain.states import Channel, Lane
-from worker.ledger.batches import CHANNEL
+from worker.domain.targets import ALL, BATCH, CALLS, CHANNEL
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.forms import Form, read_form
 from worker.ops.console.gate import operator_of, requires
 from worker.ops.console.pages_acts import why_of
 from worker.ops.console.told import see
 from worker.ops.console.view import render
-from worker.ops.holds import CALLS, Holds
-from worker.ops.queries import BATCH
+from worker.ops.holds import Holds
 from worker.ops.views import iso
 
 PAUSED = "paused"  #: reason of a pause of all calls, which is no hold
-ALL = "all"
 #: What is switched on this page, in its order.
 SWITCHES = (*Lane, *(CHANNEL + channel for channel in Channel))
 

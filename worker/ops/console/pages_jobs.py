@@ -48,7 +48,7 @@ class JobPages:
 
     @requires(Role.VIEWER)
     async def list(self, request: web.Request) -> web.Response:
-        """Answer with the jobs that match the filter in the address, newest first."""
+        """Answer with the jobs, or the failed messages, that match the filter in the address, newest first."""
         form = read_filter(request.query, translator_of(request), region=self._scene.region)
         page = _EMPTY if form.errors else await self._page(form, request.query.get("cursor"))
         is_vain = not (form.errors or page["items"])
@@ -63,10 +63,11 @@ class JobPages:
         return await render(request, "jobs.html", status=400 if form.errors else 200, **context)
 
     async def _page(self, form: FilterForm, cursor: str | None) -> dict[str, Any]:
+        look = self._queries.failed if form.wanted.stage == "delivery" else self._queries.jobs
         try:
-            return await self._queries.jobs(form.wanted, cursor=cursor or None, limit=_PER_PAGE)
+            return await look(form.wanted, cursor=cursor or None, limit=_PER_PAGE)
         except ValueError:  # not one of our cursors, or one of another filter: begin anew
-            return await self._queries.jobs(form.wanted, limit=_PER_PAGE)
+            return await look(form.wanted, limit=_PER_PAGE)
 
     @requires(Role.VIEWER)
     async def show(self, request: web.Request) -> web.Response:
@@ -104,6 +105,8 @@ class JobPages:
         places = await self._places(text) if text else []
         if len(places) == 1 and not found["items"]:
             raise web.HTTPSeeOther(places[0]["path"])
+        if not found["items"] and await self._trail.erased(text) is not None:
+            raise web.HTTPSeeOther(f"/jobs/{text}")
         return await render(request, "search.html", text=text, page=found, places=places)
 
     async def _places(self, text: str) -> Sequence[dict[str, str]]:

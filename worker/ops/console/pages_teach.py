@@ -12,9 +12,10 @@ from worker.domain.roles import Role
 from worker.ops.console.deps import ConsoleDeps
 from worker.ops.console.forms import Form, read_form
 from worker.ops.console.gate import operator_of, requires
+from worker.ops.console.i18n import DEFAULT_LANGUAGE, Translator
 from worker.ops.console.pages_acts import why_of
 from worker.ops.console.told import see
-from worker.ops.console.view import render
+from worker.ops.console.view import render, translator_of
 from worker.ops.teach import Teaching, TeachRefused
 
 _TEXTS = ("class", "policy", "meaning", "remedy")
@@ -78,14 +79,26 @@ class TeachPages:
     async def _page(
         self, request: web.Request, form: dict[str, Any], *, error: TeachRefused | None = None
     ) -> web.Response:
+        texts = translator_of(request)
+        text = _in_words(error, texts) if error else None
         return await render(
             request,
             "teach.html",
             status=422 if error else 200,
-            form={**form, "call_options": [(each, each) for each in form["calls"] or form["all_calls"]]},
-            errors={error.field: str(error)} if error and error.field else {},
-            error=str(error) if error and not error.field else None,
+            form={
+                **form,
+                "call_options": [(each, each) for each in form["calls"] or form["all_calls"]],
+                "class_options": [(each, texts.term("reason_class", each)) for each in form["classes"]],
+                "policy_options": [(each, texts.term("policy", each)) for each in form["policies"]],
+            },
+            errors={error.field: text} if error and error.field else {},
+            error=text if error and not error.field else None,
         )
+
+
+def _in_words(error: TeachRefused, texts: Translator) -> str:
+    """Return what is wrong: in English with the values, by the rule itself; else by its code."""
+    return str(error) if texts.language == DEFAULT_LANGUAGE else texts.term("problem", error.code)
 
 
 def _name_of(form: Form, known: dict[str, Any]) -> str | None:

@@ -39,8 +39,11 @@ def device_of(request: web.Request) -> str | None:
     return found if len(found) == _ID_LETTERS else None
 
 
-async def who_is_it(request: web.Request, deps: ConsoleDeps) -> SignedIn | None:
-    """Return who sent the request, None without a living session; raises LedgerUnavailable, LedgerFull."""
+async def who_is_it(request: web.Request, deps: ConsoleDeps, *, is_active: bool = True) -> SignedIn | None:
+    """Return who sent the request, None without a living session; raises LedgerUnavailable, LedgerFull.
+
+    Where it *is_active*, that somebody sits there keeps the session alive; what a page asks for by itself never does.
+    """
     session_id = session_id_of(request)
     if session_id is None:
         return None
@@ -49,7 +52,7 @@ async def who_is_it(request: web.Request, deps: ConsoleDeps) -> SignedIn | None:
         session_id,
         idle_s=settings.console_idle_s,
         length_s=settings.console_session_s,
-        is_active=POLL_HEADER not in request.headers,
+        is_active=is_active and POLL_HEADER not in request.headers,
     )
     if found is None:
         return None

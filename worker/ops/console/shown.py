@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from markupsafe import Markup, escape
+
 from worker.domain.ids import is_job_id
 
 
@@ -23,6 +25,8 @@ class Texts(Protocol):
 
 
 _WORD = re.compile(r"\w+")
+#: How `absolute` writes an instant, and the command line's sentences.
+_INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -62,8 +66,15 @@ class Shown:
         past_s = now_ms / 1000 - at.timestamp()
         if abs(past_s) < 2:
             return _("now")
-        span = self.duration(float(int(abs(past_s))))
-        return (_("%(span)s ago") if past_s > 0 else _("in %(span)s")) % {"span": span}
+        if past_s > 0:
+            return _("%(span)s ago") % {"span": self.duration(float(int(past_s)))}
+        return _("in %(span)s") % {"span": self.duration(_to_come(-past_s))}
+
+
+def _to_come(seconds: float) -> float:
+    """Return a span that `duration` rounds to the nearest: what is kept for 90 days ends in 90 days, and not in 89."""
+    unit_s = next((each for each in (_DAY_S, _HOUR_S, _MINUTE_S) if seconds >= 2 * each), 0)
+    return float(int(seconds + unit_s / 2))
 
 
 def parsed(iso: str | None) -> datetime | None:
@@ -81,6 +92,12 @@ def absolute(iso: str | None) -> str:
     """Return an instant to the second, in UTC: `2026-03-01 14:05:09 UTC`."""
     at = parsed(iso)
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "–"
+
+
+def with_times(text: str) -> Markup:
+    """Return a sentence, escaped, whose instants the script writes anew by the reader's clock, as it does all others."""
+    marked = r'<time datetime="\1T\2Z"><bdi dir="ltr" data-local>\g<0></bdi></time>'
+    return Markup(_INSTANT.sub(marked, str(escape(text))))  # noqa: S704 - escaped but for what is put in here
 
 
 def clock_time(iso: str | None) -> str:

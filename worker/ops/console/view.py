@@ -23,9 +23,19 @@ from worker.domain.roles import Role
 from worker.ops.console.i18n import DEFAULT_LANGUAGE, LANGUAGES, Translator, accepted_language, translator
 from worker.ops.console.nav import nav_items
 from worker.ops.console.roles import user_of
-from worker.ops.console.shown import Shown, absolute, clock_time, count, decimal, job_ids, web_link
+from worker.ops.console.shown import (
+    Shown,
+    absolute,
+    clock_time,
+    count,
+    decimal,
+    job_ids,
+    web_link,
+    with_times,
+)
 from worker.ops.console.told import DONE, REFUSED, told_of
 from worker.ops.console.tones import TONES
+from worker.ops.views import iso
 
 THEMES = ("light", "dark")
 LANGUAGE_COOKIE = "linkferry_lang"
@@ -39,7 +49,7 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 
-Counts = Callable[[], Awaitable[Mapping[str, int]]]
+Counts = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -49,7 +59,7 @@ class View:
 
     is_sandbox: bool
     clock: Clock = field(default_factory=SystemClock)
-    counts: Counts | None = None  #: how many stand behind an entry of the navigation, by its path
+    counts: Counts | None = None  #: how many of what stand behind an entry of the navigation, by its path
     #: Makes the commands in a text ones that can be typed here.
     as_typed: Callable[[str], str] = str
 
@@ -117,7 +127,7 @@ def theme_of(request: web.Request) -> str | None:
 
 async def _context(request: web.Request) -> dict[str, Any]:
     view, user, language = request.app[VIEW], user_of(request), language_of(request)
-    texts = translator(language)
+    texts, now_ms = translator(language), view.clock.now_ms()
     counts = await view.counts() if view.counts and user and not wants_fragment(request) else {}
     return {
         "user": user,
@@ -132,9 +142,10 @@ async def _context(request: web.Request) -> dict[str, Any]:
         "query": request.query,
         "here": same_page(request),
         "told": told_of(request.query),
-        "said": lambda sentence: view.as_typed(texts.said(sentence)),
+        "said": lambda sentence: with_times(view.as_typed(texts.said(sentence))),
         "reason_text": lambda *of_reason: view.as_typed(texts.reason_text(*of_reason)),
-        "now_ms": view.clock.now_ms(),
+        "now_ms": now_ms,
+        "now": iso(now_ms),
         "static": lambda name: f"{STATIC_PATH}/{name}?v={view.statics[name].version}",
         "Role": Role,
     }

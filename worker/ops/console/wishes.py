@@ -59,7 +59,7 @@ def states_of(wanted: JobFilter) -> tuple[JobState, ...]:
     """Return the states whose jobs the filter's list shows."""
     if wanted.state is not None:
         return (wanted.state,)
-    if wanted.reason is not None or wanted.reason_class is not None:
+    if wanted.stage == "delivery" or wanted.reason is not None or wanted.reason_class is not None:
         return (JobState.FAILED,)
     return tuple(JobState)
 

@@ -17,15 +17,29 @@
     }
   });
 
-  // The rest of the navigation is shut again by Escape, or by a press beside it.
-  function shutMore(event) {
-    var more = document.querySelector(".nav-more[open]");
-    if (!more || (event.type === "keydown" ? event.key !== "Escape" : more.contains(event.target))) return;
-    more.open = false;
-    if (event.type === "keydown") more.querySelector("summary").focus();
+  // The rest of the navigation is shut again by Escape, or by a press beside it; an open question by Escape within it.
+  function shut(event) {
+    var isKey = event.type === "keydown";
+    var open = (isKey && event.target.closest && event.target.closest(".confirm[open]")) || document.querySelector(".nav-more[open]");
+    if (!open || (isKey ? event.key !== "Escape" : open.contains(event.target))) return;
+    open.open = false;
+    if (isKey) open.querySelector("summary").focus();
   }
-  document.addEventListener("keydown", shutMore);
-  document.addEventListener("click", shutMore);
+  document.addEventListener("keydown", shut);
+  document.addEventListener("click", shut);
+
+  // A bar runs above while the next page is on its way; a file that is downloaded leads to none.
+  var isDownload = false;
+  function run(isOn) {
+    var bar = document.getElementById("loading");
+    if (bar) bar.classList.toggle("htmx-request", isOn);
+  }
+  document.addEventListener("submit", function (event) { isDownload = event.target.hasAttribute("data-download"); });
+  window.addEventListener("beforeunload", function () {
+    run(!isDownload);
+    isDownload = false;
+  });
+  window.addEventListener("pageshow", function () { run(false); });
 
   // What a page asks for by itself is no sign that somebody sits there: it keeps no session alive.
   document.addEventListener("htmx:configRequest", function (event) {
@@ -57,17 +71,28 @@
     if (event.detail.successful !== false) stale(event, false);
   });
 
-  // What the reader has opened stays open when its part is renewed, and what has the focus keeps it (by its id).
-  var opened = [];
+  // What the reader has opened stays open when its part is renewed, and what has the focus keeps it: by its id htmx sees to
+  // that; what has none is known by where it leads, in what it stands, and which of those alike it is.
+  var opened = [], focused = null;
+  function mark(node) { return [node.localName, node.getAttribute("href"), node.closest("[id]").id].join(" "); }
+  function alike(part, its) {
+    return Array.from(part.querySelectorAll("a, button, summary, input, select, [tabindex]")).filter(function (each) { return mark(each) === its; });
+  }
   document.addEventListener("htmx:beforeSwap", function (event) {
+    var at = document.activeElement;
+    var isIn = at && at !== event.target && event.target.contains(at) && !at.id;
+    focused = isIn ? { mark: mark(at), nth: alike(event.target, mark(at)).indexOf(at) } : null;
     opened = Array.from(event.target.querySelectorAll("details[open][id]"), function (each) { return each.id; });
   });
-  document.addEventListener("htmx:afterSwap", function () {
+  document.addEventListener("htmx:afterSwap", function (event) {
     opened.forEach(function (id) {
       var each = document.getElementById(id);
       if (each) each.open = true;
     });
     opened = [];
+    var again = focused && document.activeElement === document.body && alike(event.target, focused.mark)[focused.nth];
+    if (again) again.focus({ preventScroll: true });
+    focused = null;
   });
 
   // Instants in the reader's own time zone; the server writes UTC.
