@@ -6,6 +6,7 @@ true after every step whatever happened.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
@@ -15,6 +16,9 @@ from worker.domain.act import Act
 from worker.domain.outcome import Sent
 from worker.domain.send_window import ClosedTimes
 from worker.domain.states import CLAIM_FREE_STATES, Channel, JobState
+
+#: Some thousand scripts: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(300)
 
 
 class LedgerMachine(VerbsMachine):
