@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 POLL_S = 0.05
 #: What comes is waited for, and how long it takes says more of the machine's other work than of ours: below a test's own
 #: timeout, so that what did not come is named.
-PATIENCE_S = 100.0
+PATIENCE_S = 250.0
 _PORTS = range(20_000, 32_000)  #: below Linux's own choice (ip_local_port_range)
 
 

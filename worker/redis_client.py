@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
@@ -38,6 +39,12 @@ class _Lean(AbstractConnection):
             await self.disconnect(nowait=True)
         if not self.is_connected:
             await super().connect()  # type: ignore[no-untyped-call]
+
+    async def _send_ping(self) -> None:
+        # Any answer is a sign of life: with its disk full the server refuses even this, and answers what only reads.
+        await self.send_command("PING", check_health=False)
+        with suppress(redis.exceptions.ResponseError):
+            await self.read_response()
 
     def pack_command(self, *args: Any) -> list[bytes]:
         return list(_packer.pack(*args))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linkferry.commands import filters
+from linkferry.commands.jobs import why_nothing
 from linkferry.commands.story import fields_line, print_timeline, say_wrapped, stopped_line
 from linkferry.frame import FAILED, command, complain
-from linkferry.notices import erased_notice, sandbox_beside
+from linkferry.notices import erased_notice
 from linkferry.output import emit, instant, say
 from linkferry.tables import Column, of_name, print_table, when
 
@@ -63,8 +64,9 @@ def register(app: typer.Typer) -> None:
         if erased := await erased_notice(session, query):
             complain(erased)
             return FAILED
-        elsewhere = sandbox_beside(session.settings)
-        complain(f"Nobody is found by that. {elsewhere or '`linkferry job list` shows what there is.'}")
+        complain(
+            f"Nobody is found by that. {why_nothing(session, query) or '`linkferry job list` shows what there is.'}"
+        )
         return FAILED
 
 

@@ -150,3 +150,6 @@ def _conclude(path: Path | None, count: int, discard: str | None, *, is_quiet: b
         say(f"Mend the rows, then: linkferry backfill {shlex.quote(str(path))}")
         if discard:
             say(f"But before that let go of the numbers, which these jobs hold: {discard}")
+            say(
+                f"It says how many first: more than {count:,} are some that failed since, and the file lacks them."
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,12 +81,12 @@ def _register_finding(group: typer.Typer) -> None:
         emit(page, lambda: print_jobs(page, is_revealed=is_revealed))
         if page["items"] or page["next"]:
             return 0
-        if hint := _why_nothing(session, text):
+        if hint := why_nothing(session, text):
             complain(hint)
         return FAILED
 
 
-def _why_nothing(session: Session, text: str) -> str:
+def why_nothing(session: Session, text: str) -> str:
     """Return where it may be that nothing was found of, or how to look for it; nothing where that is not known."""
     from worker.domain.search import BEGINNING, words_of
 
@@ -195,11 +196,19 @@ def print_jobs(page: dict[str, Any], *, is_revealed: bool = False, nothing: str 
     print_end(page, nothing=nothing)
 
 
+def _where_to_look(text: str) -> str:
+    """Return how to get at what is no job's id: whoever is on the telephone has a number or a name."""
+    from worker.domain.search import guess
+
+    if guess(text).kind in {"number", "email"}:
+        return f"To look by a number or an e-mail address: linkferry job find {shlex.quote(text)}"
+    return "`linkferry job list` shows what there is."
+
+
 async def no_such_job(session: Session, job_id: str) -> int:
     """Say that there is none, and where it may be or what became of it; return the exit code."""
     if erased := await erased_notice(session, job_id):
         complain(erased)
     else:
-        elsewhere = sandbox_beside(session.settings)
-        complain(f"There is no job {job_id}. {elsewhere or '`linkferry job list` shows what there is.'}")
+        complain(f"There is no job {job_id}. {sandbox_beside(session.settings) or _where_to_look(job_id)}")
     return FAILED

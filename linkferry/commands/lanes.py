@@ -25,31 +25,43 @@ ChannelOption = Annotated[
     ),
 ]
 
+_BARE_WORDS = {"allow_extra_args": True}  # taken to say how they are written
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
 
-    @command(app, "pause")
+    @command(app, "pause", context_settings=_BARE_WORDS)
     async def pause(
-        session: Session, lane: LaneOption = None, channel: ChannelOption = None, why: filters.Why = ""
+        session: Session,
+        context: typer.Context,
+        lane: LaneOption = None,
+        channel: ChannelOption = None,
+        why: filters.Why = "",
     ) -> None:
         """Start no more jobs; what runs ends as it may. Nothing is lost, requests are still accepted.
 
         Example: `linkferry pause --lane bulk --why "the partner asked for it"`
         """
+        _no_words("pause", context.args)
         target = _target(lane, channel)
         await session.commands.pause(target, by=filters.operator(), why=why)
         hint = f"linkferry resume{_options(lane, channel)}"
         emit({"target": target, "paused": True}, lambda: say(f"Paused: {target}. Go on with: {hint}"))
 
-    @command(app, "resume")
+    @command(app, "resume", context_settings=_BARE_WORDS)
     async def resume(
-        session: Session, lane: LaneOption = None, channel: ChannelOption = None, why: filters.Why = ""
+        session: Session,
+        context: typer.Context,
+        lane: LaneOption = None,
+        channel: ChannelOption = None,
+        why: filters.Why = "",
     ) -> None:
         """Go on: lifts pauses and holds. Without --lane also a pause of the calls and refused credentials.
 
         Example: `linkferry resume`
         """
+        _no_words("resume", context.args)
         target = _target(lane, channel)
         held = {each["target"]: each for each in await session.holds.all()}
         cleared = await session.commands.resume(target, by=filters.operator(), why=why)
@@ -67,6 +79,29 @@ def register(app: typer.Typer) -> None:
             },
             lambda: say(f"Resumed: {target}.{cleared_lines(stood)}{_still_paused(still)}{_still_held(left)}"),
         )
+
+
+def _no_words(verb: str, words: Sequence[str]) -> None:
+    """Raise CommandError (2) for a bare word, with how what it names is written: `pause bulk` is what comes to mind."""
+    if not words:
+        return
+    word = words[-1]
+    if (option := _option_for(word)) is not None:
+        message = f"{verb} {' '.join(words)}: nothing done. Say linkferry {verb} {option}"
+    else:
+        message = (
+            f"{verb} {' '.join(words)}: nothing done. Say --lane live, --lane bulk, --channel email or --channel sms; "
+            f"without any, it is everything. A backfill: linkferry batch {verb} RUN"
+        )
+    raise CommandError(message, exit_code=USAGE)
+
+
+def _option_for(word: str) -> str | None:
+    from worker.domain.states import Channel, Lane
+
+    typed = word.strip().lower()
+    kinds = {"--lane": Lane, "--channel": Channel}
+    return next((f"{option} {typed}" for option, kind in kinds.items() if typed in set(kind)), None)
 
 
 def _still_paused(targets: list[str]) -> str:

@@ -175,6 +175,15 @@ async def test_a_paused_channel_counts_its_messages(desk: LookingDesk) -> None:
     assert seen["troubles"][0]["expected"]["text"].startswith("1 message waits")
 
 
+async def test_a_paused_channel_behind_which_nothing_waits_says_so(desk: LookingDesk) -> None:
+    """Not that 0 messages will go out by themselves."""
+    await desk.ledger.batches.pause("channel:email", by="cli:dana")
+
+    [trouble] = (await desk.overview())["troubles"]
+
+    assert trouble["expected"]["text"] == "No message waits because of it."
+
+
 async def test_a_lane_paused_as_one_of_all_says_by_whom(desk: LookingDesk) -> None:
     """`linkferry pause` names none."""
     await desk.ledger.batches.pause("all", by="cli:dana", why="maintenance")

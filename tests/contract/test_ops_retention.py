@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import redis.asyncio
 
+from tests.contract.full_disk import fill_disk, server_in
 from tests.contract.looking_desk import DAY_S, LookingDesk
 from worker.domain.states import JobState
 from worker.ops.job_page import job_page
 from worker.ops.retention import Retention
 from worker.ops.views import iso
+from worker.redis_client import open_redis
 
 
 @pytest.fixture
@@ -67,3 +70,16 @@ async def test_what_is_kept_for_ever_has_no_end(desk: LookingDesk) -> None:
 
     assert retention.with_end(page | {"stage": "link"})["expires_at"] is None
     assert retention.with_end({"stage": "delivery"})["expires_at"] is None
+
+
+async def test_a_job_is_shown_while_the_disk_is_full(tmp_path: Path) -> None:
+    """The server runs only what never writes then, and whoever is paged for it looks at jobs."""
+    with server_in(tmp_path) as url:
+        client = open_redis(url)
+        desk = await LookingDesk.open(client)
+        job = await desk.job_in(JobState.FAILED)
+        await fill_disk(tmp_path, client)
+
+        assert (await desk.page(job))["state"] == "failed"
+        assert (await Retention.read(desk.ledger, {JobState.FAILED: DAY_S})).later_ms == {}
+        await client.aclose()

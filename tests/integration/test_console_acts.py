@@ -295,6 +295,23 @@ async def test_a_preview_that_broke_says_so_in_every_process(desk: MendingDesk) 
     assert f'action="/acts/{act_id}/again"' in page.text
 
 
+async def test_an_act_behind_a_hold_promises_no_end_and_calls_nothing_done(desk: MendingDesk) -> None:
+    """What was only taken is said to be taken; while its lane is held, nobody knows how long it takes."""
+    await desk.failed(6)
+    browser = await desk.console.signed_in(Role.OPERATOR)
+    page = await preview_all(browser, "requeue", state="failed")
+    await post(browser, f"{page}/start", why="go", canary="1")
+    await desk.console.deps.acts.step(page.removeprefix("/acts/"))
+    await desk.ledger.batches.hold("bulk", "unknown_77")
+    stands = (await browser.get(page)).text
+
+    waiting = await desk.console.deps.acts.get(page.removeprefix("/acts/"))
+    assert waiting is not None
+    assert waiting["waits_for"] is not None
+    assert "5 of 6 taken" in stands
+    assert "left at the present rate" not in stands
+
+
 async def test_a_part_is_renewed_until_the_state_changes(desk: MendingDesk) -> None:
     """htmx gets the moving part alone; when the act has ended, it is told to load the page anew."""
     await desk.failed(2)

@@ -40,3 +40,17 @@ async def test_a_hold_that_began_after_the_page_was_read_stays(desk: MendingDesk
     assert holds["batch:b"].reason == "unknown_78"
     assert now.place == "/holds?told=clear"
     assert broken.status == 400
+
+
+async def test_a_held_lane_does_not_stand_as_open_among_the_pauses(desk: MendingDesk) -> None:
+    """The two halves of the page agree."""
+    await desk.ledger.batches.hold("bulk", "unknown_77")
+    browser = await desk.console.signed_in(Role.OPERATOR)
+
+    pauses = (await browser.get("/holds")).text.partition('id="pauses-title"')[2]
+    rows = {part.partition("</strong>")[0]: part for part in pauses.split("<strong>")[1:]}
+    [bulk] = [row for name, row in rows.items() if "bulk" in name]
+    [live] = [row for name, row in rows.items() if "live" in name]
+
+    assert ("held" in bulk, "open" in bulk) == (True, False)
+    assert ("held" in live, "open" in live) == (False, True)

@@ -115,6 +115,7 @@ async def test_failures_are_told_by_reason_with_what_to_do(looker: Looker, viewe
     assert "Correct the number (country code first, digits only) and requeue." in said
     assert 'href="/failed/unknown_77"' in page.text
     assert "not explained yet" in said
+    assert (said.count("2 links "), said.count("1 link "), said.count("1 links")) == (1, 1, 0)
 
 
 async def test_an_empty_failed_queue_says_so(viewer: Browser) -> None:
@@ -291,6 +292,13 @@ async def test_a_customer_is_one_screen(looker: Looker, viewer: Browser) -> None
     assert "What happened" in said
 
 
+async def test_the_sandbox_says_which_alert_setting_counts_there(viewer: Browser) -> None:
+    """As the command line does: an address to post to is ignored in it."""
+    said = words_of(await viewer.get("/alerts"))
+    assert "Set LINKFERRY_ALERT_EMAIL" in said
+    assert "LINKFERRY_ALERT_URL is ignored" in said
+
+
 async def test_several_customers_are_offered_to_choose_from(looker: Looker, viewer: Browser) -> None:
     """A name that two share leads to each by a link of his own."""
     first = await looker.failed(request=a_request(business_name="Sea Bakery"))
@@ -299,7 +307,9 @@ async def test_several_customers_are_offered_to_choose_from(looker: Looker, view
     page = await viewer.get("/customers?q=sea+bakery")
     assert "Several customers may be meant." in words_of(page)
     assert {f"/customers?q={first}", f"/customers?q={second}"} <= set(tags_of(page).links)
-    assert "No such customer" in words_of(await viewer.get("/customers?q=nobody"))
+    nobody = words_of(await viewer.get("/customers?q=nobody"))
+    assert "No such customer" in nobody
+    assert "is found whole" in nobody
 
 
 async def test_a_choice_of_customers_that_is_cut_short_says_of_how_many(

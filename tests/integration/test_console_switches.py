@@ -123,7 +123,9 @@ async def test_a_batch_is_paused_resumed_and_cancelled(desk: MendingDesk) -> Non
     await post(browser, "/batches/b/cancel", why="wrong list")
 
     assert [await desk.state(job) for job in jobs] == [JobState.CANCELLED] * 3
-    assert "3 of 3 ended" in (await browser.get("/batches/b")).text
+    over = (await browser.get("/batches/b")).text
+    assert "3 of 3 ended" in over
+    assert "left at the present rate" not in over
     [entry] = await desk.console.trail("batch_cancel")
     assert entry.why == "wrong list"
     assert (await browser.get("/batches/none")).status == 404

@@ -104,6 +104,14 @@ def test_every_reason_for_which_calls_stop_has_words_of_its_own() -> None:
         assert f"alert.calls_stopped.{reason.value}.do" in ALERT_WORDS
 
 
+def test_an_end_counts_nothing() -> None:
+    """What is kept was counted when it was last seen, minutes ago: since then the jobs may all have been mended."""
+    ends = {code: words for code, words in ALERT_WORDS.items() if code.endswith(".ended")}
+
+    assert ends
+    assert [code for code, words in ends.items() if "{count}" in words or "{total}" in words] == []
+
+
 def test_every_template_is_used_by_some_incident() -> None:
     """A template that nothing leads to would be translated in vain."""
     used = {

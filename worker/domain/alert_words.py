@@ -79,11 +79,11 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
         "See whether live customers use the whole rate up, and whether workers are alive and well."
     ),
     "alert.failed_grows.title": "The failed queue grows: {count} jobs failed within an hour, {total} wait for a person",
-    "alert.failed_grows.ended": "The failed queue no longer grows; {total} jobs wait for a person",
+    "alert.failed_grows.ended": "The failed queue no longer grows",
     "alert.failed_grows.means": "Many jobs failed for good, for several reasons.",
     "alert.failed_grows.do": "Look at them by reason; mend the causes, then requeue them.",
     "alert.reason_surges.title": "{count} jobs failed with {reason} within ten minutes (usual: {usual})",
-    "alert.reason_surges.ended": "No longer more failures with {reason} than usual; {total} jobs of it wait for a person",
+    "alert.reason_surges.ended": "No longer more failures with {reason} than usual",
     "alert.reason_surges.means": "One and the same reason fails many more jobs than it usually does.",
     "alert.reason_surges.do": "Look what the reason means and what to do about it; mend the cause, then requeue them.",
     "alert.expiring.dead.title": "{count} dead letters will be deleted on {day} (UTC)",

@@ -20,7 +20,7 @@ from worker.ledger.codec import (
     mended_job,
     split_record,
 )
-from worker.ledger.errors import translated
+from worker.ledger.errors import LedgerFull, translated
 from worker.ledger.keys import Keys
 from worker.ledger.pruning import prune_state
 from worker.ledger.records import Mended, RequestEdit, Rescued
@@ -176,7 +176,12 @@ class Mending:
         Those that became due at once, because they are kept for less than before or nobody was there to warn of it,
         stay a day longer. Raises LedgerUnavailable.
         """
-        _, later_ms = await self._prunable(state, keep_s, is_look=True)
+        try:
+            _, later_ms = await self._prunable(state, keep_s, is_look=True)
+        except (
+            LedgerFull
+        ):  # with its disk full the server runs only what never writes; nothing is deleted then
+            return None
         return later_ms
 
     async def _prunable(

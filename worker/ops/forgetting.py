@@ -15,7 +15,7 @@ from worker.domain.states import ENDED_STATES, DeliveryState, JobState
 from worker.ledger import JobFilter, Ledger
 from worker.ledger.forgetting import Held
 from worker.ops.forgetting_words import cleaned, is_about
-from worker.ops.kin import EVERY, all_of, customers_of, look_for
+from worker.ops.kin import EVERY, all_of, customers_of, look_for, of_invitations
 from worker.ops.scene import Scene
 from worker.ops.views import iso, shown_number
 from worker.ops.words import Said, said
@@ -126,15 +126,15 @@ class Forgetting:
             customers = customers[:1]
         if len(customers) > 1 and not is_all:
             return Found(kind=wanted.kind, person=Person(), candidates=tuple(map(tuple, customers)))
-        kin: list[JobRecord] = []
-        for members in customers:
-            found, has_all = await all_of(self._scene, members, most=EVERY)
-            kin += found
-            is_whole = is_whole and has_all
-        direct = {job.invitation_id for members in customers for job in members}
+        # All at once: thousands may share an agency's address, and each would read all of the others.
+        meant = [job for members in customers for job in members]
+        kin, has_all = await all_of(self._scene, meant, most=EVERY)
+        direct = {job.invitation_id for job in meant}
         # What *query* leads to goes last: said again after a crash, it still leads to the rest.
         kin.sort(key=lambda job: job.invitation_id in direct)
-        return await self._whole(wanted, await self._invitations_of(kin), is_whole=is_whole)
+        # An invitation is erased as a whole.
+        jobs = await of_invitations(self._scene, (job.invitation_id for job in kin))
+        return await self._whole(wanted, jobs, is_whole=is_whole and has_all)
 
     async def erase(
         self,
@@ -221,16 +221,9 @@ class Forgetting:
         async for some in self._ledger.forgetting.held("request"):
             for each in some:
                 if each.id not in known and value in each.words["record"].casefold():
-                    jobs += [job for job in await self._of_invitation(each.id) if value in reached_by(job)]
+                    found = await of_invitations(self._scene, [each.id])
+                    jobs += [job for job in found if value in reached_by(job)]
         return jobs, is_whole
-
-    async def _of_invitation(self, invitation: str) -> list[JobRecord]:
-        return await self._ledger.queries.jobs([invitation + product.code for product in Product])
-
-    async def _invitations_of(self, jobs: Iterable[JobRecord]) -> list[JobRecord]:
-        """Return all jobs of these jobs' invitations: one is erased as a whole."""
-        invitations = dict.fromkeys(job.invitation_id for job in jobs)
-        return [job for each in invitations for job in await self._of_invitation(each)]
 
     async def _whole(self, wanted: SearchGuess, jobs: list[JobRecord], *, is_whole: bool) -> Found:
         person, shared = await self._person(wanted, jobs)

@@ -96,9 +96,10 @@ async def look_for(
 async def all_of(
     scene: Scene, jobs: Sequence[JobRecord], *, most: int = MOST
 ) -> tuple[list[JobRecord], bool]:
-    """Return the jobs of the customer whose jobs these are, and whether these are all; raises LedgerUnavailable.
+    """Return the jobs of the customers whose jobs these are, and whether these are all; raises LedgerUnavailable.
 
-    With `EVERY` as *most*, all that these jobs' numbers, ids and addresses lead to are followed.
+    What several share is read once. With `EVERY` as *most*, all that these jobs' numbers, ids and addresses lead to are
+    followed.
     """
     followed = _VALUES_FOLLOWED if most == MOST else None
     numbers = dict.fromkeys(job.number for job in jobs if job.number)
@@ -110,12 +111,12 @@ async def all_of(
         *(JobFilter(email=each) for each in list(addresses)[:followed]),
     ]
     found, is_whole = await _found(scene, filters, most)
-    invitations = dict.fromkeys(job.invitation_id for job in jobs)
-    siblings = [job for each in invitations for job in await _of_id(scene, each)]
+    siblings = await of_invitations(scene, (job.invitation_id for job in jobs))
     every = {job.id: job for job in (*jobs, *siblings, *found)}
     own = {job.id for job in jobs}
     customers = customers_of(every.values())
-    return next(members for members in customers if own & {job.id for job in members}), is_whole
+    theirs = (members for members in customers if not own.isdisjoint(job.id for job in members))
+    return [job for members in theirs for job in members], is_whole
 
 
 async def others_of(scene: Scene, job: JobRecord, *, is_revealed: bool) -> dict[str, Any]:
@@ -128,8 +129,13 @@ async def others_of(scene: Scene, job: JobRecord, *, is_revealed: bool) -> dict[
 
 async def _of_id(scene: Scene, value: str) -> list[JobRecord]:
     """Return the jobs of an invitation, or of the invitation of a job."""
-    invitation = value[:-1] if len(value) % 2 else value
-    return await scene.ledger.queries.jobs([invitation + product.code for product in Product])
+    return await of_invitations(scene, [value[:-1] if len(value) % 2 else value])
+
+
+async def of_invitations(scene: Scene, invitations: Iterable[str]) -> list[JobRecord]:
+    """Return all jobs of each of the invitations; raises LedgerUnavailable."""
+    ids = [each + product.code for each in dict.fromkeys(invitations) for product in Product]
+    return await scene.ledger.queries.jobs(ids)
 
 
 async def _found(

@@ -209,9 +209,7 @@ def trouble_view(cause: Cause, affected: Affected, now: Stand) -> dict[str, Any]
     is_of_messages = cause.scope.startswith(CHANNEL)
     catch_up = None if is_of_messages else catch_up_s(cause.scope, affected.jobs, now)
     what, remedy = cause.what(), cause.remedy()
-    expected = (
-        said("expected_messages", count=affected.jobs) if is_of_messages else _expected(affected, catch_up)
-    )
+    expected = _expected_messages(affected) if is_of_messages else _expected(affected, catch_up)
     return {
         "kind": cause.kind,
         "scope": cause.scope,
@@ -235,6 +233,12 @@ def catch_up_s(scope: str, jobs: int, now: Stand) -> float | None:
         return jobs / (HEADROOM * rate)
     live = now.lanes[Lane.LIVE].waiting
     return eta_s(jobs, Ahead(live=live, bulk=0, queues=0), rate=rate)
+
+
+def _expected_messages(affected: Affected) -> Said:
+    if not affected.jobs:
+        return said("expected_no_messages")
+    return said("expected_messages", count=affected.jobs)
 
 
 def _expected(affected: Affected, catch_up: float | None) -> Said:

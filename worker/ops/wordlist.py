@@ -84,6 +84,7 @@ _TROUBLES = {
     "trouble_batch_paused": "Batch {name} is paused by an operator.",
     "remedy_batch_paused": "Go on with: linkferry batch resume {batch}",
     "expected_nobody": "Nobody waits because of it.",
+    "expected_no_messages": "No message waits because of it.",
     "expected_messages": "{count} messages wait; once it is over, they go out by themselves.",
     "expected_messages.one": "1 message waits; once it is over, it goes out by itself.",
     "expected_customers": "{count} customers wait; once it is over, they are served within about {catch_up_s}.",

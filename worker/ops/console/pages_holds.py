@@ -47,9 +47,14 @@ class HoldPages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Answer with what is held, why, and what is paused."""
         pauses = await self._ledger.batches.pauses()
+        holds = await self._holds.all()
+        held = {each["target"] for each in holds}
         context: dict[str, Any] = {
-            "holds": await self._holds.all(),
-            "switches": [await self._switch(target, is_paused=target in pauses) for target in SWITCHES],
+            "holds": holds,
+            "switches": [
+                {**await self._switch(target, is_paused=target in pauses), "is_held": target in held}
+                for target in SWITCHES
+            ],
             "batches": [
                 await self._switch(target, is_paused=True)
                 for target in sorted(pauses)
