@@ -146,6 +146,7 @@ async def _wait_for_calls(session: Session, run: str) -> dict[str, Any]:
     However it ends, that the batch is cancelled is said.
     """
     from worker.ledger import LedgerUnavailable
+    from worker.limits import LimitsUnavailable
 
     later = f"The batch is cancelled. What came of the calls under way: linkferry batch show {run}"
     try:
@@ -154,7 +155,7 @@ async def _wait_for_calls(session: Session, run: str) -> dict[str, Any]:
             if not (shown["progress"]["spared"] or {}).get("running"):
                 return {"spared": shown["progress"]["spared"], "got_through": batch_view.got_through(shown)}
             await asyncio.sleep(0.5)
-    except LedgerUnavailable as exc:
+    except (LedgerUnavailable, LimitsUnavailable) as exc:
         message = f"Redis does not answer ({exc}). {later}"
         raise CommandError(message) from exc
     except asyncio.CancelledError:  # Ctrl-C

@@ -8,6 +8,7 @@ import typer
 
 from linkferry.commands import acting, failed_edit, failed_export, filters
 from linkferry.commands.group_view import print_groups, print_one_reason
+from linkferry.commands.ids_file import JobsFile, ids_of
 from linkferry.commands.job_view import print_job, print_message, read_job, read_message
 from linkferry.commands.jobs import no_such_job, reason_text
 from linkferry.frame import FAILED, USAGE, CommandError, command, complain
@@ -15,6 +16,8 @@ from linkferry.output import emit, instant
 from linkferry.tables import Column, keeping, number, of_name, print_end, print_table, when
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from linkferry.session import Session
 
 JobIds = Annotated[
@@ -164,6 +167,7 @@ def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
         session: Session,
         *,
         job_ids: JobIds = None,
+        file: JobsFile = None,
         chosen: filters.Chosen,
         is_all: All = False,
         why: filters.WhyOfMany = "",
@@ -172,10 +176,22 @@ def _register_act(group: typer.Typer, verb: str, teaching: str) -> None:
         has_no_canary: acting.NoCanary = False,
     ) -> int:
         manner = acting.Manner(why=why, is_sure=is_sure, is_canary=not has_no_canary, is_detached=is_detached)
-        return await _mend(session, verb, job_ids, chosen, manner, is_all=is_all)
+        if file is None:
+            return await _mend(session, verb, job_ids, chosen, manner, is_all=is_all)
+        if job_ids or is_all or chosen.is_any:
+            message = "Say --file alone: with it ids, filters and --all would be passed over."
+            raise CommandError(message, exit_code=USAGE)
+        return await _mend_those_of(session, verb, file, manner)
 
     mend.__doc__ = teaching
     command(group, verb)(mend)
+
+
+async def _mend_those_of(session: Session, verb: str, file: Path, manner: acting.Manner) -> int:
+    """Act on the jobs that a file names, once a person has seen how many these are."""
+    from worker.domain.act import Act
+
+    return await acting.on_ids(session, Act(verb), ids_of(file), manner, is_asked=not manner.is_sure)
 
 
 async def _mend(
@@ -199,7 +215,7 @@ async def _mend(
     if job_ids:
         return await acting.on_ids(session, act, job_ids, manner)
     if not is_all and not chosen.is_any:
-        message = "Say which: ids, filters such as --reason, or --all."
+        message = "Say which: ids, --file, filters such as --reason, or --all."
         raise CommandError(message, exit_code=USAGE)
     is_of_dead = act is Act.RESTORE and chosen.state is None
     states = [JobState.DEAD] if is_of_dead else filters.failed_states(chosen.state)

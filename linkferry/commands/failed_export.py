@@ -67,8 +67,7 @@ def register(group: typer.Typer) -> None:
         count = await _write(session, wanted, states, sink, record, is_quiet=is_quiet or path is None)
         if not count:
             return _nothing(path)
-        discard = f"linkferry failed discard {chosen.typed(without=('state',)) or '--all'}"
-        _conclude(path, count, discard if states[0] == "failed" else None, is_quiet=is_quiet)
+        _conclude(path, count, holds_numbers=states[0] == "failed", is_quiet=is_quiet)
         return 0
 
 
@@ -134,22 +133,22 @@ def _nothing(path: Path | None) -> int:
     return FAILED
 
 
-def _conclude(path: Path | None, count: int, discard: str | None, *, is_quiet: bool) -> None:
+def _conclude(path: Path | None, count: int, *, holds_numbers: bool, is_quiet: bool) -> None:
     """Say what was written, and how to go on: on standard error where the rows went to standard output.
 
-    *discard*: the command that lets these jobs' numbers go; None: dead letters have done so.
+    *holds_numbers*: these jobs have to let go of theirs first; dead letters have done so.
     """
     if flags().is_json and path is not None:
         print_json({"file": str(path), "rows": count})
     if flags().is_json or is_quiet:
         return
     tell = complain if path is None else say
-    kind = "failed job" if discard else "dead letter"
+    kind = "failed job" if holds_numbers else "dead letter"
     tell(f"{count:,} {kind}{'' if count == 1 else 's'} written{f' to {path}' if path else ''}.")
     if count and path is not None and path.suffix == ".csv":
-        say(f"Mend the rows, then: linkferry backfill {shlex.quote(str(path))}")
-        if discard:
-            say(f"But before that let go of the numbers, which these jobs hold: {discard}")
+        name = shlex.quote(str(path))
+        say(f"Mend the rows, then: linkferry backfill {name}")
+        if holds_numbers:
             say(
-                f"It says how many first: more than {count:,} are some that failed since, and the file lacks them."
+                f"But before that let go of the numbers, which these jobs hold: linkferry failed discard --file {name}"
             )

@@ -184,11 +184,10 @@ def _one_at_a_time(chosen: filters.Chosen) -> str:
     if chosen.state != "failed":
         named = chosen.typed(state=chosen.state or "linked")
         return f"{text} For many say it of each; these are: linkferry job list {named}"
-    of_it = chosen.typed(without=("state",)) or "--all"
     export = f"linkferry failed export mend.csv {chosen.typed(without=('state',))}".rstrip()
     return (
         f"{text} Many failed jobs are mended in a spreadsheet: {export}, then discard them here "
-        f"(linkferry failed discard {of_it}), mend the rows, and bring them in: linkferry backfill mend.csv"
+        "(linkferry failed discard --file mend.csv), mend the rows, and bring them in: linkferry backfill mend.csv"
     )
 
 

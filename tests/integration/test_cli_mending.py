@@ -226,13 +226,64 @@ def test_the_way_from_the_failed_queue_through_a_file_can_be_pasted(cli: Cli, tm
     told = cli("failed", "export", "to mend.csv", "--reason", "number_invalid").stdout
     [bring] = [shlex.split(line)[4:] for line in told.splitlines() if "linkferry backfill" in line]
     [discard] = [line.partition(" hold: linkferry ")[2] for line in told.splitlines() if "discard" in line]
+    since = a_failed(cli, whatsapp="972501234570")
 
-    assert discard == "failed discard --reason number_invalid"
-    assert "more than 1 are some that failed since, and the file lacks them" in " ".join(told.split())
-    assert cli(*discard.split(), "--yes").exit_code == 0
-    assert (state_of(cli, job), state_of(cli, other)) == ("dead", "failed")
+    assert discard == "failed discard --file 'to mend.csv'"
+    assert cli(*shlex.split(discard), "--yes").exit_code == 0
+    assert [state_of(cli, each) for each in (job, other, since)] == ["dead", "failed", "failed"]
     assert bring == ["linkferry", "backfill", "to mend.csv"]
     assert cli.json(*bring[1:], "--quiet")["accepted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.txt", "{0}\n\n{0}\n"),
+        ("excel.csv", "\ufeffwhatsapp;_job_id\n972501234567;{0}\n972501234567;\n"),
+        ("lines.json", '{{"_job_id": "{0}"}}\n'),
+    ],
+)
+def test_a_file_of_ids_is_taken_in_any_of_its_forms(cli: Cli, tmp_path: Path, name: str, text: str) -> None:
+    """As it was written, as a spreadsheet saved it, or as a plain list."""
+    job = a_failed(cli)
+    (tmp_path / name).write_text(text.format(job), encoding="utf-8")
+
+    assert cli("failed", "discard", "--file", name, "--yes").exit_code == 0
+    assert state_of(cli, job) == "dead"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("whatsapp,_job_id\n972501234567,nonsense\n", "line 2: 'nonsense' is no job's id"),
+        ("whatsapp,business_name\n972501234567,Dana\n", "line 1: 'whatsapp,business_name' is no job's id"),
+        ('{"_job_id": 7}\n', "line 1: '7' is no job's id"),
+        ("{broken\n", "line 1: '{broken' is no job's id"),
+        ("\n", "names no job: it needs a column _job_id"),
+        ("whatsapp,_job_id\n", "names no job"),
+    ],
+)
+def test_a_file_that_names_something_else_does_nothing(
+    cli: Cli, tmp_path: Path, text: str, said: str
+) -> None:
+    """With the line, and what to do about it."""
+    job = a_failed(cli)
+    (tmp_path / "ids.csv").write_text(text, encoding="utf-8")
+
+    result = cli("failed", "discard", "--file", "ids.csv", "--yes")
+
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert state_of(cli, job) == "failed"
+
+
+def test_a_file_of_ids_stands_alone_and_can_be_read(cli: Cli, tmp_path: Path) -> None:
+    """Beside a filter one of the two would be passed over; what is no text, or not there, is said to be so."""
+    (tmp_path / "book.csv").write_bytes(b"PK\x03\x04\xff\xfe")
+
+    assert "--file alone" in cli("failed", "discard", "--file", "book.csv", "--all").stderr
+    assert "no text in UTF-8" in " ".join(cli("failed", "discard", "--file", "book.csv").stderr.split())
+    assert "No such file" in cli("failed", "requeue", "--file", "none.csv").stderr
 
 
 def test_rows_that_stand_in_the_failed_queue_say_what_to_do(cli: Cli) -> None:

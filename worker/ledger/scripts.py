@@ -101,8 +101,8 @@ class Scripts:
 
     async def know_server(self) -> None:
         """Find out what the server can do; raises LedgerUnavailable, LedgerFull."""
-        # Of the kind that runs although the memory is used up: settling has to go on then, in new processes too.
-        self._has_shebang = await self._can("EVAL", "#!lua flags=allow-oom\nreturn 1", 0)
+        # Of the kind that runs although memory or disk is used up: what is asked is answered then, and settled.
+        self._has_shebang = await self._can("EVAL", "#!lua flags=no-writes\nreturn 1", 0)
         self._has_wait_for_disk = await self._can("WAITAOF", 0, 0, 1)
         self._is_known = True
 
@@ -130,7 +130,9 @@ class Scripts:
             replies = await self._send(calls, durable=durable)
             missing = (isinstance(reply, server_errors.NoScriptError) for reply in replies)
             if (first := next(compress(count(), missing), None)) is not None:
-                self._given.clear()  # the server was restarted, or its scripts were flushed
+                # The server was restarted, or its scripts were flushed; it may be another one, of another version.
+                self._given.clear()
+                self._is_known = False
                 # Those before it have run: another process had given what they need.
                 replies[first:] = await self._send(calls[first:], durable=durable)
         disk = replies.pop() if durable and self._has_wait_for_disk else None
@@ -175,8 +177,13 @@ class Scripts:
                 reply, server_errors.ResponseError
             ):
                 raise reply
-        self._given |= new
-        return replies[len(texts) :]
+        given, replies = replies[: len(texts)], replies[len(texts) :]
+        refused = next((each for each in given if isinstance(each, server_errors.ResponseError)), None)
+        if refused is None:
+            self._given |= new
+            return replies
+        # Why it did not take a script says more than that it has none.
+        return [refused if isinstance(each, server_errors.NoScriptError) else each for each in replies]
 
     async def _can(self, *command: str | int) -> bool:
         with translated():
