@@ -11,6 +11,8 @@ from playwright.async_api import expect
 from tests.browser.stage import Stage
 from tests.browser.tour import PAGES, Tour
 from tests.browser.visit import PHONE
+from worker.domain.act import Act
+from worker.domain.ramp import CANARY
 from worker.domain.roles import Role
 
 #: Tables that are wider than their place.
@@ -71,13 +73,16 @@ async def test_fingers_meet_what_is_large_enough(stage: Stage, tour: Tour) -> No
       const box = node.getBoundingClientRect();
       return box.width && (box.width < 24 || box.height < 24);
     }).map(node => node.outerHTML.slice(0, 90))"""
+    many = [(await stage.failed(code=4))[0] for _ in range(CANARY + 1)]
+    with_canary = await stage.session.acts.preview_ids(Act.REQUEUE, many, by="user:oren")
+    paths = [tour.path(name) for name in ("overview", "filtered", "failed_job", "dead", "alerts", "users")]
     async with stage.visit(Role.ADMIN, viewport=PHONE, has_touch=True, is_mobile=True) as visit:
-        for name in ("overview", "filtered", "failed_job", "preview", "dead", "alerts", "users"):
-            await visit.go(tour.path(name))
+        for path in (*paths, f"/acts/{with_canary['act_id']}"):
+            await visit.go(path)
             found = visit.page.locator(
                 "button, .button, summary, select, input, .chip, .who, .crumbs a, .tabs a, .sidebar a"
             )
-            assert await found.evaluate_all(small) == [], name
+            assert await found.evaluate_all(small) == [], path
 
 
 async def test_the_browsers_own_language_is_taken(stage: Stage) -> None:
